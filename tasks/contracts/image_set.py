@@ -1,0 +1,119 @@
+"""ImageSet: the one noun that every stage reads and writes.
+
+A folder with ``images.npy`` (uint8 ``[N, H, W, C]``) and ``manifest.parquet`` (one row an
+image, in the same order). Same content, same bytes: an ImageSet holds no clock times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from tasks.contracts.errors import UserError
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+COLUMNS = ("image_id", "label", "class_name", "origin", "source", "group")
+
+
+def image_id(image: Images) -> str:
+    """Return the sha256 of one image's shape and pixels (``[H, W, C]`` uint8) as hex."""
+    digest = hashlib.sha256(repr(image.shape).encode())
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images and their manifest.
+
+    Attributes:
+        images: uint8 ``[N, H, W, C]``, values 0 to 255, C is 1 or 3; may be memory-mapped.
+        manifest: N rows with at least ``COLUMNS``: ``image_id`` (sha256 of the pixels),
+            ``label`` (int64, 0 to K-1), ``class_name``, ``origin`` (``real`` or
+            ``synthetic``), ``source`` (relative path, or checkpoint hash and latent seed),
+            ``group`` (images that belong together, by default the image itself).
+    """
+
+    images: Images
+    manifest: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        missing = [column for column in COLUMNS if column not in self.manifest.columns]
+        if missing:
+            raise ValueError(f"manifest lacks the columns {missing}")
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                f"images must be uint8 [N, H, W, C], not {self.images.dtype} {self.images.shape}"
+            )
+        if len(self.images) != len(self.manifest):
+            raise ValueError(f"{len(self.images)} images but {len(self.manifest)} manifest rows")
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    @property
+    def labels(self) -> Labels:
+        """Labels, int64 ``[N]``."""
+        return self.manifest["label"].to_numpy(np.int64, copy=True)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in the order of their labels, of the classes that are present."""
+        pairs = self.manifest[["label", "class_name"]].drop_duplicates().sort_values("label")
+        return tuple(pairs["class_name"])
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
+    def take(self, rows: Sequence[int] | npt.NDArray[Any]) -> ImageSet:
+        """Return the images at the given row numbers (or under a boolean mask), in that order."""
+        index = np.asarray(rows)
+        if index.dtype == np.bool_:
+            index = np.flatnonzero(index)
+        index = index.astype(np.int64)  # an empty list is float64 otherwise
+        return ImageSet(
+            np.asarray(self.images[index]), self.manifest.iloc[index].reset_index(drop=True)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the set into ``folder`` (made if need be)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "images.npy", np.ascontiguousarray(self.images), allow_pickle=False)
+        self.manifest.reset_index(drop=True).to_parquet(folder / "manifest.parquet", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> ImageSet:
+        """Read a set; the images are memory-mapped, read-only.
+
+        Raises:
+            UserError: a file is missing.
+        """
+        pixels, manifest = folder / "images.npy", folder / "manifest.parquet"
+        for path in (pixels, manifest):
+            if not path.is_file():
+                raise UserError(
+                    str(folder),
+                    f"{path.name} is missing, so this is no image set",
+                    "Run `ganlift run`, which makes every image set in order",
+                )
+        images = np.load(pixels, mmap_mode="r", allow_pickle=False)
+        return cls(images, pd.read_parquet(manifest))
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """Join sets of equal image shape, in order; columns are the union."""
+    images = np.concatenate([image_set.images for image_set in sets])
+    manifest = pd.concat([image_set.manifest for image_set in sets], ignore_index=True)
+    return ImageSet(images, manifest)

@@ -1,0 +1,52 @@
+"""What every stage's ``main`` is: paths from the command line, params from ``params.yaml``.
+
+python -m tasks.merge --train data/real/train --accepted data/synthetic/accepted ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import inspect
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_type_hints
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.params import load_params
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing).
+
+    Without it, killing DVC leaves a training run alive beside the next one. A process with
+    children of its own that it ends on SIGTERM is better asked with that.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
+
+
+def stage_main(run: Callable[..., None]) -> None:
+    """Run a stage: each `Path` (or `str`) parameter of `run` is a required ``--option``.
+
+    ``params`` is the stage's own section of ``params.yaml`` and ``seed`` the root seed. A
+    `UserError` becomes one line on stderr and exit status 1.
+    """
+    die_with_parent()
+    stage = Path(inspect.getfile(run)).stem
+    hints = get_type_hints(run)
+    parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
+    for name in inspect.signature(run).parameters:
+        if name not in ("params", "seed"):
+            parser.add_argument(f"--{name.replace('_', '-')}", type=hints[name], required=True)
+    arguments: dict[str, Path | str] = vars(parser.parse_args())
+    try:
+        params = load_params()
+        run(**arguments, params=getattr(params, stage), seed=params.seed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)
