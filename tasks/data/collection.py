@@ -1,0 +1,167 @@
+"""From a source to distinct, decoded, split images: the core of ingest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import Images, ImageSet, image_id
+from tasks.contracts.params import IngestParams
+from tasks.data.decoding import is_grey, to_pixels
+from tasks.data.sources import SPLITS, Item
+from tasks.data.splits import assign_split, class_quotas, keep_rows
+
+_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """An image that was left out, and why."""
+
+    source: str
+    class_name: str
+    reason: str
+
+
+def decode(
+    items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
+) -> tuple[ImageSet, list[str | None], list[Rejected]]:
+    """Decode every item: the images, the split each one's folder gives, and the unreadable.
+
+    Raises:
+        UserError: nothing could be read.
+    """
+    pixels: list[Images] = []
+    kept: list[Item] = []
+    unreadable: list[Rejected] = []
+    for number, item in enumerate(items, start=1):
+        try:
+            image = item.open()
+            one_channel = params.channels == 1 or (params.channels == "auto" and is_grey(image))
+            channels = 1 if one_channel else 3
+            pixels.append(
+                to_pixels(image, size=params.image_size, channels=channels, fit=params.fit)
+            )
+            kept.append(item)
+        except (*_UNREADABLE, MemoryError) as error:
+            # Pillow names the absolute path in some messages; the report names the relative one
+            reason = type(error).__name__ if "/" in str(error) else str(error)
+            unreadable.append(Rejected(item.source, item.class_name, f"unreadable: {reason}"))
+        watch(number / len(items), f"{number}/{len(items)} images")
+    if not kept:
+        raise UserError(
+            "ingest.source",
+            f"none of its {len(items)} image files could be read ({unreadable[0].reason})",
+            "Check the files with an image viewer",
+        )
+    depth = max(image.shape[2] for image in pixels)
+    stack = np.stack([np.repeat(p, depth // p.shape[2], axis=2) for p in pixels])
+    names = sorted({item.class_name for item in items})
+    manifest = pd.DataFrame(
+        {
+            "image_id": [image_id(image) for image in stack],
+            "label": np.array([names.index(item.class_name) for item in kept], dtype=np.int64),
+            "class_name": [item.class_name for item in kept],
+            "origin": "real",
+            "source": [item.source for item in kept],
+        }
+    )
+    manifest["group"] = manifest["image_id"]
+    return ImageSet(stack, manifest), [item.split for item in kept], unreadable
+
+
+def distinct(
+    images: ImageSet, given: Sequence[str | None]
+) -> tuple[ImageSet, list[str | None], list[Rejected]]:
+    """Keep one of each set of identical images; drop all of one that has two labels.
+
+    Where copies lie in different given splits, the one in test (then val) is kept, so that
+    nothing held out is also trained on.
+    """
+    sources = images.manifest["source"].tolist()
+    classes = images.manifest["class_name"].tolist()
+    same: dict[str, list[int]] = {}
+    for row, one in enumerate(images.manifest["image_id"]):
+        same.setdefault(one, []).append(row)
+    rejected: list[Rejected] = []
+    keep: list[int] = []
+    for copies in same.values():
+        names = sorted({classes[row] for row in copies})
+        copies.sort(key=lambda row: (_RANK[given[row]], sources[row]))
+        if len(names) > 1:
+            reason = f"identical images under {', '.join(names)}"
+            rejected += [Rejected(sources[row], classes[row], reason) for row in copies]
+            continue
+        keep.append(copies[0])
+        reason = f"identical to {sources[copies[0]]}"
+        rejected += [Rejected(sources[row], classes[row], reason) for row in copies[1:]]
+    rows = sorted(keep)
+    return images.take(rows), [given[row] for row in rows], rejected
+
+
+def check_classes(items: Sequence[Item], images: ImageSet) -> None:
+    """Refuse a source one of whose classes has lost every image: its label would be a gap.
+
+    Raises:
+        UserError: names the class.
+    """
+    lost = sorted({item.class_name for item in items} - set(images.class_names))
+    if lost:
+        raise UserError(
+            f"class {lost[0]!r}",
+            "none of its images is left: they are unreadable, or lie in another class too",
+            "Mend or add images of it, or remove its folder",
+        )
+
+
+def split(
+    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
+) -> dict[str, ImageSet]:
+    """Return ``train``, ``val``, ``test`` and ``cut`` (taken out of train by the quotas).
+
+    Given splits are respected; what they lack is taken out of train by content hash.
+
+    Raises:
+        UserError: a single class, or a class with no image in one of the splits.
+    """
+    names = images.class_names
+    if len(names) < 2:
+        raise UserError(
+            "ingest.source", f"only one class ({names[0]!r})", "Give at least two class folders"
+        )
+    present = set(given)
+    val_share = 0.0 if "val" in present else params.val_share
+    test_share = 0.0 if "test" in present else params.test_share
+    places = np.array(
+        [
+            where
+            if where in ("val", "test")
+            else assign_split(one, val_share=val_share, test_share=test_share, seed=seed)
+            for one, where in zip(images.manifest["image_id"], given, strict=True)
+        ]
+    )
+    for name in names:
+        mine = places[images.manifest["class_name"] == name]
+        empty = [place for place in SPLITS if place not in mine]
+        if empty:
+            raise UserError(
+                f"class {name!r}",
+                f"its {len(mine)} images leave none for {' and '.join(empty)}",
+                "Add images of it, drop the class, or put them into train/ and test/ yourself",
+            )
+    train = images.take(places == "train")
+    counts = np.bincount(train.labels, minlength=len(names))
+    quotas = class_quotas(counts, params.per_class, params.imbalance)
+    keep = keep_rows(train.manifest["image_id"].to_numpy(), train.labels, quotas, seed)
+    return {
+        "train": train.take(keep),
+        "val": images.take(places == "val"),
+        "test": images.take(places == "test"),
+        "cut": train.take(~keep),
+    }

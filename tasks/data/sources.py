@@ -1,0 +1,115 @@
+"""Where images come from. A source is one function and one entry in `EMBEDDED`, or a folder.
+
+A folder holds one folder a class, or ``train/``, ``val/`` and ``test/`` with the classes
+inside, which are then respected. What begins with a dot is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tasks.contracts.errors import UserError
+from tasks.data.decoding import SUFFIXES, open_image
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source, not yet decoded.
+
+    Attributes:
+        class_name: its label's name.
+        source: where it came from, relative to the source.
+        split: the split its folder gives it, None where ganlift is to choose.
+        open: decodes it (see `open_image` for what that raises).
+    """
+
+    class_name: str
+    source: str
+    split: str | None
+    open: Callable[[], Image.Image]
+
+
+def items_of(source: Path) -> list[Item]:
+    """List a source's images, in an order that does not depend on the file system.
+
+    Raises:
+        UserError: the source is missing, empty, or no source at all, or mixes the two forms.
+    """
+    if source.is_file():
+        return list(_embedded(source))
+    if not source.is_dir():
+        raise UserError(str(source), "no such source of images", "Correct `ingest.source`")
+    named = [path.name for path in _folders(source)]
+    splits = [name for name in named if name in SPLITS]
+    others = [name for name in named if name not in SPLITS]
+    if splits and not others:
+        items = [item for split in splits for item in _class_folders(source, split)]
+    elif any(_holds_classes(source / split) for split in splits):
+        raise UserError(
+            str(source),
+            f"{splits[0]}/ holds folders of classes, but {others[0]}/ stands beside it",
+            "Let only train/, val/ and test/ stand there, or only classes",
+        )
+    else:
+        items = list(_class_folders(source, None))
+    if not items:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise UserError(
+            str(source), "holds no images", f"Put images ({kinds}) into one folder a class"
+        )
+    return items
+
+
+def _class_folders(source: Path, split: str | None) -> Iterator[Item]:
+    top = source / split if split else source
+    for folder in _folders(top):
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(source)
+            hidden = any(part.startswith(".") for part in name.parts)
+            if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
+                yield Item(folder.name, name.as_posix(), split, partial(open_image, path))
+
+
+def _folders(top: Path) -> list[Path]:
+    return sorted(path for path in top.iterdir() if path.is_dir() and path.name[0] != ".")
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Tell a split's folder from a class that happens to be called train, val or test."""
+    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    return bool(_folders(folder)) and next(images, None) is None
+
+
+def _embedded(source: Path) -> Iterator[Item]:
+    try:
+        name = yaml.safe_load(source.read_text(encoding="utf-8"))["embedded"]
+        images = EMBEDDED[name]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError):
+        raise UserError(
+            str(source),
+            "a source that is a file must say `embedded: NAME`",
+            f"Known names: {', '.join(EMBEDDED)}; for images of your own, give their folder",
+        ) from None
+    return images()
+
+
+def digits() -> Iterator[Item]:
+    """scikit-learn's 1,797 handwritten digits, 8x8, 17 grey levels stretched to 0..255."""
+    data = load_digits()
+    pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
+    for number, (image, label) in enumerate(zip(pixels, data.target, strict=True)):
+        picture = Image.fromarray(image)
+        yield Item(str(label), f"digits/{number:04d}", None, picture.copy)
+
+
+EMBEDDED: dict[str, Callable[[], Iterator[Item]]] = {"digits": digits}
