@@ -1,0 +1,116 @@
+"""Stage 6, merge: real training images and accepted synthetic ones, through a gate of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tasks.adapters.expectations import check_suites
+from tasks.adapters.findings import Finding, refusal
+from tasks.adapters.suites import merged_suites
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.params import MergeParams
+from tasks.contracts.progress import progress
+from tasks.contracts.stage import stage_main
+from tasks.data.mixing import choose_synthetic, spread_evenly, synthetic_quota
+from tasks.data.pixel_stats import describe
+from tasks.data.tallies import classes_of, gan_counts
+
+
+def run(
+    *,
+    train: Path,
+    accepted: Path,
+    splits: Path,
+    merged: Path,
+    result: Path,
+    params: MergeParams,
+    seed: int,
+) -> None:
+    """Add accepted synthetic images to the real training images, gated by Great Expectations."""
+    (merged / "manifest.parquet").unlink(missing_ok=True)  # no set is left behind a closed gate
+    real, synthetic = (_with_nullable_seeds(ImageSet.load(path)) for path in (train, accepted))
+    quota = synthetic_quota(params.synthetic_per_real, len(real))
+    if quota == 0:
+        raise UserError(
+            "params.yaml: merge.synthetic_per_real",
+            f"{params.synthetic_per_real:g} of {len(real)} real images is less than one image",
+            "Raise it",
+        )
+    labels = list(classes_of(real.manifest))
+    rows = choose_synthetic(synthetic.manifest, labels=labels, quota=quota, seed=seed)
+    with progress("merge") as report:
+        report(0.0, "measuring pixels")
+        pool, own = describe(synthetic), describe(real)
+        mixed = pd.concat([own, pool.iloc[rows]], ignore_index=True)
+        mixed["row"] = mixed.index
+        report(0.4, "checking expectations")
+        ledger = pd.read_parquet(splits)
+        findings = check_suites(merged_suites(mixed, pool, own, ledger, params))
+        report(1.0, f"{len(findings)} expectations checked")
+    result.parent.mkdir(parents=True, exist_ok=True)
+    shares = spread_evenly(quota, labels, seed)
+    summary = _summary(mixed, pool, shares, findings)
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    result.write_text(f"{text}\n", encoding="utf-8")
+    if not all(finding.passed for finding in findings):
+        raise refusal("merge", findings, result)
+    concatenate([real, synthetic.take(rows)]).save(merged)
+    print(f"{len(findings)} expectations held: {len(real)} real, {len(rows)} synthetic images")
+
+
+def _with_nullable_seeds(image_set: ImageSet) -> ImageSet:
+    """Return the set with ``checkpoint`` and whole-number seeds, missing where there are none."""
+    kinds = {"checkpoint": "str", "gan_seed": "Int64", "latent_seed": "Int64"}
+    manifest = image_set.manifest
+    columns = [*manifest.columns, *(name for name in kinds if name not in manifest)]
+    manifest = manifest.reindex(columns=columns).astype(kinds)
+    return ImageSet(image_set.images, manifest)
+
+
+def _summary(
+    mixed: pd.DataFrame, pool: pd.DataFrame, shares: dict[int, int], findings: Sequence[Finding]
+) -> dict[str, Any]:
+    """Return the counts; ``share`` is what a class was to get, ``short`` what it lacks of that.
+
+    ``repeated`` counts accepted images that another row already holds, pixel for pixel.
+    """
+    real, synthetic = (mixed[mixed["origin"] == origin] for origin in ("real", "synthetic"))
+    gans = gan_counts(mixed).set_index("gan_seed")
+    every_gan = [int(seed) for seed in sorted(pool["gan_seed"].dropna().unique())]
+    per_class = {}
+    for label, name in classes_of(real).items():
+        accepted, chosen = (int((frame["label"] == label).sum()) for frame in (pool, synthetic))
+        share = shares[label] * len(every_gan)
+        per_class[name] = {
+            "real": int((real["label"] == label).sum()),
+            "accepted": accepted,
+            "share": share,
+            "synthetic": chosen,
+            "short": share - chosen,
+        }
+    return {
+        "schema": "ganlift/merge/1",
+        "success": all(finding.passed for finding in findings),
+        "real": len(real),
+        "synthetic": len(synthetic),
+        "repeated": int(pool["image_id"].duplicated().sum()),
+        "per_gan": {
+            str(seed): {
+                "synthetic": int(gans["synthetic"].get(seed, 0)),
+                "ratio": float(gans["ratio"].get(seed, 0.0)),
+            }
+            for seed in every_gan
+        },
+        "per_class": per_class,
+        "expectations": [finding.as_json() for finding in findings],
+    }
+
+
+if __name__ == "__main__":
+    stage_main(run)
