@@ -1,0 +1,154 @@
+"""Pictures of what stands behind the result: GAN curves, filter, real beside synthetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from tasks.contracts.image_set import Images, ImageSet
+from tasks.lift.drawing import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    VERMILION,
+    drawable,
+    picture,
+    rows_axis,
+    spread_out,
+)
+
+MOST_ROWS = 12  # classes of the grid of images
+MOST_BARS = 30  # classes of the filter's picture
+REASONS = {
+    "accepted": GREEN,
+    "low p_real": ORANGE,
+    "low confidence": PURPLE,
+    "copy": VERMILION,
+}
+_PANELS = (
+    ("Loss", "loss_g", "loss_d", "generator", "discriminator"),
+    ("Logit", "logit_fake", "logit_real", "synthetic", "real"),
+    ("Gradient norm", "grad_norm_g", "grad_norm_d", "generator", "discriminator"),
+)
+_CELL, _GAP, _MIDDLE = 64, 6, 40  # pixels of the grid: least cell, gap, gap between the halves
+_LARGEST_CELL, _HALF = 128, 512  # largest cell, width of the images of one half
+
+
+def draw_gan_curves(curves: pd.DataFrame, path: Path) -> None:
+    """Draw losses, logits and gradient norms over training, a thin line for each GAN.
+
+    Args:
+        curves: gan_seed, kimg and the six quantities, a row a tick.
+        path: PNG to write.
+    """
+    with picture(path, 9.6, 3.1) as figure:
+        for axes, (title, first, second, *names) in zip(
+            figure.subplots(1, 3), _PANELS, strict=True
+        ):
+            for column, colour, name in zip((first, second), (BLUE, ORANGE), names, strict=True):
+                for number, (_, rows) in enumerate(curves.groupby("gan_seed")):
+                    axes.plot(
+                        rows["kimg"],
+                        rows[column],
+                        color=colour,
+                        alpha=0.75,
+                        linewidth=1.1,
+                        label=name if number == 0 else None,
+                    )
+            axes.set_title(title)
+            axes.set_xlabel("thousand images shown")
+            axes.legend(fontsize=8.5, handlelength=1.2)
+
+
+def draw_filter_reasons(reasons: pd.DataFrame, class_names: Sequence[str], path: Path) -> None:
+    """Draw how many pool images of each class were accepted, and why others were not.
+
+    Args:
+        reasons: class_name, reason, count.
+        class_names: K names in the order of their labels; past 30, an even selection is shown.
+        path: PNG to write.
+    """
+    table = reasons.pivot_table(
+        index="class_name", columns="reason", values="count", aggfunc="sum", fill_value=0
+    ).reindex(index=list(class_names), columns=list(REASONS), fill_value=0)
+    labels = spread_out(len(class_names), MOST_BARS)
+    shown = table.iloc[labels]
+    total = shown.sum(axis=1).clip(lower=1)
+    with picture(path, 9.6, 1.5 + 0.28 * len(shown)) as figure:
+        axes = figure.subplots()
+        start = np.zeros(len(shown))
+        for reason, colour in REASONS.items():
+            share = (100.0 * shown[reason] / total).to_numpy(np.float64)
+            axes.barh(
+                range(len(shown)),
+                share,
+                left=start,
+                height=0.72,
+                color=colour,
+                edgecolor="white",
+                label=reason,
+            )
+            start += share
+        rows_axis(axes, [drawable(class_names[label], label) for label in labels])
+        axes.set_xlim(0, 100)
+        axes.set_xlabel("% of the pool images of the class")
+        figure.legend(loc="outside upper left", ncols=len(REASONS), handlelength=1, fontsize=9)
+
+
+def draw_real_beside_synthetic(merged: ImageSet, path: Path, seed: int) -> None:
+    """Draw real training images (left) beside accepted synthetic ones (right), by class.
+
+    Images are picked at random, not by looks. Past 12 classes an even selection is shown.
+
+    Args:
+        merged: real and synthetic training images.
+        path: PNG to write.
+        seed: of the pick.
+    """
+    names = merged.class_names
+    labels = spread_out(len(names), MOST_ROWS)
+    height, width, _ = merged.image_shape
+    cell = _cell_size(max(height, width))
+    columns = _HALF // cell
+    side = columns * (cell + _GAP) - _GAP
+    board = np.full(
+        (len(labels) * (cell + _GAP) - _GAP, 2 * side + _MIDDLE, 3), 255, dtype=np.uint8
+    )
+    rng = np.random.default_rng([seed, 3])
+    origin = merged.manifest["origin"].to_numpy(str)
+    for row, label in enumerate(labels):
+        of_class = merged.manifest["class_name"].to_numpy() == names[label]
+        for half, wanted in enumerate(("real", "synthetic")):
+            pool = np.flatnonzero(of_class & (origin == wanted))
+            for column, index in enumerate(rng.permutation(pool)[:columns]):
+                top, left = row * (cell + _GAP), half * (side + _MIDDLE) + column * (cell + _GAP)
+                board[top : top + cell, left : left + cell] = _cell(merged.images[index], cell)
+    with picture(path, board.shape[1] / 160 + 1.9, board.shape[0] / 160 + 0.6) as figure:
+        axes = figure.subplots()
+        axes.imshow(board, interpolation="antialiased")
+        axes.set_yticks(
+            [row * (cell + _GAP) + cell / 2 for row in range(len(labels))],
+            [drawable(names[label], label) for label in labels],
+        )
+        axes.set_xticks([side / 2, side + _MIDDLE + side / 2], ["real", "synthetic"])
+        axes.tick_params(axis="x", labeltop=True, labelbottom=False, labelsize=11)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+
+
+def _cell_size(pixels: int) -> int:
+    """Return a whole multiple of the image size of at least 64, or 128 for larger images."""
+    return min(-(-_CELL // pixels) * pixels, _LARGEST_CELL)
+
+
+def _cell(image: Images, cell: int) -> Images:
+    """Return an image ``[H, W, C]`` as ``[cell, cell, 3]``: enlarged by whole pixels, or shrunk."""
+    colour = np.broadcast_to(image, (*image.shape[:2], 3)) if image.shape[2] == 1 else image
+    method = Image.Resampling.NEAREST if max(image.shape) <= cell else Image.Resampling.BOX
+    resized = Image.fromarray(np.ascontiguousarray(colour)).resize((cell, cell), method)
+    return np.asarray(resized, dtype=np.uint8)
