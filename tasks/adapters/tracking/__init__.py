@@ -1,0 +1,122 @@
+"""Tracking with MLflow: what the stages and the command line call.
+
+This package alone imports MLflow.
+
+Tracking never fails a stage: where the store cannot be reached, one line on stderr says so,
+and `log_missing` logs later what was missed, from the files of the results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from tasks.adapters.tracking.gan import GanRun, gan_run, open_run, unsent_speed
+from tasks.adapters.tracking.lineage import recorded_params, written_params
+from tasks.adapters.tracking.pipeline import write_pipeline
+from tasks.adapters.tracking.server import serve
+from tasks.adapters.tracking.store import Store, explain, quick, store_at, tracking_uri
+from tasks.contracts.errors import UserError
+
+__all__ = ["GanRun", "gan_run", "log_missing", "log_pipeline", "serve"]
+
+
+def log_pipeline(
+    *, dataset: str, lift: Path, page: Path, pictures: Path, runs: Path, gan_metrics: Path
+) -> None:
+    """Log the pipeline's run with its arms; results that are logged already stay as they are.
+
+    Args:
+        dataset: the source as in ``params.yaml``; names the experiment.
+        lift: ``lift.json``; its sha256 is what the run is known by.
+        page: the report, one HTML file.
+        pictures: a folder of PNG files.
+        runs: ``runs.parquet``, a row for each arm and classifier seed.
+        gan_metrics: ``gan.json``, with the checkpoints the result was made with.
+    """
+    store = store_at(tracking_uri())
+    files = {"lift": lift, "page": page, "pictures": pictures, "runs": runs}
+    store.attempt(
+        lambda: write_pipeline(
+            store, dataset=dataset, params=written_params(), gan_metrics=gan_metrics, **files
+        )
+    )
+
+
+def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
+    """Log the results on disk that the store lacks, and say what was logged.
+
+    Args:
+        dataset: the source as in ``params.yaml``.
+        paths: ``vars.path`` of ``dvc.yaml``.
+
+    Returns:
+        A line for each run logged (or that could not be), none where nothing was missing.
+
+    Raises:
+        UserError: there are no results, or the store cannot be reached.
+    """
+    if not paths["gan_metrics"].is_file():
+        raise UserError(
+            str(paths["gan_metrics"]), "there are no results to log", "Run `ganlift run` first"
+        )
+    store = Store(tracking_uri(), forgiving=False)
+    try:
+        with quick():
+            lines = _missing_gans(store, dataset, paths)
+            if paths["lift"].is_file():
+                lines += _missing_pipeline(store, dataset, paths)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(
+            "tracking", explain(store.uri, error), "Start the server, then run `ganlift track`"
+        ) from error
+    return lines
+
+
+def _missing_gans(store: Store, dataset: str, paths: Mapping[str, Path]) -> list[str]:
+    """Replay the GANs that no finished run holds, from their curves, grids and checkpoints."""
+    curves, recorded = pd.read_csv(paths["gan_curves"]), recorded_params()
+    params = {**recorded["train_gan"], "seed": recorded["seed"]}  # as the stage logs them
+    del params["seeds"]
+    lines = []
+    for key, entry in json.loads(paths["gan_metrics"].read_text(encoding="utf-8")).items():
+        seed, folder = int(key), paths["gan"] / key
+        if store.finished(store.experiment(dataset), "ganlift.checkpoint", entry["checkpoint"]):
+            continue
+        if not folder.is_dir():
+            lines.append(f"GAN seed {seed}: not logged, {folder} is missing (`dvc checkout`)")
+            continue
+        with open_run(store, dataset, seed, params, paths["train"]) as run:
+            rows = curves[curves["gan_seed"] == seed].drop(columns="gan_seed")
+            if (unsent := unsent_speed(entry["checkpoint"])).is_file():
+                rows = rows.merge(pd.read_csv(unsent).round({"kimg": 6}), on="kimg", how="left")
+            _replay(run, rows, paths["gan_grids"] / key)
+            run.finish(folder, entry["checkpoint"])
+        lines.append(f"GAN seed {seed}: logged, checkpoint {entry['checkpoint'][:12]}")
+    return lines
+
+
+def _replay(run: GanRun, rows: pd.DataFrame, grids: Path) -> None:
+    """Tick through the curves, each grid (named by its kimg) with the row nearest to it."""
+    nearest = {
+        int((rows["kimg"] - int(path.stem)).abs().argmin()): path
+        for path in sorted(grids.glob("*.png"))
+    }
+    for index, row in enumerate(rows.to_dict("records")):
+        run.tick({str(name): float(value) for name, value in row.items()}, nearest.get(index))
+
+
+def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> list[str]:
+    """Log the pipeline's run if none has this ``lift.json``."""
+    names = ("lift", "page", "pictures", "runs", "gan_metrics")
+    files = {name: paths[name] for name in names}
+    for path in files.values():
+        if not path.exists():
+            raise UserError(str(path), "missing beside its lift.json", "Run `dvc checkout`")
+    name = write_pipeline(store, dataset=dataset, params=recorded_params(), **files)
+    return [f"pipeline: logged, {name}"] if name else []

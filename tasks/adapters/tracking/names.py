@@ -1,0 +1,40 @@
+"""How data sets, pages, metrics and params are called in MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PARAM_LENGTH = 6000  # MLflow's limit
+
+
+def experiment_name(dataset: str) -> str:
+    """Return the experiment of a data set: ``data/embedded/digits.yaml`` → ``digits``."""
+    path = Path(dataset).resolve()
+    return path.stem if path.suffix in (".yaml", ".yml") else path.name
+
+
+def run_page(experiment: str, run_id: str, part: str = "") -> str:
+    """Return a run's page on the server, in the half of MLflow for training models."""
+    return f"#/experiments/{experiment}/runs/{run_id}{part}?workflowType=machine_learning"
+
+
+def safe_name(name: str) -> str:
+    """Return a metric or param name that MLflow accepts and searches take unquoted."""
+    return re.sub(r"[^\w.\-/]", "_", name)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested values as ``section.key`` → text; what is too long is cut, with a mark."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        name = safe_name(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{name}.")
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+        flat[name] = text if len(text) <= _PARAM_LENGTH else f"{text[: _PARAM_LENGTH - 7]}… [cut]"
+    return flat

@@ -1,0 +1,142 @@
+"""MLflow's pages on this machine, over the same store the stages write."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+from tasks.adapters.tracking.names import run_page
+from tasks.adapters.tracking.store import home, local_uri, store_at
+from tasks.contracts.errors import UserError
+from tasks.contracts.stage import die_with_parent
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 120.0
+
+
+def serve(port: int = 5000) -> None:
+    """Serve MLflow on 127.0.0.1 until interrupted, and print where.
+
+    Raises:
+        UserError: the port is in use or not allowed, or the server does not come up.
+    """
+    server = start_server(port)
+    print(f"MLflow is at http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
+    if answer := _latest_answer():
+        name, page = answer
+        print(f"The latest answer, {name}: http://{_HOST}:{port}/{page}", flush=True)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        stop_server(server)
+
+
+def start_server(port: int) -> subprocess.Popen[bytes]:
+    """Start the server and wait until it answers.
+
+    Raises:
+        UserError: the port is in use or not allowed, or the server does not come up.
+    """
+    _probe(port)
+    folder = home()
+    store_at(local_uri()).client()  # makes the store before several processes look for it
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)),
+        *("--backend-store-uri", local_uri(), "--workers", "1", "--no-serve-artifacts"),
+        *("--default-artifact-root", (folder / "artifacts").as_uri()),
+    ]
+    with (folder / "server.log").open("wb") as log:
+        # SIGTERM, because MLflow passes it on to its worker, which SIGKILL would orphan.
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | _settings(folder / "server.env"),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),
+            start_new_session=True,  # Ctrl-C is ours to pass on
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"http://{_HOST}:{port}/health", timeout=2):
+                return server
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    stop_server(server)
+    raise UserError(
+        "MLflow server",
+        f"it did not come up on port {port}",
+        f"Its own messages are in {folder / 'server.log'}",
+    )
+
+
+def stop_server(server: subprocess.Popen[bytes]) -> None:
+    """End the server and the workers it started."""
+    server.terminate()
+    try:
+        server.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _latest_answer() -> tuple[str, str] | None:
+    """Return the name and the page of the newest pipeline run, None where there is none."""
+    client = store_at(local_uri()).client()
+    runs = client.search_runs(
+        [experiment.experiment_id for experiment in client.search_experiments()],
+        "tags.`ganlift.kind` = 'pipeline' and attributes.status = 'FINISHED'",
+        max_results=1,
+        order_by=["attributes.start_time DESC"],
+    )
+    if not runs:
+        return None
+    return runs[0].info.run_name, run_page(runs[0].info.experiment_id, runs[0].info.run_id)
+
+
+def _probe(port: int) -> None:
+    """Refuse a port that cannot be listened on."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = "in use by another program" if _listening(port) else f"not usable ({error})"
+            raise UserError(
+                f"port {port}", reason, f"Choose another: `ganlift ui --port {_free_port()}`"
+            ) from None
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as caller:
+        caller.settimeout(1.0)
+        try:
+            return caller.connect_ex((_HOST, port)) == 0
+        except OverflowError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _settings(file: Path) -> dict[str, str]:
+    """Return the ``NAME=value`` lines of ``mlflow/server.env``, none where it is missing."""
+    if not file.is_file():
+        return {}
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,229 @@
+"""Where the tracking store is, and calls to it that can never fail a stage.
+
+MLflow is imported when the store is first opened, not before: the import takes seconds, and
+its telemetry is decided at that moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.adapters.tracking.names import experiment_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# Around every call, where the user has not set them: answers within seconds or not at all.
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    "DO_NOT_TRACK": "true",
+}
+_REST_SECONDS = 60.0  # after a failure, before the store is tried again
+_PROCESS = "ganlift.process"
+
+EXPERIMENT_NOTE = """\
+Does adding GAN-made images make the classifier better? Each *pipeline* run answers it: its
+name is the verdict and the lift, its description the summary, and `00_lift_report.html` among
+its artifacts the whole report. The arms are its child runs, one metric step a classifier seed.
+Each *GAN seed* run holds one GAN: curves, sample grids over time, and the model.
+Filter with `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
+"""
+
+
+def tracking_uri() -> str:
+    """Return ``MLFLOW_TRACKING_URI``, or the store of this project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or local_uri()
+
+
+def local_uri() -> str:
+    """Return the SQLite store of this project."""
+    return f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def home() -> Path:
+    """Return the store's folder, absolute: ``mlflow/`` in the project's root.
+
+    A queued DVC experiment runs in a temporary copy; its ``DVC_ROOT`` names the true root.
+    """
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve() / "mlflow"
+
+
+class Store:
+    """One tracking store, opened once. Calls through `attempt` never raise, if forgiving."""
+
+    def __init__(self, uri: str, forgiving: bool = True) -> None:
+        self.uri = uri
+        self._forgiving = forgiving
+        self._client: MlflowClient | None = None
+        self._experiments: dict[str, str] = {}
+        self._said = False
+        self._rest_until = 0.0
+
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Run ``action`` and say whether it was done; say once, in one line, why not.
+
+        Where the store cannot be reached it rests a minute, in which nothing is tried: a dead
+        server costs a stage one timeout a minute at most.
+        """
+        if time.monotonic() < self._rest_until:
+            return False
+        try:
+            with quick():
+                action()
+        except Exception as error:  # whatever it is, the results matter more
+            if not self._forgiving:
+                raise
+            if _unreachable(error):
+                self._rest_until = time.monotonic() + _REST_SECONDS
+            if not self._said:
+                self._said = True
+                reason = explain(self.uri, error)
+                mend = "results are safe in reports/, `ganlift track` logs them later"
+                print(f"tracking: {reason}; {mend}", file=sys.stderr, flush=True)
+            return False
+        return True
+
+    def client(self) -> MlflowClient:
+        """Open the store, made where need be, and return its client. Raises what MLflow does."""
+        if self._client is None:
+            with quick():
+                from mlflow import MlflowClient
+
+                for chatty in ("mlflow", "alembic"):
+                    logging.getLogger(chatty).setLevel(logging.ERROR)
+                client = MlflowClient(self.uri)
+                with self._alone():
+                    client.search_experiments(max_results=1)
+            self._client = client
+        return self._client
+
+    def experiment(self, dataset: str) -> str:
+        """Return the id of the experiment of a data set, made (or restored) where need be."""
+        name = experiment_name(dataset)
+        if name not in self._experiments:
+            client = self.client()
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                self._experiments[name] = client.create_experiment(
+                    name,
+                    artifact_location=self._artifacts(),
+                    # The kind keeps MLflow from opening its page for language models.
+                    tags={
+                        "mlflow.experimentKind": "custom_model_development",
+                        "mlflow.note.content": EXPERIMENT_NOTE,
+                    },
+                )
+            else:
+                if found.lifecycle_stage == "deleted":
+                    client.restore_experiment(found.experiment_id)
+                self._experiments[name] = found.experiment_id
+            self._close_dead_runs(self._experiments[name])
+        return self._experiments[name]
+
+    def finished(self, experiment_id: str, tag: str, value: str) -> Run | None:
+        """Return the first FINISHED run of the experiment with that tag, or None."""
+        runs = self.client().search_runs(
+            [experiment_id],
+            f"tags.`{tag}` = '{value}' and attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time ASC"],
+        )
+        return runs[0] if runs else None
+
+    def end(self, run_id: str, status: str) -> None:
+        """End a run; its process is of no interest from then on."""
+        client = self.client()
+        client.set_terminated(run_id, status)
+        client.delete_tag(run_id, _PROCESS)
+
+    def own_process(self) -> dict[str, str]:
+        """Return the tag that tells a run still going from one whose process was killed."""
+        return {_PROCESS: f"{socket.gethostname()}:{os.getpid()}"}
+
+    def _artifacts(self) -> str | None:
+        """Beside a SQLite file; elsewhere the server knows (its own default)."""
+        if not self.uri.startswith("sqlite:///"):
+            return None
+        return (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold a lock while a SQLite store is made: two processes making one break it."""
+        if not self.uri.startswith("sqlite:///"):
+            yield
+            return
+        folder = Path(self.uri.removeprefix("sqlite:///")).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _close_dead_runs(self, experiment_id: str) -> None:
+        """End the runs whose process was killed, which would seem to run for ever."""
+        client = self.client()
+        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+            host, _, pid = run.data.tags.get(_PROCESS, "").rpartition(":")
+            if host == socket.gethostname() and not _alive(int(pid)):
+                self.end(run.info.run_id, "KILLED")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@cache
+def store_at(uri: str) -> Store:
+    """Return the process's one `Store` for that address."""
+    return Store(uri)
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Short timeouts, no retries, no chatter and no telemetry, for the calls inside."""
+    added = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def explain(uri: str, error: BaseException) -> str:
+    """Say on one line what failed: the way there, or the call."""
+    if _unreachable(error):
+        return f"cannot reach {uri}"
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"cannot log to {uri} ({lines[0][:200]})"
+
+
+def _unreachable(error: BaseException) -> bool:
+    """Tell a failed connection, whatever it is wrapped in, from a refused call."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if type(cause).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout"):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
