@@ -1,0 +1,106 @@
+"""The line: every stage once, in the order of the graph."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from flows.outs import missing_inputs
+from flows.project import find_root, run_lock
+from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
+from flows.verdict import LIFT, markdown
+from tasks.contracts.errors import UserError
+
+STAGES = (
+    "ingest",  # images in class folders → data/real
+    "validate",  # the gate before any training
+    "train_gan",  # one GAN a seed → models/gan
+    "generate",  # checkpoints → the synthetic pool
+    "quality_filter",  # the pool → accepted, and a random control
+    "merge",  # real and accepted → data/merged
+    "retrain",  # arms × seeds, judged on the sealed test split
+    "report",  # lift, interval, verdict, pictures
+)
+
+
+# Retries belong to tasks: a concurrency limit cancels those of a flow.
+@flow(name="ganlift", log_prints=False, persist_result=False)
+def pipeline(
+    from_stage: str | None = None, until: str | None = None, force: bool = False
+) -> dict[str, str]:
+    """Visit the stages in order and return how each ended.
+
+    `dvc repro -s` calls a stage up to date while one above it is stale: only visiting all of
+    them in order makes the answer true.
+
+    Args:
+        from_stage: the first to visit; the ones before are taken as they are.
+        until: the last to visit.
+        force: run each, even if nothing has changed.
+
+    Returns:
+        stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``.
+
+    Raises:
+        UserError: an unknown stage, a missing input of the first, another run at work, or what
+            a stage said when it failed.
+    """
+    stages = selected(from_stage, until)
+    root = find_root(Path.cwd())
+    with run_lock(root):
+        if from_stage:
+            _see_inputs(root, stages[0])
+        # Called directly, on the main thread: submitted, a timeout or a cancelled run would
+        # leave the stage's child at work.
+        states = {stage: _visit(stage, root, force) for stage in stages}
+        if "report" in states:
+            lift = json.loads((root / LIFT).read_text(encoding="utf-8"))
+            create_markdown_artifact(markdown(lift), key="verdict", description=lift["verdict"])
+    return states
+
+
+def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
+    """Return the stages from one to the other, both included.
+
+    Raises:
+        UserError: an unknown stage, or an order that leaves none.
+    """
+    for option, stage in (("--from", from_stage), ("--until", until)):
+        if stage is not None and stage not in STAGES:
+            near = difflib.get_close_matches(stage, STAGES, n=1, cutoff=0.0)[0]
+            raise UserError(f"{option} {stage}", "no such stage", f"The nearest is {near}")
+    first = STAGES.index(from_stage) if from_stage else 0
+    last = STAGES.index(until) if until else len(STAGES) - 1
+    if first > last:
+        raise UserError(
+            f"--from {from_stage} --until {until}",
+            f"{until} comes before {from_stage}",
+            f"The order is {', '.join(STAGES)}",
+        )
+    return STAGES[first : last + 1]
+
+
+def _visit(stage: str, root: Path, force: bool) -> str:
+    try:
+        state = reproduce(stage, root, force)
+    except TimeoutError:
+        raise UserError(
+            f"stage {stage}",
+            f"still at work after {LONGEST_STAGE_SECONDS // 3600} hours, so it was stopped",
+            "Give it less to do (README, 'Your own images'), then run again",
+        ) from None
+    return SHOWN[str(state.name)]
+
+
+def _see_inputs(root: Path, stage: str) -> None:
+    missing = missing_inputs(root, stage)
+    if missing:
+        raise UserError(
+            f"stage {stage}",
+            f"its input {missing[0]} does not exist",
+            "Run an earlier stage first: leave out --from, or begin further up",
+        )

@@ -1,0 +1,55 @@
+"""Where the project is, and who is at work in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.contracts.errors import UserError
+
+LOCK = Path(".ganlift/run.lock")
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest folder at or above ``start`` that holds ``dvc.yaml``.
+
+    Raises:
+        UserError: there is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise UserError(
+        str(start),
+        "neither this folder nor one above it holds dvc.yaml, so it is no ganlift project",
+        "Clone the project and run from inside it",
+    )
+
+
+@contextmanager
+def run_lock(root: Path) -> Iterator[None]:
+    """Hold the project alone; the kernel lets go when the process ends, however it ends.
+
+    Raises:
+        UserError: another run holds it.
+    """
+    path = root / LOCK
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise UserError(
+                str(root),
+                f"another run is at work here (process {holder})",
+                f"Wait until it ends, or stop it with `kill {holder}`",
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,107 @@
+"""What the commands `run` and `schedule` do, Prefect's server and settings around the flow."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+
+from flows import prefect_server
+from flows.edit_params import check_source, edit_params, edited, source_setting
+from flows.project import run_lock
+from flows.verdict import LIFT, MEANING, PAGE, interval
+from tasks.contracts.params import load_params, parse_params
+
+PARAMS = Path("params.yaml")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asked of one run."""
+
+    source: Path | None
+    settings: tuple[str, ...]
+    from_stage: str | None
+    until: str | None
+    force: bool
+
+
+def run_line(root: Path, wishes: Wishes) -> None:
+    """Write the settings, run the flow and show what came out.
+
+    Raises:
+        UserError: anything a person can mend; params.yaml is written only when all is well.
+    """
+    started = time.monotonic()
+    load_params(root / PARAMS)
+    settings = list(wishes.settings)
+    if wishes.source is not None:
+        settings.append(source_setting(wishes.source, root))
+    text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
+    if wishes.from_stage in (None, "ingest"):
+        check_source(root / parse_params(yaml.safe_load(text)).ingest.source)
+
+    # Prefect's log lines go to its page; the terminal has the stages' own.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")  # saves 3 s
+    with Console().status("starting Prefect"):
+        wait = prefect_server.ready(root, None, "--no-ui", "--no-scheduler")
+
+        from flows.pipeline import pipeline, selected
+
+        selected(wishes.from_stage, wishes.until)
+        with run_lock(root):
+            edit_params(root / PARAMS, settings)
+        wait()
+    states = pipeline(wishes.from_stage, wishes.until, wishes.force)
+    _show_summary(root, states, time.monotonic() - started)
+
+
+def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
+    """Serve the flow on a schedule until stopped.
+
+    Raises:
+        UserError: no cron expression or time zone, params.yaml is wrong, or the port is taken.
+    """
+    load_params(root / PARAMS)
+    wait = prefect_server.ready(root, port, "--ui")
+
+    from flows.schedule import parse_cron, serve
+
+    schedule = parse_cron(cron, timezone)
+    wait()
+    page = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    Console().print(f"The line runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
+    serve(schedule)
+
+
+def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
+    console = Console(highlight=False)
+    took = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    if "report" not in states:
+        console.print(
+            f"{', '.join(states)}: in place after {took}. `ganlift run` goes on from here."
+        )
+        return
+    lift = json.loads((root / LIFT).read_text(encoding="utf-8"))
+    colour = {"helps": "green", "hurts": "red"}.get(lift["verdict"], "yellow")
+    console.print(
+        Panel(
+            f"[bold {colour}]{lift['verdict']}[/]: {MEANING[lift['verdict']]}\n"
+            f"lift in {lift['primary_metric']}: [bold]{escape(interval(lift))}[/]\n"
+            f"{lift['treatment']} against {lift['baseline']}\n\n"
+            f"report   {PAGE}\n"
+            "MLflow   make ui, or ganlift ui\n"
+            f"took     {took}",
+            title="ganlift",
+            title_align="left",
+            expand=False,
+        )
+    )
