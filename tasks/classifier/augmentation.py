@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,15 +36,17 @@ def classical(images: Tensor, *, flip: bool) -> Augmentation:
     """
     _, channels, size, _ = images.shape
     border = torch.cat([images[:, :, 0], images[:, :, -1]], dim=2)
-    fill = (border.transpose(0, 1).flatten(1).median(dim=1).values / 2 + 0.5).tolist()
+    ground = (border.transpose(0, 1).flatten(1).median(dim=1).values / 2 + 0.5)[:, None, None]
     steps: list[v2.Transform] = [
+        # torchvision darkens the seam to any fill but 0, so the ground is made 0 meanwhile
+        v2.Lambda(partial(torch.sub, other=ground)),
         v2.RandomAffine(
             degrees=12,
             translate=(0.08, 0.08),
             scale=(0.9, 1.1),
             interpolation=v2.InterpolationMode.BILINEAR,
-            fill=fill,
         ),
+        v2.Lambda(partial(torch.add, other=ground)),
         v2.RandomCrop(size, padding=max(1, size // 16), padding_mode="edge"),
     ]
     if flip:

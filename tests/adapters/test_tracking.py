@@ -1,0 +1,273 @@
+"""What is logged can be read back: GANs, pipelines, and what was missed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tasks.adapters.tracking import gan_run, log_missing, log_pipeline, store
+from tasks.contracts.errors import UserError
+from tasks.contracts.params import ARMS, load_params
+from tests.adapters.fake_results import (
+    DATASET,
+    METRICS,
+    TRAIN_MD5,
+    curve,
+    make_results,
+    make_store,
+    write_json,
+)
+
+RESULTS = ("lift", "page", "pictures", "runs", "gan_metrics")
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """A project with results, an empty store and a tiny generator; the working directory."""
+    root = tmp_path / "a project"  # a space in the path is part of the test
+    make_store(root)
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr("tasks.gan.checkpoint.load_generator", load_fake_generator)
+    monkeypatch.setattr("tasks.gan.sampling.sample", fake_sample)
+    return make_results(root)
+
+
+def load_fake_generator(folder: Path) -> int:
+    return int(json.loads((folder / "config.json").read_text())["fill"])
+
+
+def fake_sample(generator: int, labels: np.ndarray, latent_seeds: np.ndarray) -> np.ndarray:
+    fill = (generator + 10 * labels + latent_seeds).astype(np.uint8)
+    return np.broadcast_to(fill[:, None, None, None], (len(labels), 8, 8, 1))
+
+
+def client() -> MlflowClient:
+    return MlflowClient(store.tracking_uri())
+
+
+def runs_of(kind: str) -> list[Run]:
+    experiment = client().get_experiment_by_name("digits")
+    return client().search_runs(
+        [experiment.experiment_id],
+        f"tags.`ganlift.kind` = '{kind}'",
+        order_by=["attributes.start_time ASC"],
+    )
+
+
+def checkpoint(paths: dict[str, Path], seed: int) -> str:
+    return str(json.loads(paths["gan_metrics"].read_text())[str(seed)]["checkpoint"])
+
+
+def log_gan(paths: dict[str, Path], seed: int = 0) -> None:
+    with gan_run(
+        dataset=DATASET, gan_seed=seed, params={"a": {"b": [1, 2]}}, train=paths["train"]
+    ) as run:
+        for n in (1, 2):
+            run.tick({"kimg": 2.0 * n, **curve(seed, n), "images_per_second": 50.0}, None)
+        run.finish(paths["gan"] / str(seed), checkpoint(paths, seed))
+
+
+def test_mlflow_is_the_real_package() -> None:
+    assert mlflow.__version__.startswith("3.")
+    assert not (Path(__file__).parents[2] / "mlflow" / "__init__.py").exists()
+
+
+def test_a_gan_run_reads_back(paths: dict[str, Path]) -> None:
+    grid = paths["gan_grids"] / "0" / "000004.png"
+    with gan_run(
+        dataset=DATASET,
+        gan_seed=0,
+        params={"width": 64, "diffaug": ["cutout"]},
+        train=paths["train"],
+    ) as run:
+        run.tick({"kimg": 2.0, **curve(0, 1), "images_per_second": 50.0}, None)
+        run.tick({"kimg": 4.0, **curve(0, 2), "images_per_second": float("nan")}, grid)
+        run.finish(paths["gan"] / "0", checkpoint(paths, 0))
+
+    (logged,) = runs_of("gan")
+    assert logged.info.status == "FINISHED"
+    assert logged.info.run_name == "GAN seed 0"
+    assert logged.data.params == {"width": "64", "diffaug": '["cutout"]', "gan_seed": "0"}
+    assert logged.data.tags["ganlift.checkpoint"] == checkpoint(paths, 0)
+    assert len(logged.data.tags["ganlift.dvc_lock"]) == 64
+    assert "ganlift.process" not in logged.data.tags
+    (dataset,) = logged.inputs.dataset_inputs
+    assert dataset.dataset.digest == TRAIN_MD5
+    history = client().get_metric_history(logged.info.run_id, "loss_d")
+    assert [(m.step, m.value) for m in history] == [
+        (2000, curve(0, 1)["loss_d"]),
+        (4000, curve(0, 2)["loss_d"]),
+    ]
+    assert "kimg" not in logged.data.metrics
+    assert "samples_last.png" in [f.path for f in client().list_artifacts(logged.info.run_id)]
+    assert "path=samples_last.png" in logged.data.tags["mlflow.note.content"]
+    images = [f.path for f in client().list_artifacts(logged.info.run_id, "images")]
+    assert any("samples" in path and "4000" in path for path in images)
+
+
+def test_two_gan_runs_open_at_once_keep_apart(paths: dict[str, Path]) -> None:
+    settings = {"dataset": DATASET, "params": {}, "train": paths["train"]}
+    with gan_run(gan_seed=0, **settings) as first, gan_run(gan_seed=1, **settings) as second:
+        for n in (1, 2, 3):
+            first.tick({"kimg": 2.0 * n, **curve(0, n)}, None)
+            second.tick({"kimg": 2.0 * n, **curve(1, n)}, None)
+        second.finish(paths["gan"] / "1", checkpoint(paths, 1))
+        first.finish(paths["gan"] / "0", checkpoint(paths, 0))
+    assert mlflow.active_run() is None
+    for run in runs_of("gan"):
+        seed = int(run.data.tags["ganlift.gan_seed"])
+        history = client().get_metric_history(run.info.run_id, "loss_g")
+        assert [m.value for m in history] == [curve(seed, n)["loss_g"] for n in (1, 2, 3)]
+        assert run.data.tags["ganlift.checkpoint"] == checkpoint(paths, seed)
+
+
+def test_a_failed_body_ends_the_run_as_failed_and_goes_on_raising(paths: dict[str, Path]) -> None:
+    def broken() -> None:
+        with gan_run(dataset=DATASET, gan_seed=0, params={}, train=paths["train"]) as run:
+            run.tick({"kimg": 2.0, **curve(0, 1)}, None)
+            raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken"):
+        broken()
+    (logged,) = runs_of("gan")
+    assert logged.info.status == "FAILED"
+    assert logged.data.metrics["loss_g"] == curve(0, 1)["loss_g"]
+
+
+def test_the_same_checkpoint_again_points_to_the_first_run(paths: dict[str, Path]) -> None:
+    log_gan(paths)
+    log_gan(paths)
+    first, again = runs_of("gan")
+    assert again.info.status == "FINISHED"
+    assert again.data.tags["ganlift.repeat_of"] == first.info.run_id
+    assert "ganlift.checkpoint" not in again.data.tags
+    assert first.outputs.model_outputs
+    assert not again.outputs.model_outputs
+
+
+def test_the_model_makes_images_again_and_holds_no_pickle(paths: dict[str, Path]) -> None:
+    log_gan(paths, seed=1)
+    (run,) = runs_of("gan")
+    model = client().get_logged_model(run.outputs.model_outputs[0].model_id)
+    folder = Path(mlflow.artifacts.download_artifacts(model.artifact_location))
+    assert not [f for f in folder.rglob("*") if f.suffix in (".pkl", ".pickle", ".pt", ".pth")]
+    assert (folder / "code" / "tasks" / "gan" / "sampling.py").is_file()
+    loaded = mlflow.pyfunc.load_model(str(folder))
+    rows = pd.DataFrame({"label": [0, 1], "latent_seed": [5, 7]})
+    images = loaded.predict(rows)
+    assert images.dtype == np.uint8
+    assert images.shape == (2, 8, 8, 1)
+    assert images[:, 0, 0, 0].tolist() == [41 + 5, 41 + 10 + 7]
+    assert loaded.metadata.signature.outputs.inputs[0].shape == (-1, 8, 8, 1)
+    with pytest.raises(mlflow.MlflowException, match="latent_seed"):
+        loaded.predict(rows[["label"]])
+
+
+def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
+    log_gan(paths)
+    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    (run,) = runs_of("pipeline")
+    assert run.info.run_name == "helps: +1.3 pp [0.4, 2.2]"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["ganlift.verdict"] == "helps"
+    assert run.data.params["train_gan.total_kimg"] == str(load_params().train_gan.total_kimg)
+    assert run.data.params["ingest.source"] == DATASET
+    lift = json.loads(paths["lift"].read_text())
+    assert run.data.metrics["lift_pp"] == lift["lift_pp"]["mean"]
+    assert run.data.metrics["lift_pp_ci_high"] == lift["lift_pp"]["ci_high"]
+    mean = lift["arms"]["real+classical+filtered"]["macro_f1"]["mean"]
+    assert run.data.metrics["real_classical_filtered.macro_f1"] == pytest.approx(mean)
+    files = [f.path for f in client().list_artifacts(run.info.run_id)]
+    assert {"00_lift_report.html", "lift.json", "pictures"} <= set(files)
+    assert min(f for f in files if f != "pictures") == "00_lift_report.html"
+
+    note = run.data.tags["mlflow.note.content"]
+    assert "Yes, it helps: +1.3 pp [0.4, 2.2]" in note
+    assert all(arm in note for arm in ARMS)
+    assert f"get-artifact?path=lift_by_arm_small.png&run_uuid={run.info.run_id}" in note
+    assert f"runs/{runs_of('gan')[0].info.run_id}" in note
+    assert "GAN seed 1 (not logged yet" in note
+
+    table = pd.read_parquet(paths["runs"])
+    arms = runs_of("arm")
+    assert [arm.info.run_name for arm in arms] == list(ARMS)
+    assert all(arm.data.tags["mlflow.parentRunId"] == run.info.run_id for arm in arms)
+    rows = table[table["arm"] == "synthetic only"]
+    history = client().get_metric_history(arms[-1].info.run_id, "accuracy")
+    assert {m.step: m.value for m in history} == dict(
+        zip(rows["seed"], rows["accuracy"], strict=True)
+    )
+    for name in METRICS:
+        assert arms[-1].data.metrics[f"{name}.std"] == pytest.approx(rows[name].std())
+
+
+def test_the_same_results_are_logged_once(paths: dict[str, Path]) -> None:
+    for _ in range(2):
+        log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    assert len(runs_of("pipeline")) == 1
+    write_json(paths["lift"], json.loads(paths["lift"].read_text()) | {"verdict": "inconclusive"})
+    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    assert [run.data.tags["ganlift.verdict"] for run in runs_of("pipeline")] == [
+        "helps",
+        "inconclusive",
+    ]
+
+
+def test_what_an_interrupted_attempt_left_is_replaced(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = MlflowClient.set_terminated
+
+    def broken(self: MlflowClient, run_id: str, status: str, *rest: object) -> None:
+        if not self.get_run(run_id).data.tags.get("mlflow.parentRunId"):
+            raise OSError("No space left on device")
+        real(self, run_id, status)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_terminated", broken)
+        log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    assert "No space left on device" in capsys.readouterr().err
+    assert log_missing(dataset=DATASET, paths=paths)[-1].startswith("pipeline: logged")
+    assert [run.info.status for run in runs_of("pipeline")] == ["FINISHED"]
+    assert len(runs_of("arm")) == len(ARMS)
+
+
+def test_exactly_what_is_missing_is_logged(paths: dict[str, Path]) -> None:
+    log_gan(paths, seed=0)
+    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    assert log_missing(dataset=DATASET, paths=paths) == [
+        f"GAN seed 1: logged, checkpoint {checkpoint(paths, 1)[:12]}"
+    ]
+    assert log_missing(dataset=DATASET, paths=paths) == []
+    _, replayed = runs_of("gan")
+    assert replayed.data.params["total_kimg"] == "123"  # from dvc.lock, not from params.yaml
+    assert "seeds" not in replayed.data.params
+    history = client().get_metric_history(replayed.info.run_id, "logit_fake")
+    assert [m.step for m in history] == [2000, 4000, 6000, 8000]
+    images = [f.path for f in client().list_artifacts(replayed.info.run_id, "images")]
+    assert len([path for path in images if path.endswith(".png")]) == 2
+    assert all("4000" in path or "8000" in path for path in images)
+    # The summary that was written before now links to both GANs.
+    assert "not logged yet" not in runs_of("pipeline")[0].data.tags["mlflow.note.content"]
+
+
+def test_without_results_there_is_nothing_to_log(paths: dict[str, Path]) -> None:
+    paths["gan_metrics"].unlink()
+    with pytest.raises(UserError, match="no results to log"):
+        log_missing(dataset=DATASET, paths=paths)
+
+
+def test_a_missing_checkpoint_is_said_and_the_rest_logged(paths: dict[str, Path]) -> None:
+    (paths["gan"] / "0").rename(paths["gan"] / "moved")
+    lines = log_missing(dataset=DATASET, paths=paths)
+    assert "GAN seed 0: not logged" in lines[0]
+    assert [run.data.tags["ganlift.gan_seed"] for run in runs_of("gan")] == ["1"]

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tasks.classifier.augmentation import classical
+
+SIZE = 32
+
+
+def augmented(images: Tensor, *, flip: bool = False, seed: int = 0) -> Tensor:
+    torch.manual_seed(seed)
+    return classical(images, flip=flip)(images)
+
+
+def disc(n: int, radius: float = 9.0) -> Tensor:
+    """A white disc in the middle of black: [n, 1, SIZE, SIZE] in -1..1."""
+    axis = torch.arange(SIZE) - (SIZE - 1) / 2
+    inside = axis[:, None] ** 2 + axis[None, :] ** 2 < radius**2
+    return torch.where(inside, 1.0, -1.0).expand(n, 1, SIZE, SIZE)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("n", [1, 8, 19])
+@pytest.mark.parametrize("size", [8, 32])
+def test_shape_type_and_range_stay(channels: int, n: int, size: int) -> None:
+    images = torch.rand(n, channels, size, size) * 2 - 1
+    before = images.clone()
+    out = augmented(images, flip=True)
+    assert out.shape == images.shape
+    assert out.dtype == torch.float32
+    assert float(out.abs().max()) <= 1
+    assert torch.equal(images, before)
+    assert not torch.equal(out, images)
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    images = torch.rand(9, 3, SIZE, SIZE) * 2 - 1
+    assert torch.equal(augmented(images, seed=3), augmented(images, seed=3))
+    assert not torch.equal(augmented(images, seed=3), augmented(images, seed=4))
+
+
+def test_a_shape_stays_where_and_what_it_is() -> None:
+    images = disc(8 * 60)
+    inside = augmented(images) > 0  # half way to white, whatever the brightness
+    original = images > 0
+    both, either = (inside & original).flatten(1).sum(1), (inside | original).flatten(1).sum(1)
+    assert (both / either > 0.35).all()
+    assert (both / either).mean() > 0.65
+    place = torch.arange(SIZE) - (SIZE - 1) / 2
+    area = inside.sum(dim=(1, 2, 3))
+    for axis in (2, 3):
+        shift = (inside.sum(dim=(1, 5 - axis)) * place).sum(1) / area
+        assert float(shift.abs().max()) <= 0.08 * SIZE + SIZE // 16 + 1
+    growth = area / original.sum(dim=(1, 2, 3))
+    assert float(growth.min()) > 0.9**2 * 0.9
+    assert float(growth.max()) < 1.1**2 * 1.1
+
+
+def test_draws_differ_within_a_batch() -> None:
+    out = augmented(disc(64))
+    assert len(torch.unique(out.flatten(1), dim=0)) >= 8
+
+
+def sides(*, flip: bool) -> list[bool]:
+    """Whether the bright half is still on the left, in many draws."""
+    images = torch.full((8 * 40, 1, SIZE, SIZE), -1.0)
+    images[..., : SIZE // 2] = 1.0
+    out = augmented(images, flip=flip)
+    middle = slice(SIZE // 4, -SIZE // 4)
+    left, right = out[:, :, middle, 6], out[:, :, middle, -7]
+    return (left.mean(dim=(1, 2)) > right.mean(dim=(1, 2))).tolist()
+
+
+def test_mirrored_only_when_asked() -> None:
+    assert all(sides(flip=False))
+    mirrored = 1 - sum(sides(flip=True)) / (8 * 40)
+    assert 0.2 < mirrored < 0.8
+
+
+def test_hue_varies_in_colour_images_a_little() -> None:
+    red = torch.full((8 * 40, 3, SIZE, SIZE), -1.0)
+    red[:, 0] = 0.6
+    out = augmented(red)[:, :, SIZE // 2, SIZE // 2]
+    green_blue = (out[:, 1] - out[:, 2]).abs()  # only a turned hue parts these two
+    assert float(green_blue.max()) > 0.1
+    assert (out[:, 0] > out[:, 1:].amax(1)).all()  # but red stays red
+
+
+@pytest.mark.parametrize("colour", [(0.2,), (0.2, -0.4, 0.7)])
+def test_what_a_shift_uncovers_has_the_border_colour(colour: tuple[float, ...]) -> None:
+    ground = torch.tensor(colour)[:, None, None].expand(-1, SIZE, SIZE)
+    images = ground.repeat(80, 1, 1, 1)
+    images[:, :, 12:20, 12:20] = 1.0
+    moved = images / 2 + 0.5
+    for step in classical(images, flip=False).transform.transforms[:-1]:  # not the last, colour
+        moved = step(moved)
+    away = torch.ones(SIZE, SIZE, dtype=torch.bool)
+    away[5:-5, 5:-5] = False
+    wanted = (ground / 2 + 0.5)[:, away].expand(80, -1, -1)
+    torch.testing.assert_close(moved[:, :, away], wanted, atol=1e-4, rtol=0)

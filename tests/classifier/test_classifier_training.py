@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tasks.classifier import training
+from tasks.classifier.training import Schedule, fit, probabilities, stratified_folds
+from tests.contracts.tiny import shape_set
+from tests.data.fake_sets import noise_set
+
+SCHEDULE = Schedule("small_cnn", steps=3, batch_size=8, learning_rate=0.002, weight_decay=0.01)
+PLAIN = {"classes": 3, "augment": False, "flip": False}
+UNTRAINED = dataclasses.replace(SCHEDULE, steps=0)
+
+
+def weights(network: nn.Module) -> dict[str, bytes]:
+    return {name: tensor.numpy().tobytes() for name, tensor in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_the_same_seed_gives_the_same_bytes(augment: bool) -> None:
+    train = shape_set(5, channels=3)
+    settings = PLAIN | {"augment": augment, "flip": True}
+    one, two = (weights(fit(train, SCHEDULE, **settings, seed=4)) for _ in range(2))
+    assert one == two
+    assert one != weights(fit(train, SCHEDULE, **settings, seed=5))
+
+
+def test_the_first_weights_depend_on_the_seed_alone() -> None:
+    first = weights(fit(shape_set(5), UNTRAINED, **PLAIN, seed=4))
+    other = PLAIN | {"augment": True, "flip": True}
+    assert first == weights(fit(shape_set(9, seed=7), UNTRAINED, **other, seed=4))
+    assert first != weights(fit(shape_set(5), UNTRAINED, **PLAIN, seed=5))
+
+
+def test_shapes_are_learned_and_generalise() -> None:
+    train, unseen = shape_set(20, size=16), shape_set(20, size=16, seed=1)
+    schedule = dataclasses.replace(SCHEDULE, steps=80, batch_size=32)
+    network = fit(train, schedule, **PLAIN, seed=0)
+    predicted = probabilities(network, unseen)
+    assert (predicted.argmax(axis=1) == unseen.labels).mean() > 0.8
+
+
+def test_a_rare_class_is_shown_as_often_as_a_common_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    true_loss = torch.nn.functional.cross_entropy
+
+    def watch(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        shown.extend(labels.tolist())
+        return true_loss(logits, labels)
+
+    monkeypatch.setattr(training.F, "cross_entropy", watch)
+    train = shape_set(40).take([*range(40), 40, 80, 81])  # 40, 1 and 2 images
+    fit(train, dataclasses.replace(SCHEDULE, steps=20, batch_size=30), **PLAIN, seed=0)
+    counts = np.bincount(shown)
+    assert counts.sum() == 600
+    assert np.abs(counts - 200).max() < 60
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing() -> None:
+    rates = np.array([training._rate(step / 500) for step in range(500)])
+    peak = int(rates.argmax())
+    assert peak == 50
+    assert rates[peak] == pytest.approx(1, abs=0.02)
+    assert (np.diff(rates[: peak + 1]) > 0).all()
+    assert (np.diff(rates[peak:]) < 0).all()
+    assert 0 < rates[0] < 0.02
+    assert 0 < rates[-1] < 1e-4
+
+
+def test_probabilities_are_in_order_and_judge_alone() -> None:
+    network = fit(shape_set(5), SCHEDULE, **PLAIN, seed=0)
+    images = noise_set(300, shape=(8, 8, 1))  # more than one batch
+    network.train()  # probabilities() must not let batch statistics in
+    together = probabilities(network, images)
+    assert together.shape == (600, 3)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+    for row in (0, 511, 599):
+        alone = probabilities(network, images.take([row]))
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(2, 9), st.integers(0, 99))
+def test_folds_are_even_over_all_and_over_every_class(
+    drawn: list[int], folds: int, seed: int
+) -> None:
+    labels = np.array(drawn)
+    fold_of = stratified_folds(labels, folds, seed)
+    assert fold_of.tolist() == stratified_folds(labels, folds, seed).tolist()
+    for rows in (np.full(len(labels), True), *(labels == label for label in np.unique(labels))):
+        sizes = np.bincount(fold_of[rows], minlength=folds)
+        assert len(sizes) == folds
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_folds_are_drawn_anew_by_another_seed() -> None:
+    labels = np.repeat([0, 1], 20)
+    assert stratified_folds(labels, 4, 0).tolist() != stratified_folds(labels, 4, 1).tolist()

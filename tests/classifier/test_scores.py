@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from tasks.classifier.scores import scores_of
+
+
+def softmax(seed: int, n: int, classes: int, sharpness: float) -> np.ndarray:
+    logits = np.random.default_rng(seed).normal(0, sharpness, (n, classes)).astype(np.float32)
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+@given(st.integers(0, 999), st.integers(2, 6), st.sampled_from([0.1, 1.0, 30.0]))
+def test_sklearn_agrees(seed: int, classes: int, sharpness: float) -> None:
+    labels = np.random.default_rng(seed).permutation(np.arange(40) % classes)
+    predicted = softmax(seed, 40, classes, sharpness)
+    choice, scores = predicted.argmax(axis=1), scores_of(labels, predicted)
+    assert scores["accuracy"] == pytest.approx((choice == labels).mean())
+    assert scores["balanced_accuracy"] == pytest.approx(
+        metrics.balanced_accuracy_score(labels, choice)
+    )
+    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(labels, choice, average="macro"))
+    own = predicted[np.arange(40), labels].astype(np.float64)
+    assert scores["log_loss"] == pytest.approx(
+        -np.log(np.maximum(own, np.finfo(float).eps)).mean(), rel=1e-3
+    )
+    for label in range(classes):
+        assert scores[f"recall_{label}"] == pytest.approx((choice == label)[labels == label].mean())
+    assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"} | {
+        f"recall_{label}" for label in range(classes)
+    }
+
+
+def test_a_class_never_predicted_scores_zero_without_complaint() -> None:
+    predicted = np.tile(np.float32([0.5, 0.3, 0.2]), (6, 1))
+    scores = scores_of(np.array([0, 0, 0, 1, 1, 2]), predicted)
+    assert scores["accuracy"] == 0.5
+    assert scores["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert scores["macro_f1"] == pytest.approx((2 * 3 / 9) / 3)
+    assert [scores[f"recall_{label}"] for label in range(3)] == [1.0, 0.0, 0.0]
+
+
+def test_rows_that_sum_to_one_only_about_are_fine() -> None:
+    predicted = np.float32([[0.7, 0.3000001], [0.2, 0.8]])
+    assert scores_of(np.array([0, 1]), predicted)["accuracy"] == 1.0
+
+
+def test_certain_and_wrong_is_finite() -> None:
+    assert np.isfinite(scores_of(np.array([0, 1]), np.float32([[0, 1], [1, 0]]))["log_loss"])

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+import yaml
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.params import load_params, parse_params
+from tests.contracts.tiny import tiny_values
+
+REPOSITORY = Path(__file__).parents[2]
+MISSING = object()
+
+
+def refusal(path: str, value: Any) -> UserError:
+    values = tiny_values()
+    *sections, key = path.split(".")
+    place = values[sections[0]] if sections else values
+    if value is MISSING:
+        del place[key]
+    else:
+        place[key] = value
+    with pytest.raises(UserError) as caught:
+        parse_params(values)
+    return caught.value
+
+
+def test_the_repositorys_own_params_load() -> None:
+    params = load_params(REPOSITORY / "params.yaml")
+    assert params.seed == 0
+    assert params.ingest.source == "data/embedded/digits.yaml"
+
+
+def test_params_are_frozen() -> None:
+    params = parse_params(tiny_values())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        params.seed = 1  # type: ignore[misc]
+    with pytest.raises(pydantic.ValidationError):
+        params.ingest.image_size = 16
+
+
+@pytest.mark.parametrize(
+    ("path", "nearest"),
+    [
+        ("ingest.image_sise", "ingest.image_size"),
+        ("retrain.learningrate", "retrain.learning_rate"),
+        ("train_gan.total_images", "train_gan.total_kimg"),
+        ("quality_filtr", "quality_filter"),
+        ("sed", "seed"),
+        ("7", "nearest valid key is "),  # nothing is near: still names one
+    ],
+)
+def test_an_unknown_key_names_the_nearest_valid_one(path: str, nearest: str) -> None:
+    error = refusal(path, 1)
+    assert error.thing == f"params.yaml: {path}"
+    assert error.reason == "unknown key"
+    assert nearest in f"{error}".rstrip(".")
+
+
+def test_a_mistyped_key_is_called_unknown_rather_than_missing() -> None:
+    values = tiny_values()
+    values["ingest"]["image_sise"] = values["ingest"].pop("image_size")
+    with pytest.raises(UserError, match=r"image_sise: unknown key.*ingest\.image_size"):
+        parse_params(values)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("ingest.image_size", "big", "integer"),
+        ("ingest.image_size", 8.5, "integer"),
+        ("ingest.image_size", 4, "greater than or equal to 8"),
+        ("ingest.channels", 2, "'auto', 1 or 3"),
+        ("ingest.fit", "squash", "'pad', 'crop' or 'stretch'"),
+        ("ingest.val_share", 0, "greater than 0"),
+        ("ingest.per_class", 1, "greater than or equal to 2"),
+        ("ingest.max_reject_share", 1.5, "less than or equal to 1"),
+        ("ingest", 5, "dictionary"),
+        ("ingest", None, "dictionary"),
+        ("ingest", MISSING, "missing"),
+        ("ingest.image_size", MISSING, "missing"),
+        ("seed", -1, "greater than or equal to 0"),
+        ("train_gan.seeds", [], "at least 1"),
+        ("train_gan.seeds", 3, "tuple"),
+        ("train_gan.seeds", [0, 0], "must differ"),
+        ("train_gan.total_kimg", float("inf"), "finite"),
+        ("train_gan.learning_rate", float("nan"), "finite"),
+        ("train_gan.diffaug", ["blur"], "'translation', 'cutout' or 'color'"),
+        ("quality_filter.folds", 1, "greater than or equal to 2"),
+        ("quality_filter.p_real_quantile", -0.1, "greater than or equal to 0"),
+        ("merge.synthetic_per_real", 0, "greater than 0"),
+        ("retrain.seeds", [3], "one gives no interval"),
+        ("retrain.seeds", [3, 3], "must differ"),
+        ("retrain.flip", "perhaps", "boolean"),
+        ("report.baseline", "imaginary", "real+classical"),
+        ("report.treatment", "real+classical", "both"),
+        ("report.level", 1.0, "less than 1"),
+        ("report.resamples", 100, "greater than or equal to 2000"),
+    ],
+)
+def test_a_wrong_value_is_one_line_of_thing_reason_and_mend(
+    path: str, value: Any, words: str
+) -> None:
+    error = refusal(path, value)
+    assert error.thing.startswith(f"params.yaml: {path.split('.')[0]}")
+    assert words in error.reason
+    assert error.mend
+    assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(9, 8), (12, 16), (20, 16), (28, 32), (33, 32), (50, 64), (1000, 1024)]
+)
+def test_an_image_size_that_is_no_power_of_two_gets_the_nearest(size: int, nearest: int) -> None:
+    assert f"try {nearest}" in refusal("ingest.image_size", size).reason
+
+
+def test_shares_must_leave_something_to_train() -> None:
+    values = tiny_values()
+    values["ingest"] |= {"val_share": 0.5, "test_share": 0.5}
+    with pytest.raises(UserError, match="nothing is left to train"):
+        parse_params(values)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"seed: [1, 2", "not readable as YAML"),
+        (b"seed: \xff\xfe", "not readable as YAML"),
+        (b"", "holds no sections"),
+        (b"- 1\n- 2\n", "holds no sections"),
+        (b"1: 2\n", "missing"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        load_params(path)
+    assert len(str(caught.value).splitlines()) == 1
+    assert str(path) in caught.value.thing
+
+
+def test_a_missing_file_says_where_to_stand(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no such file.*root folder"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_file_is_read_as_its_values(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(tiny_values()))
+    assert load_params(path) == parse_params(tiny_values())

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from tasks.contracts import stage
+from tests.contracts.tiny import tiny_values
+
+REPOSITORY = Path(__file__).parents[2]
+# Named like a stage, so that `params` is that stage's section.
+MERGE = '''
+from pathlib import Path
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.stage import stage_main
+
+
+def run(*, train: Path, dataset: str, out_file: Path, params: object, seed: int) -> None:
+    """Write what was given."""
+    if dataset == "broken":
+        raise UserError("dataset", "it is\\nbroken", "Choose another")
+    assert isinstance(train, Path)
+    out_file.write_text(f"{train} {dataset} {params.synthetic_per_real} {seed}")
+
+
+if __name__ == "__main__":
+    stage_main(run)
+'''
+OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--dataset"]
+PARENT = """
+import subprocess, sys, time
+child = (
+    "import time; from tasks.contracts.stage import die_with_parent; "
+    "{call}; print('up', flush=True); time.sleep(60)"
+)
+subprocess.Popen([sys.executable, "-c", child])
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A stage module beside a params.yaml, in the working folder."""
+    (tmp_path / "merge.py").write_text(MERGE)
+    values = tiny_values() | {"seed": 7, "merge": {"synthetic_per_real": 2.5}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stage, "die_with_parent", lambda: None)  # this process is the tests'
+    spec = importlib.util.spec_from_file_location("merge", tmp_path / "merge.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(module: ModuleType, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["merge", *options])
+    stage.stage_main(module.run)
+
+
+def test_options_params_and_seed_arrive(merge: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(merge, monkeypatch, *OPTIONS, "shapes")
+    assert Path("made.txt").read_text() == "data/train shapes 2.5 7"
+
+
+@pytest.mark.parametrize("options", [[], OPTIONS[:-1], [*OPTIONS, "x", "--params", "y"]])
+def test_wrong_options_are_refused(
+    merge: ModuleType, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call(merge, monkeypatch, *options)
+    assert caught.value.code == 2
+    assert not Path("made.txt").exists()
+
+
+def test_a_damaged_params_file_stops_before_the_stage_runs(
+    merge: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("params.yaml").write_text("seed: 0\n")
+    with pytest.raises(SystemExit) as caught:
+        call(merge, monkeypatch, *OPTIONS, "shapes")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith("error: params.yaml: ingest: missing.")
+    assert not Path("made.txt").exists()
+
+
+def test_a_user_error_is_one_line_and_status_1(merge: ModuleType, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "merge.py", *OPTIONS, "broken"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "error: dataset: it is broken. Choose another.\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.parametrize("by", ["SIGKILL", "SIGTERM"])
+def test_a_killed_parent_takes_its_child_with_it(by: str) -> None:
+    script = PARENT.format(call=f"import signal; die_with_parent(signal.{by})")
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
+    assert parent.stdout
+    with parent.stdout as shared:  # parent and child write to it: it ends when both have
+        assert shared.readline() == "up\n"
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        ended, _, _ = select.select([shared], [], [], 20)
+        assert ended
+        assert shared.read() == ""

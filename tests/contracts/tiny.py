@@ -1,0 +1,129 @@
+"""Parameters and images of the smallest size that still means something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from tasks.contracts.image_set import Images, ImageSet
+from tasks.contracts.params import Params, parse_params
+from tests.data.fake_sets import image_set
+
+SHAPES = ("circle", "square", "triangle")
+
+
+def tiny_values() -> dict[str, Any]:
+    """Plain values of every key, as YAML gives them."""
+    return {
+        "seed": 0,
+        "ingest": {
+            "source": "data/raw",
+            "image_size": 8,
+            "channels": "auto",
+            "fit": "pad",
+            "val_share": 0.2,
+            "test_share": 0.3,
+            "per_class": None,
+            "imbalance": 1,
+            "max_reject_share": 0.1,
+        },
+        "validate": {
+            "min_train_per_class": 2,
+            "min_val_per_class": 1,
+            "min_test_per_class": 1,
+            "min_pixel_std": 1.0,
+        },
+        "train_gan": {
+            "seeds": [0, 1],
+            "network": "conv",
+            "latent_dim": 4,
+            "width": 4,
+            "total_kimg": 0.064,
+            "batch_size": 8,
+            "learning_rate": 0.002,
+            "beta2": 0.99,
+            "loss": "relativistic",
+            "r1_gamma": 1.0,
+            "r2_gamma": 1.0,
+            "mode_seeking": 0.1,
+            "diffaug": ["translation"],
+            "ema_halflife_kimg": 1,
+            "tick_kimg": 0.016,
+            "grid_kimg": 0.032,
+        },
+        "generate": {"per_class": 5},
+        "quality_filter": {
+            "folds": 2,
+            "classifier_steps": 3,
+            "p_real_quantile": 0.0,
+            "confidence_quantile": 0.0,
+            "copy_quantile": 0.0,
+        },
+        "merge": {"synthetic_per_real": 1.0},
+        "retrain": {
+            "classifier": "small_cnn",
+            "seeds": [0, 1],
+            "steps": 2,
+            "batch_size": 8,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "flip": False,
+        },
+        "report": {
+            "primary_metric": "balanced_accuracy",
+            "baseline": "real+classical",
+            "treatment": "real+classical+filtered",
+            "level": 0.95,
+            "smallest_lift_pp": 0.5,
+            "resamples": 2000,
+        },
+    }
+
+
+def tiny_params(**sections: dict[str, Any]) -> Params:
+    """Frozen params; each argument overrides keys of one section."""
+    values = tiny_values()
+    for name, overrides in sections.items():
+        values[name] |= overrides
+    return parse_params(values)
+
+
+def draw_shape(kind: str, rng: np.random.Generator, size: int = 8, channels: int = 1) -> Images:
+    """One shape of random place, size and colour on a dark ground: uint8 ``[H, W, C]``."""
+    picture = Image.new("RGB", (size, size), (10, 10, 10))
+    half = rng.uniform(0.22, 0.32) * size
+    x, y = rng.uniform(0.4, 0.6, 2) * size
+    colour = tuple(int(value) for value in rng.integers(120, 256, 3))
+    draw = ImageDraw.Draw(picture)
+    if kind == "circle":
+        draw.ellipse((x - half, y - half, x + half, y + half), fill=colour)
+    elif kind == "square":
+        draw.rectangle((x - half, y - half, x + half, y + half), fill=colour)
+    else:
+        draw.polygon([(x - half, y + half), (x + half, y + half), (x, y - half)], fill=colour)
+    pixels = np.asarray(picture if channels == 3 else picture.convert("L")).copy()
+    noise = rng.integers(0, 9, pixels.shape)  # so that no two are alike
+    return (
+        (pixels.reshape(size, size, channels) // 2 * 2 + noise.reshape(size, size, -1))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
+def shape_set(
+    per_class: int,
+    names: Sequence[str] = SHAPES,
+    *,
+    size: int = 8,
+    channels: int = 1,
+    seed: int = 0,
+    **columns: Any,
+) -> ImageSet:
+    """A learnable real set: rows sorted by class."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(names)), per_class)
+    images = np.stack([draw_shape(SHAPES[label], rng, size, channels) for label in labels])
+    return image_set(images, labels, names, **columns)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.contracts.errors import UserError
+from tasks.data.sources import items_of
+
+
+def put(top: Path, *names: str) -> Path:
+    """Write a one-pixel picture under each name (a PNG, whatever the suffix)."""
+    for name in names:
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (1, 1)).save(path, "PNG")
+    return top
+
+
+def listed(top: Path) -> list[tuple[str, str, str | None]]:
+    return [(item.class_name, item.source, item.split) for item in items_of(top)]
+
+
+def test_one_folder_a_class(tmp_path: Path) -> None:
+    put(tmp_path, "dog/2.png", "cat/1.JPG", "cat/deep/er/3.Tiff")
+    assert listed(tmp_path) == [
+        ("cat", "cat/1.JPG", None),
+        ("cat", "cat/deep/er/3.Tiff", None),
+        ("dog", "dog/2.png", None),
+    ]
+
+
+def test_the_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, *(f"{kind}/{number}.png" for kind in "cab" for number in (3, 1, 10, 2)))
+    expected = listed(tmp_path)
+    for name in ("iterdir", "rglob"):
+        method = getattr(Path, name)
+
+        def backwards(self: Path, *pattern: str, method=method) -> Iterable[Path]:
+            return sorted(method(self, *pattern), reverse=True)
+
+        monkeypatch.setattr(Path, name, backwards)
+    assert listed(tmp_path) == expected
+    assert [name for name, _, _ in expected] == sorted(name for name, _, _ in expected)
+
+
+def test_splits_above_the_classes_are_respected(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "test/cat/2.png", "val/dog/3.png", "train/dog/x/4.png")
+    assert sorted(listed(tmp_path)) == [
+        ("cat", "test/cat/2.png", "test"),
+        ("cat", "train/cat/1.png", "train"),
+        ("dog", "train/dog/x/4.png", "train"),
+        ("dog", "val/dog/3.png", "val"),
+    ]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    put(tmp_path, "train/1.png", "bus/2.png", "train/old/3.png")
+    assert [(name, split) for name, _, split in listed(tmp_path)] == [
+        ("bus", None),
+        ("train", None),
+        ("train", None),
+    ]
+
+
+def test_a_split_beside_other_folders_is_no_class(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "valid/cat/2.png", "test/cat/3.png")
+    with pytest.raises(UserError, match="valid/ stands beside it"):
+        items_of(tmp_path)
+
+
+def test_hidden_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
+    put(tmp_path, "train/cat/1.png", "test/cat/2.png")
+    put(tmp_path, ".git/x.png", "train/.cache/3.png", "train/cat/.thumbs/4.png")
+    put(tmp_path, "train/cat/._1.png", "5.png", "train/6.png")
+    (tmp_path / "train/cat/notes.txt").write_text("hello")
+    (tmp_path / "train/cat/folder.png").mkdir()
+    assert [source for _, source, _ in listed(tmp_path)] == ["test/cat/2.png", "train/cat/1.png"]
+
+
+def test_items_are_opened_each_on_its_own(tmp_path: Path) -> None:
+    for level in (10, 200):
+        path = tmp_path / "cat" / f"{level:03d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2), level).save(path)
+    assert [np.asarray(item.open()).max() for item in items_of(tmp_path)] == [10, 200]
+
+
+def test_a_source_that_is_missing_or_empty(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such source"):
+        items_of(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no images.*one folder a class"):
+        items_of(tmp_path)
+    put(tmp_path, "1.png")  # pictures, but in no class
+    (tmp_path / "cat").mkdir()
+    with pytest.raises(UserError, match="holds no images"):
+        items_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"- 1",
+        b"embedded: faces",
+        b"embedded: [1]",
+        b"a: [",
+        b"\xff\xd8\xff",
+        b"x: 2020-99-99",
+    ],
+)
+def test_a_file_that_is_no_source(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "source.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"embedded: NAME.*digits"):
+        items_of(path)
+
+
+def test_the_embedded_digits(tmp_path: Path) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_text("embedded: digits\n")
+    items = items_of(path)
+    assert len(items) == 1797
+    assert {item.class_name for item in items} == set("0123456789")
+    pictures = np.stack([np.asarray(item.open()) for item in items])
+    assert pictures.shape == (1797, 8, 8)
+    assert (pictures.min(), pictures.max()) == (0, 255)
+    assert len(np.unique(pictures)) == 17
+    assert len({item.source for item in items}) == 1797

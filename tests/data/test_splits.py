@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.data.splits import assign_split, class_quotas, hash_uniform, keep_rows
+from tests.reference.long_tail import long_tail
+
+IDS = [hashlib.sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(3000)]
+SHARES = {"val_share": 0.15, "test_share": 0.45}
+
+
+def test_shares_are_about_right() -> None:
+    places = [assign_split(one, **SHARES, seed=0) for one in IDS]
+    for name, share in (("val", 0.15), ("test", 0.45), ("train", 0.40)):
+        slack = 5 * (share * (1 - share) / len(IDS)) ** 0.5
+        assert places.count(name) / len(IDS) == pytest.approx(share, abs=slack)
+
+
+def test_a_share_of_nothing_gets_nothing() -> None:
+    places = {assign_split(one, val_share=0.0, test_share=0.3, seed=0) for one in IDS}
+    assert places == {"train", "test"}
+
+
+def test_another_seed_or_purpose_draws_anew() -> None:
+    first = np.array([hash_uniform(one, 0, "split") for one in IDS])
+    for other in (
+        [hash_uniform(one, 1, "split") for one in IDS],
+        [hash_uniform(one, 0, "cut") for one in IDS],
+    ):
+        assert abs(np.corrcoef(first, other)[0, 1]) < 0.1
+    assert first.min() >= 0
+    assert first.max() < 1
+
+
+@given(st.floats(0.05, 0.4), st.floats(0.05, 0.4), st.floats(0.0, 0.15))
+def test_a_larger_test_share_only_adds(val: float, test: float, more: float) -> None:
+    before = {
+        one
+        for one in IDS[:300]
+        if assign_split(one, val_share=val, test_share=test, seed=0) == "test"
+    }
+    after = {
+        one
+        for one in IDS[:300]
+        if assign_split(one, val_share=val, test_share=test + more, seed=0) == "test"
+    }
+    assert before <= after
+
+
+COUNTS = st.lists(st.integers(0, 300), min_size=1, max_size=12)
+
+
+@given(COUNTS, st.none() | st.integers(2, 200), st.floats(1.0, 200.0))
+def test_quotas_follow_the_textbook(
+    counts: list[int], per_class: int | None, imbalance: float
+) -> None:
+    quotas = class_quotas(np.array(counts), per_class, imbalance)
+    np.testing.assert_allclose(quotas, long_tail(counts, per_class, imbalance), atol=1)
+    assert (quotas <= counts).all()
+    assert (quotas >= np.minimum(counts, 1)).all()
+
+
+def test_quotas_of_known_tails() -> None:
+    plenty = np.full(3, 1000)
+    assert class_quotas(plenty, 100, 100.0).tolist() == [100, 10, 1]
+    assert class_quotas(plenty, 20, 1.0).tolist() == [20, 20, 20]
+    assert class_quotas(plenty, None, 1.0).tolist() == [1000, 1000, 1000]
+    assert class_quotas(np.array([5, 50, 50]), 20, 1.0).tolist() == [5, 20, 20]
+
+
+def as_sets(quotas: list[int], labels: np.ndarray, seed: int = 0) -> list[set[str]]:
+    keep = keep_rows(np.array(IDS[: len(labels)], object), labels, np.array(quotas), seed)
+    return [
+        {IDS[row] for row in np.flatnonzero(keep & (labels == label))}
+        for label in range(len(quotas))
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=3, max_size=3))
+def test_a_smaller_quota_keeps_a_subset(pairs: list[tuple[int, int]]) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 90)
+    small = as_sets([min(pair) for pair in pairs], labels)
+    large = as_sets([max(pair) for pair in pairs], labels)
+    for few, many, pair, there_are in zip(small, large, pairs, np.bincount(labels), strict=True):
+        assert few <= many
+        assert len(few) == min(*pair, there_are)
+
+
+def test_what_is_kept_depends_on_content_not_on_order() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 90)
+    kept = keep_rows(np.array(IDS[:90], object), labels, np.array([5, 5, 5]), 0)
+    backwards = keep_rows(np.array(IDS[:90][::-1], object), labels[::-1], np.array([5, 5, 5]), 0)
+    assert kept.tolist() == backwards[::-1].tolist()
+    assert as_sets([5, 5, 5], labels) != as_sets([5, 5, 5], labels, seed=1)
+
+
+def test_images_added_to_a_class_move_no_other() -> None:
+    labels = np.random.default_rng(0).integers(0, 3, 90)
+    before = as_sets([5, 5, 5], labels)
+    after = as_sets([5, 5, 5], np.concatenate([labels, np.full(30, 2)]))
+    assert before[:2] == after[:2]

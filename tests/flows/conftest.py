@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import prefect_server
+from flows.child import environment
+
+REPOSITORY = Path(__file__).parents[2]
+ORDER = [
+    "ingest",
+    "validate",
+    "train_gan",
+    "generate",
+    "quality_filter",
+    "merge",
+    "retrain",
+    "report",
+]
+# Stands in for a stage: progress, a line, a cached output and a metric, or a failure on demand.
+STAND_IN = """
+import json, subprocess, sys, time
+from pathlib import Path
+
+name, source = sys.argv[1:]
+print("progress 0.500 half way", flush=True)
+print(f"{name} at work", flush=True)
+orders = Path(source).read_text()
+if f"fail {name}" in orders:
+    Path("page").mkdir(exist_ok=True)
+    Path(f"page/{name}.html").write_text("why it failed")
+    print("error: thing 7: it is broken. Mend it.", file=sys.stderr)
+    sys.exit(1)
+if f"crash {name}" in orders:
+    raise RuntimeError("a bug")
+if f"hang {name}" in orders:
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    Path("pids").write_text(str(grandchild.pid))
+    time.sleep(600)
+for folder in ("out", "page", "reports"):
+    Path(folder).mkdir(exist_ok=True)
+Path(f"out/{name}").mkdir()
+Path(f"out/{name}/data").write_text(orders)
+Path(f"page/{name}.html").write_text(f"all is well: {orders}")
+lift = {"verdict": "helps", "primary_metric": "balanced_accuracy", "baseline": "real",
+        "treatment": "real+classical", "lift_pp":
+        {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0, "level": 0.95}}
+Path("reports/lift.json" if name == "report" else f"reports/{name}.json").write_text(
+    json.dumps(lift))
+"""
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def _gone(pid: int) -> bool:
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="session")
+def gone() -> Callable[[int], bool]:
+    """Tell whether a process ends within a moment (a zombie has)."""
+    return _gone
+
+
+@pytest.fixture(scope="session")
+def dvc() -> Callable[..., str]:
+    """Run a dvc command in a folder."""
+    return _dvc
+
+
+def _stage(name: str) -> dict[str, object]:
+    above = ORDER[: ORDER.index(name)][-1:]
+    metric = "lift" if name == "report" else name
+    return {
+        "cmd": f"python stand_in.py {name} orders/{name}",
+        "deps": [f"orders/{name}", *(f"out/{stage}/data" for stage in above)],
+        "outs": [f"out/{name}", f"page/{name}.html"],
+        "metrics": [{f"reports/{metric}.json": {"cache": False}}],
+    }
+
+
+@pytest.fixture(scope="session")
+def _ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("line")
+    _dvc(root, "init", "--quiet", "--no-scm")
+    shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config.local")
+    (root / "stand_in.py").write_text(STAND_IN)
+    (root / "orders").mkdir()
+    for name in ORDER:
+        (root / "orders" / name).write_text("first")
+    (root / "dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {name: _stage(name) for name in ORDER}}, sort_keys=False)
+    )
+    params = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    (root / "params.yaml").write_text(
+        params.replace("source: data/embedded/digits.yaml", "source: orders")
+    )
+    _dvc(root, "repro")
+    return root
+
+
+@pytest.fixture
+def line(_ran_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project of eight stand-in stages that has run once, and enter it.
+
+    Writing ``fail``, ``crash`` or ``hang STAGE`` into ``orders/STAGE`` makes the stage do so.
+    """
+    root = tmp_path / "line"
+    shutil.copytree(_ran_once, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve Prefect as `ganlift run` does, from a folder that is thrown away."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK"):
+            patch.setenv(name, "")  # so that it is put back in the end
+            patch.delenv(name)
+        wait = prefect_server.ready(
+            tmp_path_factory.mktemp("prefect"), None, "--no-ui", "--no-scheduler"
+        )
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        url = os.environ["PREFECT_API_URL"]
+        with temporary_settings({PREFECT_API_URL: url}):
+            wait()
+            yield url

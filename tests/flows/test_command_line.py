@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flows import cli, prefect_server
+from flows.child import environment
+from tasks.contracts.errors import UserError
+
+PARAMS = "params.yaml"
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process; return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["ganlift", *arguments])
+    try:
+        cli.main()
+    except SystemExit as ending:
+        return int(ending.code or 0)
+    return 0
+
+
+@pytest.fixture
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the server of the test session."""
+    monkeypatch.setattr(prefect_server, "ready", lambda *_: lambda: None)
+
+
+@pytest.mark.parametrize("command", ["run", "schedule", "ui", "track", "docs"])
+def test_every_help_shows_an_example(
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)  # help needs no project
+    assert _main(monkeypatch, command, "--help") == 0
+    assert f"Example: ganlift {command}" in capsys.readouterr().out
+
+
+def test_help_is_quick_because_no_tool_is_imported() -> None:
+    code = "import flows.cli, sys; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    ).stdout.split()
+    heavy = {
+        "prefect",
+        "dvc",
+        "mlflow",
+        "great_expectations",
+        "torch",
+        "pandas",
+        "numpy",
+        "pydantic",
+    }
+    assert not heavy & set(modules)
+
+
+@pytest.mark.usefixtures("_no_server")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--source", "absent"], "source absent: no such folder"),
+        (["run", "--source", "empty"], "source empty: the folder is empty"),
+        (["run", "--set", "ingest.source=absent"], "source absent: no such folder"),
+        (["run", "--set", "merge.synthetic=2"], "merge.synthetic_per_real"),
+        (["run", "--set", "seed=3", "--from", "mergee"], "The nearest is merge."),
+        (["schedule", "--cron", "every day"], "--cron 'every day'"),
+        (["schedule", "--cron", "0 3 * * *", "--timezone", "Mars/Base"], "Mars/Base"),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(
+    arguments: list[str],
+    said: str,
+    line: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (line / "empty").mkdir()
+    before = (line / PARAMS).read_bytes()
+    assert _main(monkeypatch, *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert said.replace("source absent", f"source {line}/absent").replace(
+        "source empty", f"source {line}/empty"
+    ) in error.replace(str(line.resolve()), str(line))
+    assert (line / PARAMS).read_bytes() == before
+
+
+def test_outside_a_project_it_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _main(monkeypatch, "run") == 1
+    assert "no ganlift project" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_no_server", "prefect_url")
+def test_run_writes_the_settings_and_ends_with_the_verdict(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(line / "orders")  # a path is the caller's, the project is found above it
+    assert _main(monkeypatch, "run", "--source", ".", "--set", "train_gan.total_kimg=40") == 0
+    written = (line / PARAMS).read_text(encoding="utf-8")
+    assert "source: orders #" in written
+    assert "total_kimg: 40 #" in written
+    shown = capfd.readouterr().out
+    for text in ("helps", "+1.20 pp [+0.40, +2.00] at 95%", "reports/lift.html", "ganlift ui"):
+        assert text in shown
+    assert shown.count("unchanged") == 8
+
+
+def test_a_taken_port_is_named(monkeypatch: pytest.MonkeyPatch, line: Path) -> None:
+    for name in prefect_server.CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=f"port {port}: .*in use.*--port"):
+            prefect_server.ready(line, port)
+
+
+def test_a_server_the_user_named_must_answer(monkeypatch: pytest.MonkeyPatch, line: Path) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "ganlift", "run"],
+        cwd=line,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: Prefect's server http://127.0.0.1:9/api")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
+    number: signal.Signals, line: Path, prefect_url: str, gone: Callable[[int], bool]
+) -> None:
+    before = (line / "out" / "merge" / "data").read_text()
+    (line / "orders" / "merge").write_text("hang merge")
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "ganlift", "run", "--from", "merge"],
+        cwd=line,
+        env={**environment(), "PREFECT_API_URL": prefect_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    pids = line / "pids"
+    while process.poll() is None and not (pids.is_file() and pids.read_text()):
+        time.sleep(0.1)
+    os.kill(process.pid, number)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, out + error
+    assert error == "stopped\n"
+    assert gone(int(pids.read_text()))
+    assert (line / "out" / "merge" / "data").read_text() == before

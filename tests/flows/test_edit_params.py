@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.edit_params import check_source, edit_params, edited, source_setting
+from tasks.contracts.errors import UserError
+from tasks.contracts.params import load_params, parse_params
+
+TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+SEEDS = st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True)
+VALUES = {
+    "seed": st.integers(0, 2**31),
+    "ingest.source": st.text("abyZé 01:#-_[]{}'\"!&*?|>%@,~./", min_size=1),
+    "ingest.per_class": st.none() | st.integers(2, 10**6),
+    "ingest.channels": st.sampled_from(["auto", 1, 3]),
+    "train_gan.seeds": SEEDS,
+    "train_gan.total_kimg": st.floats(1e-6, 1e6),
+    "train_gan.diffaug": st.lists(st.sampled_from(["translation", "cutout", "color"])),
+    "retrain.flip": st.booleans(),
+    "retrain.seeds": SEEDS,
+    "report.treatment": st.just("synthetic only"),
+}
+
+
+def _value(text: str, key: str) -> Any:
+    values: Any = yaml.safe_load(text)
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.sampled_from(sorted(VALUES)).flatmap(lambda k: st.tuples(st.just(k), VALUES[k])))
+def test_only_the_value_changes(setting: tuple[str, Any]) -> None:
+    key, value = setting
+    written = yaml.safe_dump(value, default_flow_style=True, width=float("inf")).split("\n...")[0]
+    after = edited(TEXT, [f"{key}={written.strip()}"])
+    assert _value(after, key) == value
+    old, new = TEXT.splitlines(keepends=True), after.splitlines(keepends=True)
+    changed = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    assert len(changed) <= 1
+    for before, line in changed:
+        name = key.rpartition(".")[2]
+        assert before.strip().startswith(f"{name}:")
+        assert line.strip().startswith(f"{name}:")
+        comment = before.partition(" #")[1:]
+        assert line.endswith("".join(comment)) or not comment[0]
+    # And back again: not one byte is lost.
+    back = yaml.safe_dump(_value(TEXT, key), default_flow_style=True).split("\n...")[0].strip()
+    assert edited(after, [f"{key}={back}"]) == TEXT
+
+
+def test_a_number_is_a_number_to_both_readers() -> None:
+    after = edited(TEXT, ["train_gan.learning_rate=1e-3", "generate.per_class=7"])
+    assert parse_params(yaml.safe_load(after)).train_gan.learning_rate == 0.001
+    assert "learning_rate: 0.001\n" in after
+
+
+def test_block_lists_and_empty_values_are_replaced_whole() -> None:
+    text = TEXT.replace("seeds: [0, 1, 2] # one GAN each", "seeds: # many\n    - 0\n    - 7 # last")
+    text = text.replace("per_class: 20 # cut", "per_class: # cut")
+    after = edited(text, ["train_gan.seeds=[4, 5]", "ingest.per_class=9"])
+    assert _value(after, "train_gan.seeds") == [4, 5]
+    assert _value(after, "ingest.per_class") == 9
+    assert _value(after, "train_gan.network") == "conv"
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("train_gan.total_kmig=40", "train_gan.total_kimg"),
+        ("total_kimg=40", "train_gan.total_kimg"),
+        ("trian_gan.total_kimg=40", "train_gan.total_kimg"),
+        ("train_gan=40", "unknown key"),
+        ("train_gan.total_kimg", "SECTION.KEY=VALUE"),
+        ("train_gan.total_kimg=much", "valid number"),
+        ("train_gan.total_kimg=-1", "greater than 0"),
+        ("train_gan.seeds=[0, 1", "YAML"),
+        ("ingest.image_size=12", "power of two"),
+        ("report.baseline=real+classical+filtered", "baseline and treatment"),
+    ],
+)
+def test_nothing_is_written_when_one_setting_is_wrong(
+    setting: str, named: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(UserError, match=named):
+        edit_params(file, ["seed=3", setting])
+    assert file.read_text(encoding="utf-8") == TEXT
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_windows_line_ends_and_the_mode_stay(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    file.chmod(0o640)
+    edit_params(file, ["seed=3"])
+    assert file.read_bytes() == TEXT.replace("seed: 0", "seed: 3", 1).replace("\n", "\r\n").encode()
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert load_params(file).seed == 3
+
+
+def test_source_inside_the_project_is_written_relative(tmp_path: Path) -> None:
+    root, outside = tmp_path / "project", tmp_path / "my images"
+    for folder in (root / "data" / "raw" / "cat", outside / "dog"):
+        folder.mkdir(parents=True)
+    assert source_setting(root / "data" / "raw", root) == "ingest.source=data/raw"
+    assert source_setting(root / "x" / ".." / "data" / "raw", root) == "ingest.source=data/raw"
+    assert _value(edited(TEXT, [source_setting(outside, root)]), "ingest.source") == str(outside)
+
+
+@pytest.mark.parametrize("name", ["absent", "empty", "it's", 'say "x"', "$HOME", "a`b"])
+def test_a_source_that_cannot_work_is_refused(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    if name != "absent":
+        folder.mkdir()
+    if name not in ("absent", "empty"):
+        (folder / "cat").mkdir()
+    with pytest.raises(UserError, match=r"absent|empty|Rename"):
+        check_source(folder)

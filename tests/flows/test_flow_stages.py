@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.outs import is_up_to_date, missing_inputs
+from tasks.contracts.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("prefect_url")
+Run = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def run() -> Run:
+    from flows.pipeline import pipeline
+
+    return pipeline
+
+
+def _files(root: Path) -> dict[str, str]:
+    """Every output, by path."""
+    return {
+        str(path.relative_to(root)): path.read_text()
+        for folder in ("out", "page", "reports")
+        for path in sorted((root / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def _order(root: Path, stage: str, text: str) -> None:
+    (root / "orders" / stage).write_text(text)
+
+
+def _ask(url: str, **body: object) -> list[dict[str, Any]]:
+    question = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(question) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
+
+
+def test_unchanged_cached_and_done_are_told_apart(
+    line: Path, run: Run, dvc: Callable[..., str]
+) -> None:
+    lock = (line / "dvc.lock").read_bytes()
+    assert set(run().values()) == {"unchanged"}
+    assert (line / "dvc.lock").read_bytes() == lock
+
+    _order(line, "merge", "second")
+    states = run("quality_filter")
+    assert [stage for stage, state in states.items() if state == "done"] == ["merge", "retrain"]
+    assert list(states)[-1] == "report"
+
+    _order(line, "merge", "first")
+    states = run("quality_filter")
+    assert states["merge"] == states["retrain"] == "cached"
+    assert (line / "dvc.lock").read_bytes() == lock
+    assert "up to date" in dvc(line, "status")
+
+
+def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
+    assert run("report", "report", True) == {"report": "done"}
+
+
+@pytest.mark.usefixtures("line")
+def test_each_run_tells_prefect_how_it_ended_and_the_verdict(run: Run, prefect_url: str) -> None:
+    run("report")
+    (flow_run,) = _ask(f"{prefect_url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
+    (verdict,) = _ask(f"{prefect_url}/artifacts/latest/filter")
+    assert flow_run["state_name"] == "Completed"
+    assert "# helps" in verdict["data"]
+    assert "+1.20 pp [+0.40, +2.00] at 95%" in verdict["data"]
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ("fail merge", r"^thing 7: it is broken\. Mend it\.$"),
+        ("crash merge", r"stage merge.*RuntimeError: a bug"),
+    ],
+)
+def test_a_failed_stage_leaves_the_previous_results(
+    order: str, said: str, line: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = _files(line)
+    lock = (line / "dvc.lock").read_bytes()
+    _order(line, "merge", order)
+    with pytest.raises(UserError, match=said):
+        run("quality_filter")
+    after = _files(line)
+    told = "page/merge.html"  # written by the stage that failed: it tells why, and stays
+    assert after[told] == ("why it failed" if order == "fail merge" else before[told])
+    assert {**after, told: ""} == {**before, told: ""}
+    assert (line / "dvc.lock").read_bytes() == lock
+    assert not is_up_to_date(line, "merge")
+    shown = capfd.readouterr().out
+    assert "merge at work" in shown
+    assert "merge           failed" in shown
+    assert "Running stage" not in shown
+    assert "retrain" not in shown
+
+
+def test_a_stage_that_never_ends_is_stopped_with_all_its_children(
+    line: Path, gone: Callable[[int], bool]
+) -> None:
+    from prefect import flow
+
+    from flows.stages import reproduce
+
+    @flow
+    def impatient() -> None:
+        reproduce.with_options(timeout_seconds=5)("merge", line)
+
+    before = _files(line)
+    _order(line, "merge", "hang merge")
+    with pytest.raises(TimeoutError):
+        impatient()
+    assert gone(int((line / "pids").read_text()))
+    assert _files(line) == before
+
+
+def test_what_dvc_itself_refuses_is_said_in_a_line(line: Path, run: Run) -> None:
+    (line / "orders" / "ingest").unlink()
+    with pytest.raises(UserError, match=r"^stage ingest: .*orders/ingest"):
+        run()
+
+
+def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -> None:
+    _order(line, "generate", "second")
+    assert run("merge", "retrain") == {"merge": "unchanged", "retrain": "unchanged"}
+    (line / "out" / "quality_filter" / "data").unlink()
+    assert missing_inputs(line, "merge") == [str(Path("out/quality_filter/data"))]
+    with pytest.raises(UserError, match="out/quality_filter/data does not exist"):
+        run("merge")
+
+
+def test_another_run_at_work_stops_this_one(line: Path, run: Run) -> None:
+    from flows.project import run_lock
+
+    with run_lock(line), pytest.raises(UserError, match=f"process {os.getpid()}"):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [("mrge", None, "nearest is merge"), ("report", "merge", "merge comes before report")],
+)
+def test_stages_are_checked_by_name_and_order(first: str, last: str | None, said: str) -> None:
+    from flows.pipeline import selected
+
+    with pytest.raises(UserError, match=said):
+        selected(first, last)

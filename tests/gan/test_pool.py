@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import generate
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet, image_id
+from tasks.gan import pool as pool_module
+from tasks.gan.checkpoint import checkpoint_hash, load_generator, save_checkpoint
+from tasks.gan.pool import make_fresh, make_pool
+from tasks.gan.sampling import sample
+from tasks.gan.training import build_gan
+from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+
+
+@pytest.fixture(scope="module")
+def gans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Untrained checkpoints of two seeds."""
+    folder = tmp_path_factory.mktemp("gan")
+    params = tiny_params().train_gan
+    for seed in (0, 11):
+        gan = build_gan(shape_set(2), params, seed)
+        save_checkpoint(folder / str(seed), gan, shape_set(2), params, seed)
+    return folder
+
+
+def generated(gans: Path, out: Path, seed: int = 0) -> ImageSet:
+    generate.run(gan=gans, pool=out, params=tiny_params().generate, seed=seed)
+    return ImageSet.load(out)
+
+
+def test_every_checkpoint_gives_its_share_of_every_class(gans: Path, tmp_path: Path) -> None:
+    pool = generated(gans, tmp_path / "new" / "pool")
+    table = pool.manifest.groupby(["gan_seed", "class_name"]).size()
+    assert table.to_dict() == {(seed, name): 5 for seed in (0, 11) for name in SHAPES}
+    assert pool.class_names == SHAPES
+    assert set(pool.manifest["origin"]) == {"synthetic"}
+    assert pool.manifest["source"].is_unique
+    assert [image_id(image) for image in pool.images] == pool.manifest["image_id"].tolist()
+    assert pool.manifest["group"].tolist() == pool.manifest["image_id"].tolist()
+
+
+def test_an_image_is_made_again_from_its_row_alone(gans: Path, tmp_path: Path) -> None:
+    pool = generated(gans, tmp_path / "pool", seed=5)
+    for row in (0, 7, 14, 15, 29):
+        told = pool.manifest.iloc[row]
+        folder = gans / str(told["gan_seed"])
+        assert checkpoint_hash(folder) == told["checkpoint"]
+        assert told["source"] == f"{told['checkpoint']}:{told['latent_seed']}"
+        (again,) = sample(
+            load_generator(folder),
+            np.array([told["label"]]),
+            np.array([told["latent_seed"]]),
+        )
+        np.testing.assert_array_equal(again, pool.images[row])
+
+
+def test_the_same_seed_gives_the_same_bytes_another_another_pool(
+    gans: Path, tmp_path: Path
+) -> None:
+    one, _ = generated(gans, tmp_path / "a"), generated(gans, tmp_path / "b")
+    for name in ("images.npy", "manifest.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    other = generated(gans, tmp_path / "c", seed=1)
+    assert not set(one.manifest["latent_seed"]) & set(other.manifest["latent_seed"])
+
+
+def test_no_latent_of_a_pool_is_used_for_calibration(
+    gans: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the images do not matter here, and a pool of 200,000 takes long
+    monkeypatch.setattr(
+        pool_module, "sample", lambda _, labels, __: np.zeros((len(labels), 1, 1, 1), np.uint8)
+    )
+    fresh: set[int] = set()
+    for seed in (0, 1, 2**20 - 1, 2**20, 2**31):
+        labels = np.tile(np.arange(3), 50)
+        fresh |= set(make_fresh(gans / "0", 0, labels, seed).manifest["latent_seed"])
+    for seed in (0, 1, 2**20 - 1, 2**20, 2**31):
+        latents = make_pool(gans / "0", 0, 20_000, seed).manifest["latent_seed"]
+        assert latents.is_unique
+        assert latents.min() >= 0
+        assert not fresh & set(latents)
+
+
+def test_fresh_images_have_the_labels_asked_for(gans: Path) -> None:
+    labels = np.array([2, 0, 0, 1])
+    fresh = make_fresh(gans / "0", 0, labels, seed=0)
+    assert fresh.labels.tolist() == labels.tolist()
+    assert fresh.manifest["class_name"].tolist() == [SHAPES[label] for label in labels]
+
+
+def test_without_a_checkpoint_nothing_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no checkpoint"):
+        generated(tmp_path / "none", tmp_path / "pool")
+    assert not (tmp_path / "pool").exists()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tasks.gan.networks import NETWORKS
+from tasks.gan.sampling import latents_of, sample, sample_grid
+
+
+@pytest.fixture(params=[8, 32])
+def generator(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    return (
+        NETWORKS["conv"]
+        .generator(image_size=request.param, channels=3, classes=3, latent_dim=6, width=8)
+        .eval()
+    )
+
+
+def test_an_image_is_the_same_whatever_else_is_asked_for(generator: nn.Module) -> None:
+    rng = np.random.default_rng(0)
+    labels, seeds = rng.integers(0, 3, 150), rng.integers(0, 2**60, 150)
+    whole = sample(generator, labels, seeds)
+    for rows in ([0], [149], [64], [3, 2], range(63), range(20, 85), rng.permutation(150)):
+        index = np.array(rows)
+        part = sample(generator, labels[index], seeds[index])
+        np.testing.assert_array_equal(part, whole[index])
+
+
+def test_labels_and_seeds_both_make_the_image(generator: nn.Module) -> None:
+    labels, seeds = np.array([0, 0, 1, 0]), np.array([5, 6, 5, 5])
+    one, other_seed, other_label, again = sample(generator, labels, seeds)
+    assert not np.array_equal(one, other_seed)
+    assert not np.array_equal(one, other_label)
+    assert np.array_equal(one, again)
+
+
+def test_a_latent_comes_from_its_own_seed_and_is_standard_normal() -> None:
+    seeds = np.arange(2000) + 2**40
+    latents = latents_of(seeds, 8)
+    assert latents.shape == (2000, 8)
+    assert latents.dtype == torch.float32
+    assert torch.equal(latents_of(seeds[[7, 3]], 8), latents[[7, 3]])
+    assert abs(float(latents.mean())) < 0.05
+    assert abs(float(latents.std()) - 1) < 0.05
+    correlation = np.corrcoef(latents.numpy().T) - np.eye(8)
+    assert np.abs(correlation).max() < 0.12
+
+
+def test_a_grid_has_one_row_a_class(generator: nn.Module) -> None:
+    grid = sample_grid(generator, classes=3, columns=4)
+    side = grid.shape[0] // 3
+    assert grid.shape == (3 * side, 4 * side, 3)
+    for row in range(3):
+        expected = sample(generator, np.full(4, row), np.arange(4))
+        tiles = [
+            grid[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            for column in range(4)
+        ]
+        np.testing.assert_array_equal(np.stack(tiles), expected)

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tasks.data.batches import to_tensor
+from tasks.gan.networks import NETWORKS
+from tasks.gan.scoring import discriminator_logits
+from tests.contracts.tiny import shape_set
+
+
+def test_each_image_is_scored_under_its_own_label_across_batches() -> None:
+    torch.manual_seed(0)
+    network = NETWORKS["conv"].discriminator(image_size=8, channels=1, classes=3, width=4)
+    images = shape_set(100)  # more than one batch
+    logits = discriminator_logits(network, images)
+    assert logits.shape == (300,)
+    assert logits.dtype == np.float64
+    for row in (0, 123, 299):
+        with torch.no_grad():
+            alone = network(
+                to_tensor(images.images[row : row + 1]), torch.tensor([images.labels[row]])
+            )
+        np.testing.assert_allclose(logits[row], alone.item(), atol=1e-5)

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from tasks.lift.intervals import Interval
+from tasks.lift.verdict import explain, judge, signed
+
+
+def lift(mean: float, low: float, high: float) -> Interval:
+    return Interval(mean, low, high, 0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "word"),
+    [
+        (2.0, 0.1, 4.0, "helps"),
+        (0.5, 0.1, 0.9, "helps"),
+        (0.4, 0.1, 0.9, "inconclusive"),
+        (2.0, 0.0, 4.0, "inconclusive"),
+        (2.0, -0.1, 4.0, "inconclusive"),
+        (-2.0, -4.0, -0.1, "hurts"),
+        (-0.4, -0.9, -0.1, "inconclusive"),
+        (-2.0, -4.0, 0.0, "inconclusive"),
+        (0.0, 0.0, 0.0, "inconclusive"),
+    ],
+)
+def test_rule(mean, low, high, word):
+    assert judge(lift(mean, low, high), 0.5) == word
+
+
+@pytest.mark.parametrize(
+    ("found", "answer", "advice"),
+    [
+        (lift(2.0, 0.1, 4.0), "Yes: adding filtered GAN images raises", "Use real+classical+filt"),
+        (lift(-2.0, -4.0, -0.1), "No, don’t add them: adding filtered GAN", "Stay with real+cl"),
+        (lift(0.1, -0.2, 0.4), "Not on this evidence", "practically no effect"),
+        (lift(0.3, 0.1, 0.6), "Not on this evidence", "There is a gain, but"),
+        (lift(-0.3, -0.6, -0.1), "Not on this evidence", "There is a loss, but"),
+        (lift(2.0, -0.2, 4.4), "Not on this evidence", "chance alone"),
+    ],
+)
+def test_words(found, answer, advice):
+    verdict = explain(
+        found,
+        treatment="real+classical+filtered",
+        baseline="real+classical",
+        metric="macro_f1",
+        level=0.95,
+        smallest_lift_pp=0.5,
+    )
+    assert verdict.answer.startswith(answer)
+    assert "macro F1" in verdict.answer
+    assert "95 % interval" in verdict.answer
+    assert advice in verdict.advice
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (1.26, "+1.3"),
+        (-1.26, "−1.3"),
+        (0.0, "0.0"),
+        (0.04, "+0.04"),
+        (-0.04, "−0.04"),
+        (1e-9, "0.0"),
+    ],
+)
+def test_signed_never_shows_0_for_what_is_not(points, text):
+    assert signed(points) == text

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import report
+from tasks.contracts.errors import UserError
+from tasks.lift.estimates import estimate
+from tasks.lift.predictions import read_predictions
+from tests.lift.fake_inputs import DIGITS, fake_line, fake_predictions, report_params
+
+PICTURES = {
+    "lift_by_arm.png",
+    "per_class_lift.png",
+    "real_beside_synthetic.png",
+    "gan_curves.png",
+    "filter_reasons.png",
+}
+
+
+@pytest.fixture(autouse=True)
+def logged(monkeypatch):
+    calls = []
+    monkeypatch.setattr(report, "log_pipeline", lambda **what: calls.append(what))
+    return calls
+
+
+def outcome(line):
+    report.run(**line)
+    return json.loads(line["lift"].read_text(encoding="utf-8"))
+
+
+def hashes(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(("effect", "word"), [(0.6, "helps"), (-0.5, "hurts")])
+def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
+    line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
+    lift = outcome(line)
+    assert lift["schema"] == "ganlift/lift/1"
+    assert lift["verdict"] == word
+    points = lift["lift_pp"]
+    assert points["ci_low"] < points["mean"] < points["ci_high"]
+    assert points == lift["arm_lift_pp"]["real+classical+filtered"] | {"level": 0.95}
+    arms = lift["arms"]
+    means = [
+        arms[arm]["balanced_accuracy"]["mean"] for arm in (lift["treatment"], lift["baseline"])
+    ]
+    assert points["mean"] == pytest.approx(100 * (means[0] - means[1]), abs=1e-3)
+    recalls = [
+        100 * (of["treatment_recall"] - of["baseline_recall"]) for of in lift["per_class"].values()
+    ]
+    assert [of["lift_pp"]["mean"] for of in lift["per_class"].values()] == pytest.approx(
+        recalls, abs=1e-3
+    )
+    assert np.mean(recalls) == pytest.approx(points["mean"], abs=1e-3)
+    assert lift["counts"] == {
+        "classes": 3, "train": 60, "synthetic": {"0": 60, "1": 60, "2": 60}, "control": 180,
+        "test": 120, "seeds": 6, "gan_seeds": 3,
+    }  # fmt: skip
+    assert {path.name for path in line["pictures"].iterdir()} == PICTURES
+    assert list(pd.read_csv(line["arms"])["arm"]) == list(arms)
+    assert f"verdict  {word}" in capsys.readouterr().out
+    assert logged[0]["lift"] == line["lift"]
+
+
+def test_equal_arms_lift_nothing(tmp_path):
+    lift = outcome(fake_line(tmp_path, ["cat", "dog"], effect=0.0))
+    assert [lift["lift_pp"][key] for key in ("mean", "ci_low", "ci_high")] == [0.0, 0.0, 0.0]
+    assert lift["verdict"] == "inconclusive"
+    assert "practically no effect" in lift["advice"]
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path):
+    for folder in ("one", "two"):
+        report.run(**fake_line(tmp_path / folder, ["cat", "dog"]))
+    first, second = hashes(tmp_path / "one" / "out"), hashes(tmp_path / "two" / "out")
+    assert first == second
+    assert len(first) == 3 + len(PICTURES)
+
+
+def test_page_loads_nothing_and_escapes_names(tmp_path):
+    names = ['<img src="http://x.test/a">', "$5_{x & y}", "日本語", "long " * 40]
+    line = fake_line(tmp_path, names, train=[40, 40, 40, 3])
+    lift = outcome(line)
+    page = line["page"].read_text(encoding="utf-8")
+    assert not re.search(r"<(script|link|iframe|object)\b", page)
+    assert set(re.findall(r'\b(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "&lt;img src=&#34;http://x.test/a&#34;&gt;" in page
+    assert "日本語" in page
+    assert lift["answer"] in page
+    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert page.count('<span class="tag">rare</span>') == 1
+    assert str(tmp_path) not in page
+
+
+def test_rare_classes_and_filter_are_told_apart(tmp_path):
+    lift = outcome(fake_line(tmp_path, ["a", "b", "c"], train=[30, 30, 5], test_per_class=150))
+    assert [of["rare"] for of in lift["per_class"].values()] == [False, False, True]
+    assert lift["filter_lift_pp"]["ci_low"] > 0
+
+
+def test_arms_that_did_not_run_are_left_out(tmp_path):
+    arms = ["real+classical", "real+classical+filtered"]
+    line = fake_line(tmp_path, ["a", "b"], arms=arms)
+    lift = outcome(line)
+    assert list(lift["arms"]) == arms
+    assert lift["filter_lift_pp"] is None
+    assert "What the filter adds" not in line["page"].read_text(encoding="utf-8")
+
+
+def test_many_classes_fold_their_table_and_are_all_in_it(tmp_path):
+    names = [f"kind {n}" for n in range(40)]
+    line = fake_line(tmp_path, names, train=[2] * 40, test_per_class=3)
+    assert list(outcome(line)["per_class"]) == names
+    page = line["page"].read_text(encoding="utf-8")
+    assert "All 40 classes as a table" in page
+    assert all(f'<th scope="row">{name}' in page for name in names)
+
+
+def test_one_gan_pairs_single_runs(tmp_path):
+    lift = outcome(fake_line(tmp_path, ["a", "b"], gans=1))
+    assert lift["counts"]["gan_seeds"] == 1
+    assert lift["lift_pp"]["ci_low"] < lift["lift_pp"]["ci_high"]
+
+
+def refused(frame, names=DIGITS, **changes):
+    with pytest.raises(UserError) as caught:
+        estimate(read_predictions(frame, names), len(names), report_params(**changes), 0)
+    return str(caught.value)
+
+
+def test_a_class_without_test_image_is_named():
+    assert "'unicorn'" in refused(fake_predictions(), [*DIGITS, "unicorn"])
+
+
+def test_an_arm_that_did_not_run_cannot_be_judged():
+    frame = fake_predictions(arms=["real", "real+classical"])
+    assert "report.treatment" in refused(frame)
+
+
+def test_runs_that_cannot_be_paired_are_refused():
+    frame = fake_predictions()
+    one = (frame["arm"] == "real") & (frame["seed"] == 2)
+    assert "seeds" in refused(frame[~one])
+    swapped = frame.copy()
+    swapped.loc[one, "image_id"] = frame.loc[one, "image_id"].to_numpy()[::-1]
+    assert "other images" in refused(swapped)
+
+
+def test_runs_of_another_retraining_are_refused(tmp_path):
+    line = fake_line(tmp_path, ["a", "b"])
+    runs = pd.read_parquet(line["runs"])
+    runs.assign(accuracy=runs["accuracy"] - 0.01).to_parquet(line["runs"])
+    with pytest.raises(UserError, match="accuracy in the runs"):
+        report.run(**line)
+    assert not line["lift"].exists()
+
+
+def test_a_missing_input_is_named(tmp_path):
+    line = fake_line(tmp_path, ["a", "b"])
+    line["gan_curves"].unlink()
+    with pytest.raises(UserError, match="gan_curves"):
+        report.run(**line)

@@ -1,0 +1,130 @@
+"""The whole line on a tiny configuration, through both doors."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from tasks.contracts.image_set import ImageSet
+from tasks.gan.checkpoint import checkpoints, load_generator
+from tasks.gan.sampling import sample
+from tests.line.conftest import call
+
+pytestmark = pytest.mark.line
+Doors = tuple[Path, Path, str]
+
+
+def logged(root: Path) -> list[tuple[str, str, dict[str, float]]]:
+    """Return kind, name and metrics of every run in a project's store, clock values left out."""
+    client = MlflowClient(f"sqlite:///{root}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("digits")
+    runs = client.search_runs([experiment.experiment_id])
+    return sorted(
+        (
+            run.data.tags["ganlift.kind"],
+            run.info.run_name,
+            {k: v for k, v in run.data.metrics.items() if k != "images_per_second"},
+        )
+        for run in runs
+    )
+
+
+def test_both_doors_end_with_the_same_lock(doors: Doors) -> None:
+    by_flow, by_dvc, _ = doors
+    assert (by_flow / "dvc.lock").read_bytes() == (by_dvc / "dvc.lock").read_bytes()
+    assert (by_flow / "params.yaml").read_bytes() == (by_dvc / "params.yaml").read_bytes()
+
+
+def test_the_summary_shows_verdict_interval_and_report(doors: Doors) -> None:
+    by_flow, _, printed = doors
+    lift = json.loads((by_flow / "reports/lift.json").read_text())
+    assert lift["verdict"] in printed
+    assert f"{lift['lift_pp']['ci_low']:+.1f}".lstrip("+").replace("-", "") in printed
+    assert "reports/lift.html" in printed
+
+
+def test_mlflow_shows_the_same_whichever_door_was_used(doors: Doors) -> None:
+    by_flow, by_dvc, _ = doors
+    assert logged(by_flow) == logged(by_dvc)
+    kinds = Counter(kind for kind, _, _ in logged(by_flow))
+    assert kinds == {"gan": 2, "pipeline": 1, "arm": 5}
+
+
+def test_nothing_to_do_is_nothing_done(doors: Doors) -> None:
+    by_flow, by_dvc, _ = doors
+    status = call(by_flow, "dvc", "status")
+    assert "up to date" in status.stdout, status.stdout
+    lock, runs = (by_flow / "dvc.lock").read_bytes(), logged(by_flow)
+    again = call(by_flow, "ganlift", "run")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("unchanged") == 8, again.stdout
+    assert (by_flow / "dvc.lock").read_bytes() == lock
+    assert logged(by_flow) == runs
+    assert "up to date" in call(by_dvc, "dvc", "repro").stdout
+
+
+def test_a_filter_setting_reruns_the_filter_and_what_follows_alone(doors: Doors) -> None:
+    _, by_dvc, _ = doors
+    before = yaml.safe_load((by_dvc / "dvc.lock").read_text())["stages"]
+    run = call(by_dvc, "ganlift", "run", "--set", "quality_filter.p_real_quantile=0.01")
+    assert run.returncode == 0, run.stdout + run.stderr
+    states = {
+        words[0]: words[1] for line in run.stdout.splitlines() if len(words := line.split()) >= 2
+    }
+    assert {states[s] for s in ("ingest", "validate", "train_gan", "generate")} == {"unchanged"}
+    assert states["quality_filter"] == "done"
+    after = yaml.safe_load((by_dvc / "dvc.lock").read_text())["stages"]
+    changed = {stage for stage in before if before[stage] != after[stage]}
+    assert changed <= {"quality_filter", "merge", "retrain", "report"}
+    assert "quality_filter" in changed
+
+
+def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors) -> None:
+    by_flow, _, _ = doors
+    kept = {
+        path: path.read_bytes()
+        for path in (by_flow / "reports").rglob("*")
+        if path.is_file() and not path.name.startswith("filter_")
+    }
+    accepted = (by_flow / "data/synthetic/accepted/images.npy").read_bytes()
+    params = (by_flow / "params.yaml").read_text()
+    failed = call(by_flow, "ganlift", "run", "--set", "quality_filter.copy_quantile=1.0")
+    (by_flow / "params.yaml").write_text(params)
+    assert failed.returncode == 1
+    assert "Traceback" not in failed.stdout + failed.stderr
+    line = next(one for one in failed.stderr.splitlines() if one.startswith("error:"))
+    assert "fell to copy" in line
+    assert "quality_filter.copy_quantile" in line
+    assert (by_flow / "data/synthetic/accepted/images.npy").read_bytes() == accepted
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_any_synthetic_image_can_be_made_again_from_its_row(doors: Doors) -> None:
+    by_flow, _, _ = doors
+    accepted = ImageSet.load(by_flow / "data/synthetic/accepted")
+    folders = checkpoints(by_flow / "models/gan")
+    for number in (0, len(accepted) // 2, len(accepted) - 1):
+        row = accepted.manifest.iloc[number]
+        generator = load_generator(folders[int(row["gan_seed"])])
+        again = sample(
+            generator, np.array([row["label"]]), np.array([row["latent_seed"]], dtype=np.int64)
+        )
+        np.testing.assert_array_equal(again[0], accepted.images[number])
+
+
+def test_dvc_shows_metrics_and_plots(doors: Doors) -> None:
+    by_flow, _, _ = doors
+    metrics = json.loads(call(by_flow, "dvc", "metrics", "show", "--json").stdout)
+    shown = metrics[""]["data"]
+    assert "mean" in shown["reports/lift.json"]["data"]["lift_pp"]
+    plots = call(by_flow, "dvc", "plots", "show", "--out", "dvc_plots")
+    assert plots.returncode == 0, plots.stderr
+    page = (by_flow / "dvc_plots/index.html").read_text()
+    for name in ("GAN losses", "Pool images", "lift_by_arm"):
+        assert name in page

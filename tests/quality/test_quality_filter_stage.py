@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tasks import quality_filter
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet, concatenate, image_id
+from tasks.gan.checkpoint import save_checkpoint
+from tasks.gan.training import build_gan
+from tasks.quality.selection import REASONS
+from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+
+GANS = (0, 11)
+PER_CLASS = 8
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def as_pool(images: ImageSet, gan_seed: int) -> ImageSet:
+    """Drawn shapes in the role of a GAN's images, for an untrained one makes none."""
+    manifest = images.manifest.assign(
+        image_id=[image_id(image) for image in images.images],
+        origin="synthetic",
+        gan_seed=gan_seed,
+        latent_seed=np.arange(len(images)),
+        checkpoint="ab" * 32,
+    )
+    return ImageSet(images.images, manifest)
+
+
+def make_pool(train: ImageSet) -> ImageSet:
+    """Of the first GAN, row 2 is a training image and row 11 nearly one, under their labels."""
+    one, two = (shape_set(PER_CLASS, seed=seed) for seed in (2, 3))
+    one.images[2] = train.images[4]
+    one.images[11] = train.images[12]
+    one.images[11, 0, 0, 0] += 1
+    return concatenate([as_pool(one, GANS[0]), as_pool(two, GANS[1])])
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the stages before have left."""
+    root = tmp_path_factory.mktemp("inputs")
+    train, params = shape_set(8, seed=0), tiny_params().train_gan
+    train.save(root / "train")
+    shape_set(6, seed=1).save(root / "val")
+    make_pool(train).save(root / "pool")
+    for seed in GANS:
+        save_checkpoint(
+            root / "gan" / str(seed), build_gan(train, params, seed), train, params, seed
+        )
+    return root
+
+
+def run(inputs: Path, out: Path, pool: Path | None = None, **overrides: object) -> Path:
+    quality_filter.run(
+        train=inputs / "train",
+        val=inputs / "val",
+        gan=inputs / "gan",
+        pool=pool or inputs / "pool",
+        accepted=out / "sets/accepted",
+        control=out / "sets/control",
+        scores=out / "a/scores.parquet",
+        reasons=out / "b/reasons.csv",
+        metrics=out / "c/filter.json",
+        params=tiny_params(quality_filter={"classifier_steps": 20} | overrides).quality_filter,
+        seed=0,
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def out(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(inputs, tmp_path_factory.mktemp("out") / "new")
+
+
+def test_copies_are_thrown_out(inputs: Path, out: Path) -> None:
+    scores = pd.read_parquet(out / "a/scores.parquet")
+    train = ImageSet.load(inputs / "train").manifest["image_id"]
+    assert scores["reason"][[2, 11]].tolist() == ["copy", "copy"]
+    assert scores["nearest_distance"][2] == 0
+    assert scores["nearest_real"][[2, 11]].tolist() == train[[4, 12]].tolist()
+    assert scores["nearest_distance"][11] == pytest.approx(1 / 8)
+
+
+def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
+    pool, accepted = ImageSet.load(inputs / "pool"), ImageSet.load(out / "sets/accepted")
+    scores = pd.read_parquet(out / "a/scores.parquet")
+    reasons = pd.read_csv(out / "b/reasons.csv")
+    metrics = json.loads((out / "c/filter.json").read_text())
+    keep = np.flatnonzero(scores["reason"] == "accepted")
+    assert scores["image_id"].tolist() == pool.manifest["image_id"].tolist()
+    np.testing.assert_array_equal(accepted.images, pool.images[keep])
+    assert accepted.manifest["image_id"].tolist() == scores["image_id"][keep].tolist()
+    for column in ("p_real", "confidence", "nearest_distance"):
+        assert accepted.manifest[column].tolist() == scores[column][keep].tolist()
+    for score in ("p_real", "confidence"):
+        assert scores[score].between(0, 1).all()
+        assert (scores[score][keep] >= scores[f"{score}_threshold"][keep]).all()
+    counted = reasons.set_index(["class_name", "reason"])["count"]
+    assert list(counted.index) == [(name, reason) for name in SHAPES for reason in REASONS]
+    for (name, reason), count in counted.items():
+        chosen = (scores["class_name"] == name) & (scores["reason"] == reason)
+        assert count == chosen.sum()
+    assert metrics["pool"] == len(pool)
+    assert metrics["accepted"] == len(keep)
+    assert metrics["copies"] == (scores["reason"] == "copy").sum()
+    assert metrics["acceptance_rate"] == pytest.approx(len(keep) / len(pool), abs=1e-4)
+    assert 0 <= metrics["brier"] <= 0.3
+    for name in SHAPES:
+        assert metrics["per_class"][name]["pool"] == 2 * PER_CLASS
+        assert metrics["per_class"][name]["accepted"] == counted[name, "accepted"]
+
+
+def test_thresholds_are_one_for_each_class_and_gan(out: Path) -> None:
+    scores = pd.read_parquet(out / "a/scores.parquet")
+    assert (scores.groupby("label")["confidence_threshold"].nunique() == 1).all()
+    per_gan = scores.groupby(["gan_seed", "label"])["p_real_threshold"]
+    assert (per_gan.nunique() == 1).all()
+    assert per_gan.first().nunique() > len(SHAPES)  # each discriminator has its own
+
+
+def test_the_control_is_as_many_from_the_whole_pool(inputs: Path, out: Path) -> None:
+    pool, kinds = ImageSet.load(inputs / "pool"), ["gan_seed", "label"]
+    accepted, control = (ImageSet.load(out / "sets" / name) for name in ("accepted", "control"))
+    counts = [part.manifest.groupby(kinds).size().to_dict() for part in (accepted, control)]
+    assert counts[0] == counts[1]
+    assert set(control.manifest["image_id"]) <= set(pool.manifest["image_id"])
+    assert control.manifest["image_id"].is_unique
+    assert [image_id(one) for one in control.images] == control.manifest["image_id"].tolist()
+
+
+def test_the_same_inputs_give_the_same_bytes(inputs: Path, out: Path, tmp_path: Path) -> None:
+    again = run(inputs, tmp_path / "again")
+    files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
+    assert len(files) == 7
+    for file in files:
+        assert (out / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_an_emptied_class_is_said_and_the_scores_are_kept(inputs: Path, tmp_path: Path) -> None:
+    train, pool = ImageSet.load(inputs / "train"), ImageSet.load(inputs / "pool")
+    images = np.array(pool.images)
+    squares = pool.labels == 1
+    images[squares] = train.images[np.resize(np.flatnonzero(train.labels == 1), squares.sum())]
+    ids = [image_id(image) for image in images]
+    ImageSet(images, pool.manifest.assign(image_id=ids)).save(tmp_path / "pool")
+    with pytest.raises(UserError, match=r"class 'square': none of GAN 0's 8 .*8 fell to copy"):
+        run(inputs, tmp_path / "out", tmp_path / "pool", classifier_steps=3)
+    scores = pd.read_parquet(tmp_path / "out/a/scores.parquet")
+    assert (scores["reason"][squares] == "copy").all()
+    assert (tmp_path / "out/b/reasons.csv").is_file()
+    assert not (tmp_path / "out/sets").exists()
