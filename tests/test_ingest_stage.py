@@ -142,6 +142,13 @@ def test_too_many_bad_files_fail_with_the_list_written(source: Path, tmp_path: P
     run(source, tmp_path / "out", max_reject_share=0.12)
 
 
+def test_copies_are_not_held_against_the_source(source: Path, tmp_path: Path) -> None:
+    for number in range(9):
+        shutil.copy(source / "circle/00.png", source / f"circle/zz{number}.png")
+    out = run(source, tmp_path / "out", max_reject_share=0.0)
+    assert len(rejects_of(out)) == 9
+
+
 def test_a_class_of_bad_files_alone_leaves_no_gap_in_the_labels(
     source: Path, tmp_path: Path
 ) -> None:

@@ -29,6 +29,22 @@ def test_an_image_is_the_same_whatever_else_is_asked_for(generator: nn.Module) -
         np.testing.assert_array_equal(part, whole[index])
 
 
+class Rounding(nn.Module):
+    """Stands for arithmetic that differs with the number of images in a batch."""
+
+    latent_dim = 2
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(latents), 1, 8, 8), len(latents) / 100)
+
+
+def test_the_size_of_the_last_batch_has_no_say() -> None:
+    sizes = (1, 63, 64, 65, 130)
+    made = [sample(Rounding(), np.zeros(n, np.int64), np.arange(n)) for n in sizes]
+    assert [len(images) for images in made] == list(sizes)
+    assert len({int(level) for images in made for level in np.unique(images)}) == 1
+
+
 def test_labels_and_seeds_both_make_the_image(generator: nn.Module) -> None:
     labels, seeds = np.array([0, 0, 1, 0]), np.array([5, 6, 5, 5])
     one, other_seed, other_label, again = sample(generator, labels, seeds)
