@@ -85,6 +85,7 @@ def run(
     table = pd.DataFrame(rows).sort_values(["gan_seed", "kimg"])
     curves.parent.mkdir(parents=True, exist_ok=True)
     table[["gan_seed", "kimg", *CURVES]].to_csv(curves, index=False, float_format="%.6g")
+    metrics.parent.mkdir(parents=True, exist_ok=True)
     metrics.write_text(json.dumps(last, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

@@ -98,7 +98,7 @@ class ImageSet:
         """Read a set; the images are memory-mapped, read-only.
 
         Raises:
-            UserError: a file is missing.
+            UserError: a file is missing or damaged.
         """
         pixels, manifest = folder / "images.npy", folder / "manifest.parquet"
         for path in (pixels, manifest):
@@ -108,8 +108,15 @@ class ImageSet:
                     f"{path.name} is missing, so this is no image set",
                     "Run `ganlift run`, which makes every image set in order",
                 )
-        images = np.load(pixels, mmap_mode="r", allow_pickle=False)
-        return cls(images, pd.read_parquet(manifest))
+        try:
+            images = np.load(pixels, mmap_mode="r", allow_pickle=False)
+            return cls(images, pd.read_parquet(manifest))
+        except (ValueError, OSError, EOFError) as error:  # pyarrow's errors are ValueErrors
+            raise UserError(
+                str(folder),
+                f"the image set is damaged ({error})",
+                "Remove the folder and run `dvc checkout`, or `ganlift run`",
+            ) from None
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

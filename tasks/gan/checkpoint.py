@@ -40,7 +40,7 @@ def save_checkpoint(
         "class_names": list(train.class_names),
         "latent_dim": params.latent_dim,
         "width": params.width,
-        "train_gan": params.model_dump(mode="json", exclude={"seeds"}),
+        "train_gan": params.model_dump(mode="json", exclude={"seeds", "tick_kimg", "grid_kimg"}),
     }
     save_file(_weights(gan.ema), folder / GENERATOR)
     save_file(_weights(gan.discriminator), folder / DISCRIMINATOR)

@@ -12,23 +12,25 @@ from tasks.contracts.image_set import ImageSet, Labels, image_id
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
 from tasks.gan.sampling import sample
 
-_FRESH = 2**40  # where latent seeds of images that never join a pool begin
+_FRESH = 2**61  # where latent seeds of images that never join a pool begin
+_SPAN = 2**20  # latent seeds set aside for each class, and classes for each root seed
 
 
 def make_pool(folder: Path, gan_seed: int, per_class: int, seed: int) -> ImageSet:
     """Make ``per_class`` images of each class: rows sorted by class, latent seeds in order.
 
-    ``seed`` moves the latent seeds, so another root seed draws another pool.
+    ``seed`` moves the latent seeds, so another root seed draws another pool. A larger
+    ``per_class`` (up to 2**20) keeps the images of a smaller one and adds to each class.
     """
     names = load_config(folder)["class_names"]
     labels = np.repeat(np.arange(len(names), dtype=np.int64), per_class)
-    first = (seed % 2**20) * 2**20
-    return _make(folder, gan_seed, labels, first + np.arange(len(labels), dtype=np.int64))
+    number = np.tile(np.arange(per_class, dtype=np.int64), len(names))
+    return _make(folder, gan_seed, labels, (seed % _SPAN * _SPAN + labels) * _SPAN + number)
 
 
 def make_fresh(folder: Path, gan_seed: int, labels: Labels, seed: int) -> ImageSet:
     """Make one image for each label from latents that no pool uses: fakes to calibrate with."""
-    first = _FRESH + (seed % 2**20) * 2**20
+    first = _FRESH + seed % _SPAN * _SPAN
     return _make(folder, gan_seed, labels, first + np.arange(len(labels), dtype=np.int64))
 
 

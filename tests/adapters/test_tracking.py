@@ -260,6 +260,21 @@ def test_exactly_what_is_missing_is_logged(paths: dict[str, Path]) -> None:
     assert "not logged yet" not in runs_of("pipeline")[0].data.tags["mlflow.note.content"]
 
 
+def test_speed_that_could_not_be_sent_is_logged_later(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = store.tracking_uri()
+    monkeypatch.setattr(
+        "tasks.adapters.tracking.gan.tracking_uri", lambda: "http://127.0.0.1:9"
+    )  # the discard port: nothing listens
+    log_gan(paths, seed=1)
+    monkeypatch.setattr("tasks.adapters.tracking.gan.tracking_uri", lambda: here)
+    log_missing(dataset=DATASET, paths=paths)
+    replayed = next(run for run in runs_of("gan") if run.data.params["gan_seed"] == "1")
+    history = client().get_metric_history(replayed.info.run_id, "images_per_second")
+    assert [(m.step, m.value) for m in history] == [(2000, 50.0), (4000, 50.0)]
+
+
 def test_without_results_there_is_nothing_to_log(paths: dict[str, Path]) -> None:
     paths["gan_metrics"].unlink()
     with pytest.raises(UserError, match="no results to log"):

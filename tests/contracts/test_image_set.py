@@ -125,3 +125,13 @@ def test_a_sets_ids_are_those_of_its_images() -> None:
     some = shape_set(2, channels=3)
     expected = pd.Series([image_id(image) for image in some.images])
     assert some.manifest["image_id"].tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.parquet"])
+def test_a_damaged_file_names_the_folder_and_the_mend(tmp_path: Path, name: str) -> None:
+    shape_set(3).save(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="is damaged") as caught:
+        ImageSet.load(tmp_path)
+    assert "dvc checkout" in caught.value.mend

@@ -68,6 +68,11 @@ def test_the_same_seed_gives_the_same_bytes_another_another_pool(
     assert not set(one.manifest["latent_seed"]) & set(other.manifest["latent_seed"])
 
 
+def test_a_larger_pool_keeps_the_images_of_a_smaller_one(gans: Path) -> None:
+    small, large = (set(make_pool(gans / "0", 0, n, 0).manifest["image_id"]) for n in (3, 5))
+    assert small < large
+
+
 def test_no_latent_of_a_pool_is_used_for_calibration(
     gans: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

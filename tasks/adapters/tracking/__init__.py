@@ -107,8 +107,9 @@ def _replay(run: GanRun, rows: pd.DataFrame, grids: Path) -> None:
         int((rows["kimg"] - int(path.stem)).abs().argmin()): path
         for path in sorted(grids.glob("*.png"))
     }
-    for index, row in enumerate(rows.to_dict("records")):
-        run.tick({str(name): float(value) for name, value in row.items()}, nearest.get(index))
+    for index, (_, row) in enumerate(rows.iterrows()):
+        known = row.dropna()  # a tick whose speed was never kept has none to tell
+        run.tick({str(name): float(known[name]) for name in known.index}, nearest.get(index))
 
 
 def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> list[str]:
