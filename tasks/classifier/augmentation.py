@@ -46,7 +46,7 @@ def classical(images: Tensor, *, flip: bool) -> Augmentation:
             scale=(0.9, 1.1),
             interpolation=v2.InterpolationMode.BILINEAR,
         ),
-        v2.Lambda(partial(torch.add, other=ground)),
+        v2.Lambda(partial(_add, ground=ground)),
         v2.RandomCrop(size, padding=max(1, size // 16), padding_mode="edge"),
     ]
     if flip:
@@ -54,3 +54,8 @@ def classical(images: Tensor, *, flip: bool) -> Augmentation:
     colour = {"hue": 0.05, "saturation": 0.2} if channels == 3 else {}
     steps.append(v2.ColorJitter(brightness=0.2, contrast=0.2, **colour))
     return Augmentation(v2.Compose(steps))
+
+
+def _add(images: Tensor, ground: Tensor) -> Tensor:
+    # a rounding error below 0 or above 1 would become NaN in torchvision's change of hue
+    return (images + ground).clamp(0, 1)

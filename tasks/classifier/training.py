@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from tasks.classifier.augmentation import classical
 from tasks.classifier.networks import build_classifier
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.data.batches import BalancedSampler, to_tensor
 
@@ -45,6 +46,9 @@ def fit(
 
     AdamW with a linear warm-up and a cosine to zero. The same seed gives the same initial
     weights whatever the training set, so arms can be paired.
+
+    Raises:
+        UserError: the training diverged.
     """
     torch.manual_seed(seed)
     size, _, channels = train.image_shape
@@ -68,6 +72,12 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    if not all(weight.isfinite().all() for weight in network.parameters()):
+        raise UserError(
+            f"classifier {schedule.classifier}",
+            f"its weights are no longer finite numbers after {schedule.steps} steps",
+            "Lower retrain.learning_rate",
+        )
     return network.eval()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, image_id
@@ -50,9 +50,8 @@ def decode(
             )
             kept.append(item)
         except (*_UNREADABLE, MemoryError) as error:
-            # Pillow names the absolute path in some messages; the report names the relative one
-            reason = type(error).__name__ if "/" in str(error) else str(error)
-            unreadable.append(Rejected(item.source, item.class_name, f"unreadable: {reason}"))
+            reason = f"unreadable: {_told(error)}"
+            unreadable.append(Rejected(item.source, item.class_name, reason))
         watch(number / len(items), f"{number}/{len(items)} images")
     if not kept:
         raise UserError(
@@ -165,3 +164,10 @@ def split(
         "test": images.take(places == "test"),
         "cut": train.take(~keep),
     }
+
+
+def _told(error: BaseException) -> str:
+    """What Pillow said, without the absolute path that it names in some messages."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known format"
+    return type(error).__name__ if "/" in str(error) else str(error)

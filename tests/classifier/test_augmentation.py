@@ -100,3 +100,14 @@ def test_what_a_shift_uncovers_has_the_border_colour(colour: tuple[float, ...]) 
     away[5:-5, 5:-5] = False
     wanted = (ground / 2 + 0.5)[:, away].expand(80, -1, -1)
     torch.testing.assert_close(moved[:, :, away], wanted, atol=1e-4, rtol=0)
+
+
+def test_black_beside_a_coloured_ground_stays_finite() -> None:
+    # values a rounding error outside 0..1 become NaN in torchvision's change of hue
+    torch.manual_seed(0)
+    images = torch.zeros(64, 3, 16, 16)  # black, where hue is undefined
+    images[:, :, [0, -1]] = torch.tensor([37.0, 91.0, 201.0])[:, None, None]  # the ground
+    images = images / 127.5 - 1
+    augment = classical(images, flip=False)
+    for _ in range(60):
+        assert augment(images).isfinite().all()

@@ -11,6 +11,7 @@ from torch import nn
 
 from tasks.classifier import training
 from tasks.classifier.training import Schedule, fit, probabilities, stratified_folds
+from tasks.contracts.errors import UserError
 from tests.contracts.tiny import shape_set
 from tests.data.fake_sets import noise_set
 
@@ -103,3 +104,9 @@ def test_folds_are_even_over_all_and_over_every_class(
 def test_folds_are_drawn_anew_by_another_seed() -> None:
     labels = np.repeat([0, 1], 20)
     assert stratified_folds(labels, 4, 0).tolist() != stratified_folds(labels, 4, 1).tolist()
+
+
+def test_a_diverged_classifier_is_an_error_not_a_score() -> None:
+    wild = dataclasses.replace(SCHEDULE, learning_rate=1e30, steps=20)
+    with pytest.raises(UserError, match=r"retrain\.learning_rate"):
+        fit(shape_set(5), wild, **PLAIN, seed=0)
