@@ -157,14 +157,16 @@ def _focus(
         mean = factor * result["mean"]
         if not low - margin <= mean <= high + margin:
             below = mean < low
-            axes.text(
-                0.01 if below else 0.99,
-                row,
+            axes.annotate(
                 f"◀ {show(round(mean, 1))}" if below else f"{show(round(mean, 1))} ▶",
-                transform=axes.get_yaxis_transform(),
+                (0.01 if below else 0.99, row),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(0, 7),  # above its interval, as the other numbers
+                textcoords="offset points",
                 ha="left" if below else "right",
-                va="center",
                 color=SLATE,
+                fontsize=9,
+                fontweight="bold",
             )
 
 
