@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import mlflow
@@ -36,6 +37,8 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     monkeypatch.chdir(root)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    # a loaded model puts its own copy of `tasks` in front, which later worker processes inherit
+    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr("tasks.gan.checkpoint.load_generator", load_fake_generator)
     monkeypatch.setattr("tasks.gan.sampling.sample", fake_sample)
     return make_results(root)

@@ -162,6 +162,8 @@ def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a shell that starts the tests in the background has SIGINT ignored, which is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pids = line / "pids"
     while process.poll() is None and not (pids.is_file() and pids.read_text()):
