@@ -58,7 +58,7 @@ def mlflow_url(doors: Doors) -> Iterator[str]:
         pytest.fail(f"the MLflow server did not start: {said}")
     yield url
     server.terminate()
-    server.wait(timeout=30)
+    server.communicate(timeout=30)
 
 
 def test_the_report_shows_verdict_interval_and_pictures(doors: Doors, page: Page) -> None:
