@@ -14,6 +14,7 @@ import pandas as pd
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params import ARMS, ReportParams
 from tasks.lift.metrics import METRICS, Counter, recall
+from tests.contracts.tiny import tiny_values
 
 DIGITS = tuple(str(digit) for digit in range(10))
 INPUTS = (
@@ -33,15 +34,7 @@ _EFFECTS = {"real": -0.05, "real+classical+control": 0.3, "synthetic only": -1.5
 
 
 def report_params(**changes: Any) -> ReportParams:
-    values: dict[str, Any] = {
-        "primary_metric": "balanced_accuracy",
-        "baseline": "real+classical",
-        "treatment": "real+classical+filtered",
-        "level": 0.95,
-        "smallest_lift_pp": 0.5,
-        "resamples": 2000,
-    }
-    return ReportParams(**(values | changes))
+    return ReportParams(**(tiny_values()["report"] | changes))
 
 
 def fake_predictions(
