@@ -38,8 +38,9 @@ class ImageSet:
     Attributes:
         images: uint8 ``[N, H, W, C]``, values 0 to 255, C is 1 or 3; may be memory-mapped.
         manifest: N rows with at least ``COLUMNS``: ``image_id`` (sha256 of the pixels),
-            ``label`` (int64, 0 to K-1), ``class_name``, ``origin`` (``real`` or
-            ``synthetic``), ``source`` (relative path, or checkpoint hash and latent seed),
+            ``label`` (int64, 0 to K-1; -1: unlabelled), ``class_name`` (empty: unlabelled),
+            ``origin`` (``real`` or ``synthetic``), ``source`` (relative path, ``hidden/`` and
+            the id where a path would tell a hidden label, or checkpoint hash and latent seed),
             ``group`` (images that belong together, by default the image itself).
     """
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -21,20 +19,8 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from tasks.contracts.errors import UserError
-
-
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds {list(seeds)} must differ: an equal seed repeats a run")
-    return seeds
-
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Seeds = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)
-]
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.sections import NonNegative, Positive, Section, Seeds, Share
 
 ARMS = (
     "real",
@@ -53,11 +39,7 @@ Arm = Literal[
 Metric = Literal["balanced_accuracy", "accuracy", "macro_f1"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class IngestParams(_Section):
+class IngestParams(Section):
     """Where the images come from and how they are cut and split."""
 
     source: str
@@ -68,6 +50,7 @@ class IngestParams(_Section):
     test_share: Annotated[float, Field(gt=0.0, lt=1.0)]
     per_class: Annotated[int, Field(ge=2)] | None
     imbalance: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+    label_fraction: Annotated[float, Field(gt=0.0, le=1.0)]
     max_reject_share: Share
 
     @model_validator(mode="after")
@@ -82,7 +65,7 @@ class IngestParams(_Section):
         return self
 
 
-class ValidateParams(_Section):
+class ValidateParams(Section):
     """What the Great Expectations gate asks of the real images."""
 
     min_train_per_class: int = Field(ge=2)
@@ -91,34 +74,13 @@ class ValidateParams(_Section):
     min_pixel_std: NonNegative
 
 
-class TrainGanParams(_Section):
-    """The conditional GAN. Durations are counted in thousands of real images shown (kimg)."""
-
-    seeds: Seeds
-    network: str
-    latent_dim: int = Field(ge=2)
-    width: int = Field(ge=4)
-    total_kimg: Positive
-    batch_size: int = Field(ge=4)
-    learning_rate: Positive
-    beta2: Annotated[float, Field(gt=0.0, lt=1.0)]
-    loss: str
-    r1_gamma: NonNegative
-    r2_gamma: NonNegative
-    mode_seeking: NonNegative
-    diffaug: tuple[Literal["translation", "cutout", "color"], ...]
-    ema_halflife_kimg: Positive
-    tick_kimg: Positive
-    grid_kimg: Positive
-
-
-class GenerateParams(_Section):
+class GenerateParams(Section):
     """How many images each checkpoint makes."""
 
     per_class: int = Field(ge=1)
 
 
-class QualityFilterParams(_Section):
+class QualityFilterParams(Section):
     """What a synthetic image must reach; thresholds are per class, set on real images."""
 
     folds: int = Field(ge=2)
@@ -128,13 +90,13 @@ class QualityFilterParams(_Section):
     copy_quantile: Share
 
 
-class MergeParams(_Section):
+class MergeParams(Section):
     """How many synthetic images join the real ones."""
 
     synthetic_per_real: Positive
 
 
-class RetrainParams(_Section):
+class RetrainParams(Section):
     """The classifier and how every arm trains it."""
 
     classifier: str
@@ -152,7 +114,7 @@ class RetrainParams(_Section):
         return self
 
 
-class ReportParams(_Section):
+class ReportParams(Section):
     """The rule of the verdict, declared before the result is seen."""
 
     primary_metric: Metric
@@ -229,10 +191,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any], name: str) -> Us
     key = ".".join(path) or name
     kind = finding["type"]
     if kind in unknown:
-        section = path[0] if len(path) > 1 else None
-        valid = _keys_of(section)
-        near = difflib.get_close_matches(path[-1], valid, n=1, cutoff=0.0)[0]
-        nearest = f"{section}.{near}" if section else near
+        near = difflib.get_close_matches(path[-1], _keys_of(path[:-1]), n=1, cutoff=0.0)[0]
+        nearest = ".".join([*path[:-1], near])
         return UserError(f"{name}: {key}", "unknown key", f"The nearest valid key is {nearest}")
     if kind in ("missing", "missing_argument"):
         return UserError(f"{name}: {key}", "missing", "Add it; the README lists every key")
@@ -241,10 +201,10 @@ def _explain(error: ValidationError, values: Mapping[str, Any], name: str) -> Us
     return UserError(f"{name}: {key}", f"{reason}{given}", "Correct the value")
 
 
-def _keys_of(section: str | None) -> list[str]:
-    """Return the valid keys of a section, or of the root."""
-    annotations = Params.__dataclass_fields__
-    if section is None or section not in annotations:
-        return list(annotations)
-    model = TypeAdapter(Params).json_schema()["properties"][section]["$ref"].rsplit("/", 1)[-1]
-    return list(TypeAdapter(Params).json_schema()["$defs"][model]["properties"])
+def _keys_of(path: Sequence[str]) -> list[str]:
+    """Return the valid keys of the section at ``path``, or of the root."""
+    keys: Mapping[str, Any] = Params.__dataclass_fields__
+    for step, name in enumerate(path):
+        section = keys[name].type if step == 0 else keys[name].annotation
+        keys = (globals()[section] if isinstance(section, str) else section).model_fields
+    return list(keys)

@@ -23,22 +23,32 @@ def to_images(tensor: Tensor) -> Images:
     return images
 
 
-class BalancedSampler:
-    """Draws rows so that every class is equally likely, then every row of that class.
+class ClassSampler:
+    """Draws a class, then a row of it, so that few images of a class weigh as much as many.
 
     Deterministic from its random generator.
+
+    Args:
+        labels: of every row, int64 ``[N]``.
+        rng: where draws come from.
+        balanced: whether classes are equally likely, or as likely as they are frequent.
     """
 
-    def __init__(self, labels: Labels, rng: np.random.Generator) -> None:
+    def __init__(self, labels: Labels, rng: np.random.Generator, *, balanced: bool = True) -> None:
         self._rng = rng
         self._order = np.argsort(labels, kind="stable")
         self._classes, self._first, self._count = np.unique(
             labels[self._order], return_index=True, return_counts=True
         )
+        self._edges = None if balanced else np.cumsum(self._count) / len(labels)
 
     def labels(self, size: int) -> Labels:
-        """Draw `size` labels, classes equally likely."""
-        return self._classes[self._rng.integers(len(self._classes), size=size)].astype(np.int64)
+        """Draw `size` labels."""
+        if self._edges is None:
+            drawn = self._rng.integers(len(self._classes), size=size)
+        else:
+            drawn = np.searchsorted(self._edges, self._rng.random(size), side="right")
+        return self._classes[drawn].astype(np.int64)
 
     def rows_of(self, labels: Labels) -> npt.NDArray[np.int64]:
         """Draw one row for each of the given labels, with replacement."""

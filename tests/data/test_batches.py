@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.batches import BalancedSampler, to_images, to_tensor
+from tasks.data.batches import ClassSampler, to_images, to_tensor
 
 
 def test_every_grey_level_survives_the_round_trip() -> None:
@@ -36,7 +36,7 @@ LABELS = np.random.default_rng(5).permutation(LABELS)
 
 
 def test_classes_are_equally_likely_whatever_their_counts() -> None:
-    sampler = BalancedSampler(LABELS, np.random.default_rng(0))
+    sampler = ClassSampler(LABELS, np.random.default_rng(0))
     drawn = sampler.labels(30_000)
     values, counts = np.unique(drawn, return_counts=True)
     assert values.tolist() == [0, 1, 4]
@@ -44,7 +44,7 @@ def test_classes_are_equally_likely_whatever_their_counts() -> None:
 
 
 def test_rows_are_of_the_wanted_label_and_all_equally_likely() -> None:
-    sampler = BalancedSampler(LABELS, np.random.default_rng(0))
+    sampler = ClassSampler(LABELS, np.random.default_rng(0))
     wanted = np.full(20_000, 4)
     rows = sampler.rows_of(wanted)
     values, counts = np.unique(rows, return_counts=True)
@@ -55,13 +55,13 @@ def test_rows_are_of_the_wanted_label_and_all_equally_likely() -> None:
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**32))
 def test_every_row_has_the_label_asked_for(labels: list[int], seed: int) -> None:
     array = np.array(labels, np.int64)
-    sampler = BalancedSampler(array, np.random.default_rng(seed))
+    sampler = ClassSampler(array, np.random.default_rng(seed))
     drawn = sampler.labels(40)
     np.testing.assert_array_equal(array[sampler.rows_of(drawn)], drawn)
 
 
 def test_the_same_generator_draws_the_same() -> None:
-    one, two = (BalancedSampler(LABELS, np.random.default_rng(3)) for _ in range(2))
+    one, two = (ClassSampler(LABELS, np.random.default_rng(3)) for _ in range(2))
     for _ in range(3):
         drawn = one.labels(50)
         np.testing.assert_array_equal(drawn, two.labels(50))

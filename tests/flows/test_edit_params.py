@@ -21,7 +21,12 @@ VALUES = {
     "ingest.channels": st.sampled_from(["auto", 1, 3]),
     "train_gan.seeds": SEEDS,
     "train_gan.total_kimg": st.floats(1e-6, 1e6),
-    "train_gan.diffaug": st.lists(st.sampled_from(["translation", "cutout", "color"])),
+    "train_gan.penalties.r1": st.floats(0, 10),
+    "train_gan.penalties.feature_matching": st.sampled_from([0.0, 1e-7, 3, 10.0]),
+    "train_gan.evaluation.keep": st.sampled_from(["fid", "last", "coverage"]),
+    "train_gan.health.max_logit": st.floats(1, 1e9),
+    "train_gan.ada_target": st.none() | st.floats(0.01, 0.99),
+    "train_gan.diffaug": st.lists(st.sampled_from(["translation", "cutout", "color"]), max_size=4),
     "retrain.flip": st.booleans(),
     "retrain.seeds": SEEDS,
     "report.treatment": st.just("synthetic only"),
@@ -63,12 +68,41 @@ def test_a_number_is_a_number_to_both_readers() -> None:
 
 
 def test_block_lists_and_empty_values_are_replaced_whole() -> None:
-    text = TEXT.replace("seeds: [0, 1, 2] # one GAN each", "seeds: # many\n    - 0\n    - 7 # last")
+    text = TEXT.replace("seeds: [0, 1, 2, 3] # one", "seeds: # many\n    - 0\n    - 7 # last, one")
     text = text.replace("per_class: 20 # cut", "per_class: # cut")
+    assert text.count("# many") == text.count("per_class: # cut") == 1
     after = edited(text, ["train_gan.seeds=[4, 5]", "ingest.per_class=9"])
     assert _value(after, "train_gan.seeds") == [4, 5]
     assert _value(after, "ingest.per_class") == 9
     assert _value(after, "train_gan.network") == "conv"
+
+
+def test_a_nested_section_on_one_line_is_edited_inside() -> None:
+    block = TEXT[TEXT.index("  penalties:") : TEXT.index("  learning_rate: 0.002\n  disc")]
+    text = TEXT.replace(block, "  penalties: {r1: 0.1, r2: 0.1 } # short\n")
+    after = edited(text, ["train_gan.penalties.r2=0.5", "train_gan.penalties.r1=0.25"])
+    assert after == text.replace("{r1: 0.1, r2: 0.1 }", "{r1: 0.25, r2: 0.5 }")
+
+
+def test_keys_of_one_name_in_two_sections_stay_apart() -> None:
+    text = TEXT.replace("    r1: 0.1\n", "    r1: 0.1 # seed: 0\n")
+    after = edited(text, ["train_gan.penalties.r1=0", "train_gan.learning_rate=0.1", "seed=1"])
+    assert _value(after, "retrain.learning_rate") == _value(TEXT, "retrain.learning_rate")
+    assert _value(after, "train_gan.learning_rate") == 0.1
+    assert "    r1: 0 # seed: 0\n" in after
+
+
+def test_of_two_settings_of_one_key_the_last_wins() -> None:
+    assert edited(TEXT, ["seed=3", "merge.synthetic_per_real=2", "seed=4"]) == edited(
+        TEXT, ["merge.synthetic_per_real=2", "seed=4"]
+    )
+
+
+def test_two_settings_that_need_each_other_pass_together() -> None:
+    settings = ["train_gan.total_minutes=2", "train_gan.total_kimg=null"]
+    for order in (settings, settings[::-1]):
+        values = parse_params(yaml.safe_load(edited(TEXT, order)))
+        assert (values.train_gan.total_minutes, values.train_gan.total_kimg) == (2, None)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +112,13 @@ def test_block_lists_and_empty_values_are_replaced_whole() -> None:
         ("total_kimg=40", "train_gan.total_kimg"),
         ("trian_gan.total_kimg=40", "train_gan.total_kimg"),
         ("train_gan=40", "unknown key"),
+        ("r1=1", "train_gan.penalties.r1"),
+        ("penalties.r1=1", "train_gan.penalties.r1"),
+        ("train_gan.penalties.r3=1", r"train_gan.penalties.r\d"),
+        ("train_gan.penalties.r1.x=1", "train_gan.penalties.r1"),
+        ("train_gan.penalties=1", "unknown key"),
+        ("train_gan.penalties.r1=-1", "train_gan.penalties.r1"),
+        ("train_gan.total_minutes=2", "one of total_kimg and total_minutes"),
         ("train_gan.total_kimg", "SECTION.KEY=VALUE"),
         ("train_gan.total_kimg=much", "valid number"),
         ("train_gan.total_kimg=-1", "greater than 0"),

@@ -1,0 +1,200 @@
+"""The section ``train_gan`` of ``params.yaml``: every technique by name, wrong pairs refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.contracts.sections import NonNegative, Positive, Section, Seeds, Share
+
+NetworkName = Literal["conv", "dcgan", "resnet", "stylegan", "progressive", "vae"]
+Conditioning = Literal["none", "concat", "projection", "auxiliary"]
+LossName = Literal[
+    "saturating",
+    "nonsaturating",
+    "least_squares",
+    "wasserstein",
+    "hinge",
+    "relativistic",
+    "elbo",
+]
+ScheduleName = Literal["constant", "linear", "cosine"]
+Policy = Literal["translation", "cutout", "color"]
+Rule = Literal["kid", "fid", "precision", "recall", "density", "coverage", "conditioning", "last"]
+
+_CROSS_ENTROPY = ("saturating", "nonsaturating")
+BATCH_NORM = ("dcgan",)  # networks whose logits depend on the batch
+_BY_IMAGE = ("r1", "r2", "gradient_penalty", "consistency")  # terms of one image's logit
+
+
+class Penalties(Section):
+    """Weights of the terms added to the adversarial loss; 0 leaves a term out."""
+
+    r1: NonNegative = 0.0
+    r2: NonNegative = 0.0
+    gradient_penalty: NonNegative = 0.0
+    lecam: NonNegative = 0.0
+    consistency: NonNegative = 0.0
+    mode_seeking: NonNegative = 0.0
+    feature_matching: NonNegative = 0.0
+
+
+class Evaluation(Section):
+    """How the GAN is judged on real/val while it trains, and which checkpoint is kept."""
+
+    every_kimg: Positive
+    features: Literal["in_domain", "inception"]
+    keep: Rule
+
+
+class Health(Section):
+    """When a run is rolled back, and when it is given up."""
+
+    max_rollbacks: int = Field(ge=0)
+    max_logit: Positive
+    max_gradient: Positive
+    collapse_below: Share
+    collapse_patience: int = Field(ge=1)
+
+
+class TrainGanParams(Section):
+    """The conditional GAN. Durations are counted in thousands of real images shown (kimg)."""
+
+    seeds: Seeds
+    network: NetworkName
+    conditioning: Conditioning
+    latent_dim: int = Field(ge=2)
+    width: int = Field(ge=4)
+    spectral_norm: bool
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)]
+    total_kimg: Positive | None
+    total_minutes: Positive | None
+    batch_size: int = Field(ge=4)
+    loss: LossName
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]
+    weight_clip: Positive | None
+    penalties: Penalties
+    learning_rate: Positive
+    discriminator_rate: Positive
+    discriminator_steps: int = Field(ge=1)
+    beta1: Annotated[float, Field(ge=0.0, lt=1.0)]
+    beta2: Annotated[float, Field(gt=0.0, lt=1.0)]
+    rate_schedule: ScheduleName
+    gamma_schedule: ScheduleName
+    diffaug: tuple[Policy, ...]
+    ada_target: Annotated[float, Field(gt=0.0, lt=1.0)] | None
+    instance_noise: NonNegative
+    top_k: Annotated[float, Field(gt=0.0, le=1.0)]
+    balanced: bool
+    ema_halflife_kimg: Positive
+    unlabelled: Literal["none", "pseudo_label", "pseudo_label+unconditional"]
+    evaluation: Evaluation
+    health: Health
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "float32", "bfloat16"]
+    processes: int = Field(ge=1)
+    tick_kimg: Positive
+    grid_kimg: Positive
+    state_kimg: Positive
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainGanParams:
+        for wrong, reason in (*self._budget(), *self._adversary(), *self._practice()):
+            if wrong:
+                raise ValueError(reason)
+        return self
+
+    def _budget(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (
+                (self.total_kimg is None) == (self.total_minutes is None),
+                "give one of total_kimg and total_minutes, and set the other to null",
+            ),
+            (
+                self.batch_size % 2 == 1,
+                f"batch_size {self.batch_size} is odd, but the mode-seeking term and two "
+                f"processes halve it; use {self.batch_size + 1}",
+            ),
+            (
+                self.batch_size % (2 * self.processes) != 0,
+                f"batch_size {self.batch_size} does not split into pairs over {self.processes} "
+                "processes",
+            ),
+            (
+                self.processes > 1 and self.network in BATCH_NORM,
+                f"processes {self.processes} would each have batch statistics of their own; "
+                f"network {self.network} takes 1",
+            ),
+        )
+
+    def _adversary(self) -> tuple[tuple[bool, str], ...]:
+        p = self.penalties
+        by_image = [name for name in _BY_IMAGE if getattr(p, name)]
+        weighted = [name for name in Penalties.model_fields if getattr(p, name)]
+        critic = self.loss == "wasserstein"
+        adversarial = [
+            name
+            for name, used in (
+                ("spectral_norm", self.spectral_norm),
+                ("dropout", self.dropout > 0),
+                ("diffaug", bool(self.diffaug)),
+                ("instance_noise", self.instance_noise > 0),
+                ("top_k", self.top_k < 1),
+            )
+            if used
+        ]
+        return (
+            (
+                (self.network == "vae") != (self.loss == "elbo"),
+                "network vae and loss elbo belong together: an autoencoder has no adversary",
+            ),
+            (
+                self.network == "vae" and (bool(weighted) or self.conditioning != "concat"),
+                "network vae takes conditioning concat and no penalties: it has no discriminator",
+            ),
+            (
+                self.network == "vae" and bool(adversarial),
+                f"{', '.join(adversarial)} would do nothing: network vae has no discriminator; "
+                "`ganlift run --preset vae` sets all that it needs",
+            ),
+            (
+                critic and (self.weight_clip is None) == (p.gradient_penalty == 0),
+                "loss wasserstein needs a bounded critic, by one of weight_clip (0.01) and "
+                "penalties.gradient_penalty (10)",
+            ),
+            (
+                not critic and self.weight_clip is not None,
+                f"weight_clip bounds a wasserstein critic; loss {self.loss} has none, so set it "
+                "to null",
+            ),
+            (
+                self.network in BATCH_NORM and bool(by_image),
+                f"penalties.{by_image[0] if by_image else ''} needs a logit that is one "
+                f"image's own, but network {self.network} mixes a batch by its batch norm; "
+                "set it to 0 or choose another network",
+            ),
+            (
+                self.label_smoothing > 0 and self.loss not in _CROSS_ENTROPY,
+                f"label_smoothing is for cross-entropy ({', '.join(_CROSS_ENTROPY)}); "
+                f"loss {self.loss} has no labels to smooth, set it to 0",
+            ),
+        )
+
+    def _practice(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (
+                self.ada_target is not None and not self.diffaug,
+                "ada_target adapts how often diffaug is applied, and diffaug is empty",
+            ),
+            (
+                self.penalties.consistency > 0 and not self.diffaug,
+                "penalties.consistency compares an image with its augmented self, and diffaug "
+                "is empty",
+            ),
+            (
+                self.unlabelled == "pseudo_label+unconditional" and self.conditioning == "concat",
+                "an unconditional head for unlabelled images needs conditioning projection, "
+                "auxiliary or none: concat puts the label into the image",
+            ),
+        )
