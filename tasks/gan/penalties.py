@@ -1,30 +1,176 @@
-"""Terms added to the adversarial loss: per-sample, shape ``[N]`` (or ``[N/2]`` for pairs)."""
+"""Terms added to the adversarial loss: per-sample, shape ``[N]`` (or ``[N/2]`` for pairs).
+
+A term is a function of what one step of its side has at hand, and one entry in
+`DISCRIMINATOR_TERMS` or `GENERATOR_TERMS` under the name of its weight in ``Penalties``. Terms
+compute in float32 at least, whatever precision the networks ran in.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from tasks.gan.diffaug import diffaug
+from tasks.gan.distributed import SOLO, Group
+from tasks.gan.draws import Draws
 
-def gradient_penalty(logits: Tensor, images: Tensor) -> Tensor:
-    """Squared norm of the logit's gradient by its image, ``[N]``.
+_ANCHOR_DECAY = 0.99  # of LeCam's averages, a step
+_NO_DISTANCE = 1e-5  # keeps the mode-seeking term finite where two images are equal
 
-    On real images it is R1, on fakes R2 (Mescheder et al. 2018, arXiv:1801.04406, eq. 9-10).
-    `images` ``[N, C, H, W]`` must require gradients and `logits` ``[N]`` come from them. The
-    paper's factor gamma/2 is the caller's.
+
+@dataclass
+class DiscriminatorContext:
+    """One step of the discriminator; reals are the first half of everything, fakes the second.
+
+    Attributes:
+        discriminator: ``(images [M, C, H, W], labels [M])`` to logits ``[M]``.
+        policies: augmentations by name, as in `diffaug`.
+        draws: random numbers of this process's samples.
+        images: what it saw, augmented, ``[2N, C, H, W]`` in about -1..1, requiring gradients.
+        clean: the same images before augmentation.
+        labels: ``[2N]``, -1 where unlabelled.
+        logits: ``[2N]``, made from `images`.
+        memory: what terms keep from step to step, float32; saved and restored with training.
+        group: the processes that share the batch.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3))
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    policies: Sequence[str]
+    draws: Draws
+    images: Tensor
+    clean: Tensor
+    labels: Tensor
+    logits: Tensor
+    memory: dict[str, Tensor]
+    group: Group = SOLO
+
+    @cached_property
+    def gradient_norms(self) -> Tensor:
+        """Squared norm of each logit's gradient by its image, ``[2N]``: R1 and R2 share it."""
+        return _slope(self.logits, self.images).square().sum(dim=1)
 
 
-def mode_seeking(images: Tensor, latents: Tensor) -> Tensor:
+def r1(context: DiscriminatorContext) -> Tensor:
+    """Half the squared slope at reals (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
+
+    Meant per sample: nothing in the network may mix the images of a batch.
+    """
+    return context.gradient_norms.chunk(2)[0] / 2
+
+
+def r2(context: DiscriminatorContext) -> Tensor:
+    """Half the squared slope at fakes (Mescheder et al. 2018, eq. 10)."""
+    return context.gradient_norms.chunk(2)[1] / 2
+
+
+def gradient_penalty(context: DiscriminatorContext) -> Tensor:
+    """(slope - 1)^2 between a real and its fake (Gulrajani et al. 2017, arXiv:1704.00028, eq. 3).
+
+    The place on the line from fake to real, as the discriminator saw them, is drawn evenly for
+    each pair; the label is the real's.
+    """
+    real, fake = context.images.detach().chunk(2)
+    place = context.draws.uniform(len(real), 1, 1, 1)
+    between = (place * real + (1 - place) * fake).requires_grad_(True)
+    logits = context.discriminator(between, context.labels[: len(real)])
+    slope: Tensor = torch.linalg.vector_norm(_slope(logits, between), dim=1)
+    return (slope - 1).square()
+
+
+def lecam(context: DiscriminatorContext) -> Tensor:
+    """Distance of each logit to the other side's running mean, squared, real plus fake.
+
+    Tseng et al. 2021 (arXiv:2104.03310, eq. 3 and 4). The two means move with decay 0.99, the
+    batch at hand included, and start at the first batch's.
+    """
+    real, fake = _precise(context.logits).chunk(2)
+    means = torch.stack([real.mean(), fake.mean()]).detach()
+    context.group.average([means])
+    before = context.memory.get("lecam", means)
+    anchors = context.memory["lecam"] = before.lerp(means, 1 - _ANCHOR_DECAY)
+    return (real - anchors[1]).square() + (fake - anchors[0]).square()
+
+
+def consistency(context: DiscriminatorContext) -> Tensor:
+    """(D(T(x)) - D(x))^2, real plus fake (Zhao et al. 2020, bCR, arXiv:2002.04724, alg. 1).
+
+    ``T`` applies the policies anew to every image, however rarely adaptive augmentation does.
+    """
+    augmented = [diffaug(side, context.policies, context.draws) for side in context.clean.chunk(2)]
+    logits = context.discriminator(torch.cat([*augmented, context.clean]), context.labels.repeat(2))
+    changed, clean = _precise(logits).chunk(2)
+    real, fake = (changed - clean).square().chunk(2)
+    return real + fake
+
+
+@dataclass
+class GeneratorContext:
+    """One step of the generator.
+
+    Attributes:
+        fake: its images ``[N, C, H, W]``, before augmentation.
+        latents: what they were made from, ``[N, Z]``.
+        labels: ``[N]``, the same for fakes and reals; equal in rows ``i`` and ``i + N/2``.
+        fake_features: the discriminator's features ``[N, F]`` of the fakes.
+        real_features: those of reals of the same labels; their gradient is not used.
+    """
+
+    fake: Tensor
+    latents: Tensor
+    labels: Tensor
+    fake_features: Tensor
+    real_features: Tensor
+
+
+def mode_seeking(context: GeneratorContext) -> Tensor:
     """Inverse of image distance over latent distance for pairs of one class, ``[N/2]``.
 
     Mao et al. 2019 (MSGAN, arXiv:1903.05628, eq. 2): small when far latents give far images.
-    Image ``i`` is paired with ``i + N/2``; the caller gives both halves the same labels.
+    Image ``i`` is paired with ``i + N/2``.
     """
-    first, second = images.chunk(2)
-    z_first, z_second = latents.chunk(2)
+    first, second = _precise(context.fake).chunk(2)
+    z_first, z_second = context.latents.chunk(2)
     image_distance = (first - second).abs().mean(dim=(1, 2, 3))
     latent_distance = (z_first - z_second).abs().mean(dim=1)
-    return 1.0 / (image_distance / latent_distance + 1e-5)
+    return 1.0 / (image_distance / latent_distance + _NO_DISTANCE)
+
+
+def feature_matching(context: GeneratorContext) -> Tensor:
+    """Squared distance of the mean features of a sample's class, real from fake, ``[N]``.
+
+    Salimans et al. 2016 (arXiv:1606.03498, section 3.1), class by class: means over all classes
+    would let the error of one make up for another's. Each sample carries its class's distance,
+    so the mean of what is returned weighs classes by their share of the batch.
+    """
+    difference = _precise(context.fake_features) - _precise(context.real_features.detach())
+    same = (context.labels[:, None] == context.labels[None, :]).to(difference.dtype)
+    return (same @ difference / same.sum(dim=1, keepdim=True)).square().sum(dim=1)
+
+
+DISCRIMINATOR_TERMS: dict[str, Callable[[DiscriminatorContext], Tensor]] = {
+    "r1": r1,
+    "r2": r2,
+    "gradient_penalty": gradient_penalty,
+    "lecam": lecam,
+    "consistency": consistency,
+}
+
+GENERATOR_TERMS: dict[str, Callable[[GeneratorContext], Tensor]] = {
+    "mode_seeking": mode_seeking,
+    "feature_matching": feature_matching,
+}
+
+
+def _precise(x: Tensor) -> Tensor:
+    """Return `x` in float32, or as it is where that would lose digits."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _slope(logits: Tensor, images: Tensor) -> Tensor:
+    """Return each logit's gradient by its image, ``[N, C * H * W]``, itself differentiable."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return _precise(gradient).flatten(1)
