@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import TrainGanParams
-from tasks.gan.networks import NETWORKS
-from tasks.gan.training import Gan
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.gan.model import Gan
+from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
 
+SCHEMA = "ganlift/checkpoint/2"
 GENERATOR, DISCRIMINATOR, CONFIG = (
     "generator.safetensors",
     "discriminator.safetensors",
     "config.json",
 )
 _MEND = "Train again: `ganlift run --from train_gan --force`"
+# where and how often, which no weight depends on, and the seeds of other checkpoints
+_LEFT_OUT = {"seeds", "tick_kimg", "grid_kimg", "state_kimg", "device", "processes"}
 
 
 def save_checkpoint(
-    folder: Path, gan: Gan, train: ImageSet, params: TrainGanParams, seed: int
+    folder: Path, gan: Gan, class_names: Sequence[str], params: TrainGanParams, seed: int
 ) -> str:
     """Write the averaged generator, the discriminator and how to build them; return the hash."""
     folder.mkdir(parents=True, exist_ok=True)
-    size, _, channels = train.image_shape
     config = {
-        "schema": "ganlift/checkpoint/1",
-        "network": params.network,
+        "schema": SCHEMA,
+        "network": dataclasses.asdict(gan.spec),
         "seed": seed,
-        "image_size": size,
-        "channels": channels,
-        "class_names": list(train.class_names),
-        "latent_dim": params.latent_dim,
-        "width": params.width,
-        "train_gan": params.model_dump(mode="json", exclude={"seeds", "tick_kimg", "grid_kimg"}),
+        "class_names": list(class_names),
+        "train_gan": params.model_dump(mode="json", exclude=_LEFT_OUT),
     }
     save_file(_weights(gan.ema), folder / GENERATOR)
     save_file(_weights(gan.discriminator), folder / DISCRIMINATOR)
@@ -70,19 +70,12 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def load_config(folder: Path) -> dict[str, Any]:
-    """Read ``config.json``.
+    """Read ``config.json``: schema, network (the `NetworkSpec`), seed, class_names, train_gan.
 
     Raises:
-        UserError: it is missing, damaged, or of an unknown network.
+        UserError: it is missing, damaged, of another version of ganlift or an unknown network.
     """
-    path = _existing(folder / CONFIG)
-    try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        known = config["network"] in NETWORKS
-    except (ValueError, KeyError, TypeError):
-        raise UserError(str(path), "damaged", _MEND) from None
-    if not known:
-        raise UserError(str(path), f"unknown network {config['network']!r}", _MEND)
+    config, _ = _read(folder)
     return config
 
 
@@ -92,28 +85,40 @@ def load_generator(folder: Path) -> nn.Module:
     Raises:
         UserError: a file is missing, damaged, or of another network.
     """
-    config = load_config(folder)
-    build = NETWORKS[config["network"]].generator
-    network = build(**_shape(config), latent_dim=config["latent_dim"], width=config["width"])
-    return _restore(network, folder / GENERATOR)
+    _, spec = _read(folder)
+    return _restore(build_generator(spec), folder / GENERATOR)
 
 
 def load_discriminator(folder: Path) -> nn.Module:
     """Return the discriminator, in eval mode on the CPU. Raises as `load_generator`."""
-    config = load_config(folder)
-    network = NETWORKS[config["network"]].discriminator(**_shape(config), width=config["width"])
-    return _restore(network, folder / DISCRIMINATOR)
+    _, spec = _read(folder)
+    return _restore(build_discriminator(spec), folder / DISCRIMINATOR)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], NetworkSpec]:
+    path = _existing(folder / CONFIG)
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        schema = config["schema"]
+        if schema != SCHEMA:
+            raise UserError(str(path), f"of schema {schema!r}; this ganlift reads {SCHEMA}", _MEND)
+        name = config["network"]["network"]
+        if name not in NETWORKS:
+            raise UserError(str(path), f"unknown network {name!r}", _MEND)
+        spec = NetworkSpec(**config["network"])
+        classes = len(config["class_names"])
+    except (ValueError, KeyError, TypeError, ValidationError):
+        raise UserError(str(path), "damaged", _MEND) from None
+    if spec.classes != classes:
+        raise UserError(
+            str(path), f"damaged: {classes} class names, a network of {spec.classes}", _MEND
+        )
+    return config, spec
 
 
 def _weights(network: nn.Module) -> dict[str, Any]:
-    return {name: tensor.detach().contiguous() for name, tensor in network.state_dict().items()}
-
-
-def _shape(config: dict[str, Any]) -> dict[str, int]:
     return {
-        "image_size": config["image_size"],
-        "channels": config["channels"],
-        "classes": len(config["class_names"]),
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
     }
 
 

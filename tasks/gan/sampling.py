@@ -22,10 +22,12 @@ def latents_of(latent_seeds: Labels, latent_dim: int) -> Tensor:
 def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images:
     """Make one image for each (label, latent seed): uint8 ``[N, H, W, C]``.
 
+    The generator has to be in eval mode; images are made on the device where it lies.
     An image depends on its own label and seed alone, not on what else is asked for: batches
     are padded to one size, because a convolution may round differently at another.
     """
     latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
+    device = _device(generator)
     parts = []
     for start in range(0, len(labels), _BATCH):
         part = np.asarray(labels[start : start + _BATCH], dtype=np.int64)
@@ -33,7 +35,8 @@ def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images
         fill = _BATCH - len(part)
         padded = torch.from_numpy(np.pad(part, (0, fill)))
         latents = latents_of(np.pad(seeds, (0, fill)), latent_dim)
-        parts.append(to_images(generator(latents, padded))[: len(part)])
+        made = generator(latents.to(device), padded.to(device))
+        parts.append(to_images(made)[: len(part)])
     return np.concatenate(parts)
 
 
@@ -44,3 +47,7 @@ def sample_grid(generator: nn.Module, classes: int, columns: int = 8) -> Images:
     _, height, width, channels = images.shape
     grid = images.reshape(classes, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     return grid.reshape(classes * height, columns * width, channels)
+
+
+def _device(generator: nn.Module) -> torch.device:
+    return next((p.device for p in generator.parameters()), torch.device("cpu"))

@@ -10,9 +10,9 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.gan import pool as pool_module
 from tasks.gan.checkpoint import checkpoint_hash, load_generator, save_checkpoint
+from tasks.gan.model import build_gan
 from tasks.gan.pool import make_fresh, make_pool
 from tasks.gan.sampling import sample
-from tasks.gan.training import build_gan
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
 
@@ -23,7 +23,7 @@ def gans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = tiny_params().train_gan
     for seed in (0, 11):
         gan = build_gan(shape_set(2), params, seed)
-        save_checkpoint(folder / str(seed), gan, shape_set(2), params, seed)
+        save_checkpoint(folder / str(seed), gan, SHAPES, params, seed)
     return folder
 
 

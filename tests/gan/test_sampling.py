@@ -5,18 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.gan.networks import NETWORKS
 from tasks.gan.sampling import latents_of, sample, sample_grid
+from tests.gan.tiny_networks import grown_pair, tiny_spec
 
 
-@pytest.fixture(params=[8, 32])
+@pytest.fixture(params=[("conv", 8), ("conv", 32), ("dcgan", 8), ("stylegan", 16)])
 def generator(request: pytest.FixtureRequest) -> nn.Module:
-    torch.manual_seed(0)
-    return (
-        NETWORKS["conv"]
-        .generator(image_size=request.param, channels=3, classes=3, latent_dim=6, width=8)
-        .eval()
-    )
+    name, size = request.param
+    spec = tiny_spec(name, image_size=size, channels=3, width=8, latent_dim=6)
+    return grown_pair(spec)[0]
 
 
 def test_an_image_is_the_same_whatever_else_is_asked_for(generator: nn.Module) -> None:
@@ -76,3 +73,21 @@ def test_a_grid_has_one_row_a_class(generator: nn.Module) -> None:
             for column in range(4)
         ]
         np.testing.assert_array_equal(np.stack(tiles), expected)
+
+
+class Elsewhere(nn.Module):
+    """Lies on a device of its own, and takes nothing from another."""
+
+    latent_dim = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, device="meta"))
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert latents.device == labels.device == self.weight.device
+        return torch.zeros(len(latents), 1, 8, 8)
+
+
+def test_latents_and_labels_go_to_where_the_generator_lies() -> None:
+    assert sample(Elsewhere(), np.zeros(3, np.int64), np.arange(3)).shape == (3, 8, 8, 1)

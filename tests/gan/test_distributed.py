@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.gan.distributed import launch
+from tasks.gan.draws import Draws
+from tasks.gan.model import build_gan
+from tasks.gan.real_batches import RealBatches
+from tasks.gan.ticks import Tick
+from tasks.gan.training import train_gan
+from tests.contracts.tiny import shape_set, tiny_params
+
+SETTINGS = {
+    "batch_size": 16,
+    "total_kimg": 0.32,
+    "ada_target": 0.6,
+    "instance_noise": 0.1,
+    "penalties": {"r1": 1.0, "r2": 1.0, "mode_seeking": 0.1},
+}
+
+
+def params(processes: int) -> TrainGanParams:
+    return tiny_params(train_gan=SETTINGS | {"processes": processes}).train_gan
+
+
+def share(out: str) -> None:
+    """One of two processes; the first writes its curves and weights."""
+    from tasks.gan.distributed import join
+
+    torch.set_num_threads(1)
+    group = join(torch.device("cpu"))
+    train = shape_set(4)
+    gan = build_gan(train, params(2), 0)
+    ticks = list(train_gan(gan, train, params(2), 0, group=group))
+    curves = [list(t.curves.values()) for t in ticks if isinstance(t, Tick)]
+    weights = torch.cat([w.reshape(-1) for w in gan.ema.parameters()]).numpy()
+    np.savez(Path(out) / f"{group.rank}.npz", curves=curves, weights=weights)
+
+
+@pytest.mark.filterwarnings("ignore")  # the launcher's own
+def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path: Path) -> None:
+    launch(share, (str(tmp_path),), 2)
+    first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
+    np.testing.assert_array_equal(first["weights"], second["weights"])
+    np.testing.assert_array_equal(first["curves"], second["curves"])
+    train = shape_set(4)
+    gan = build_gan(train, params(1), 0)
+    ticks = list(train_gan(gan, train, params(1), 0))
+    curves = np.array([list(t.curves.values()) for t in ticks if isinstance(t, Tick)])
+    # Adam turns rounding of the smallest gradients into whole steps, so the curves drift apart
+    np.testing.assert_allclose(first["curves"][0], curves[0], rtol=1e-3)
+    np.testing.assert_allclose(first["curves"], curves, rtol=0.02, atol=0.01)
+    half = tiny_params(train_gan=SETTINGS | {"batch_size": 8}).train_gan
+    ticks = list(train_gan(build_gan(train, half, 0), train, half, 0))
+    other = np.array([list(t.curves.values()) for t in ticks if isinstance(t, Tick)])
+    assert np.abs(other - curves).max() > 0.5  # what the tolerance would not let pass
+
+
+def test_slices_of_draws_make_the_whole() -> None:
+    def draws(rank: int, world: int) -> Draws:
+        return Draws(torch.Generator().manual_seed(1), rank, world)
+
+    whole = draws(0, 1)
+    halves = [draws(0, 2), draws(1, 2)]
+    for _ in range(2):
+        parts = torch.cat([half.normal(3, 2) for half in halves])
+        assert torch.equal(whole.normal(6, 2), parts)
+        parts = torch.cat([half.uniform(2) for half in halves])
+        assert torch.equal(whole.uniform(4), parts)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_slices_of_batches_make_the_whole_and_pairs_stay_together(paired: bool) -> None:
+    train = shape_set(5)
+
+    def batches(rank: int, world: int) -> RealBatches:
+        return RealBatches(
+            train,
+            None,
+            batch_size=8,
+            balanced=True,
+            seed=0,
+            device=torch.device("cpu"),
+            rank=rank,
+            world=world,
+        )
+
+    images, labels = batches(0, 1).batch(paired)
+    halves = [batches(rank, 2).batch(paired) for rank in (0, 1)]
+    assert torch.equal(images, torch.cat([half[0] for half in halves]))
+    assert torch.equal(labels, torch.cat([half[1] for half in halves]))
+    if paired:
+        assert torch.equal(labels[0::2], labels[1::2])

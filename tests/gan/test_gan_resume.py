@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.contracts.evaluation import GanEvaluation, Sample
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.image_set import ImageSet
+from tasks.gan.model import Gan, build_gan
+from tasks.gan.state import Snapshot, StateFolder, optimizer_tensors, restore_optimizer
+from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.training import train_gan
+from tests.contracts.tiny import shape_set, tiny_params
+
+SETTINGS = {
+    "plain": {},
+    "everything that keeps a state": {
+        "network": "stylegan",
+        "conditioning": "auxiliary",
+        "penalties": {"r1": 1.0, "lecam": 0.3, "consistency": 1.0, "mode_seeking": 0.1},
+        "ada_target": 0.6,
+        "spectral_norm": True,
+        "dropout": 0.2,
+        "instance_noise": 0.1,
+        "top_k": 0.5,
+        "discriminator_steps": 2,
+    },
+    "growing": {"network": "progressive"},
+    "batch norm": {"network": "dcgan", "penalties": {}},
+    "autoencoder": {
+        "network": "vae",
+        "loss": "elbo",
+        "conditioning": "concat",
+        "penalties": {},
+        "diffaug": [],
+    },
+}
+
+
+def params(**overrides: object) -> TrainGanParams:
+    return tiny_params(train_gan=overrides).train_gan
+
+
+def judge(sample: Sample) -> GanEvaluation:
+    """Better the darker the images, so that the best is not simply the last."""
+    images = sample(np.arange(6, dtype=np.int64) % 3)
+    return GanEvaluation({"kid": float(images.mean())}, {"a": {"diversity": 1.0}})
+
+
+def everything(gan: Gan, told: list[Tick | Outcome]) -> object:
+    networks = (gan.generator, gan.discriminator, gan.ema)
+    return (
+        [t.numpy().tobytes() for network in networks for t in network.state_dict().values()],
+        [
+            (one.kimg, one.curves, one.evaluation, None if one.grid is None else one.grid.tobytes())
+            if isinstance(one, Tick)
+            else one
+            for one in told
+        ],
+    )
+
+
+def run(train: ImageSet, settings: TrainGanParams, states: Path, stop_after: int = 99) -> object:
+    """Train, dropping everything after ``stop_after`` ticks, as a killed process does."""
+    gan = build_gan(train, settings, 3)
+    told: list[Tick | Outcome] = []
+    for news in train_gan(gan, train, settings, 3, evaluate=judge, states=StateFolder(states)):
+        told.append(news)
+        if len(told) == stop_after:
+            break
+    return everything(gan, told)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_that_was_cut_off_ends_with_the_bytes_of_one_that_was_not(
+    name: str, tmp_path: Path
+) -> None:
+    train, settings = shape_set(4), params(**SETTINGS[name])
+    whole = run(train, settings, tmp_path / "whole")
+    for cut in (1, 2, 3):
+        run(train, settings, tmp_path / str(cut), stop_after=cut)
+        torch.rand(7)  # another process has another global state
+        assert run(train, settings, tmp_path / str(cut)) == whole, cut
+    run(train, settings, tmp_path / "twice", stop_after=1)
+    run(train, settings, tmp_path / "twice", stop_after=3)
+    assert run(train, settings, tmp_path / "twice") == whole
+
+
+def test_a_finished_run_is_told_again_and_not_trained(tmp_path: Path) -> None:
+    train, settings = shape_set(4), params()
+    whole = run(train, settings, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert run(train, settings, tmp_path) == whole
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+from tasks.gan.model import build_gan
+from tasks.gan.state import StateFolder
+from tasks.gan.training import train_gan
+from tests.contracts.tiny import shape_set, tiny_params
+torch.set_num_threads(1)
+settings = tiny_params(train_gan={"total_kimg": 3.2}).train_gan
+train = shape_set(4)
+gan = build_gan(train, settings, 0)
+for news in train_gan(gan, train, settings, 0, states=StateFolder(Path(sys.argv[1]))):
+    print(getattr(news, "kimg", "end"), flush=True)
+import hashlib
+weights = b"".join(t.numpy().tobytes() for t in gan.ema.state_dict().values())
+print(hashlib.sha256(weights).hexdigest())
+"""
+
+
+def test_kill_minus_nine_loses_nothing(tmp_path: Path) -> None:
+    def start(folder: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", KILLED, str(tmp_path / folder)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+
+    victim = start("killed")
+    assert victim.stdout is not None
+    for _ in range(20):
+        victim.stdout.readline()
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.wait()
+    victim.stdout.close()
+    assert StateFolder(tmp_path / "killed").load() is not None
+    resumed, whole = (start(folder).communicate()[0].split() for folder in ("killed", "whole"))
+    assert resumed == whole
+    assert len(whole) == 200 + 2
+
+
+def snapshot(number: float) -> Snapshot:
+    return Snapshot({"a": torch.full((3,), number)}, {"number": number, "text": "ä"})
+
+
+def test_two_states_are_kept_and_the_newest_whole_one_is_used(tmp_path: Path) -> None:
+    states = StateFolder(tmp_path)
+    assert states.load() is None
+    for number in range(4):
+        states.save(snapshot(number), number)
+    first, second = sorted(tmp_path.iterdir())
+    loaded = states.load()
+    assert loaded is not None
+    assert loaded.facts == {"number": 3, "text": "ä"}
+    damaged = bytearray(second.read_bytes())
+    damaged[-1] ^= 1
+    second.write_bytes(damaged)
+    loaded = states.load()
+    assert loaded is not None
+    assert loaded.tensors["a"].tolist() == [2, 2, 2]
+    second.write_bytes(bytes(damaged[:50]))
+    first.write_bytes(b"")
+    assert states.load() is None
+
+
+def test_a_write_that_was_cut_off_is_no_state(tmp_path: Path) -> None:
+    states = StateFolder(tmp_path)
+    states.save(snapshot(1), 1)
+    (tmp_path / ".writing-123").write_bytes(b"half")
+    states.save(snapshot(2), 2)
+    loaded = states.load()
+    assert loaded is not None
+    assert loaded.facts["number"] == 2
+    states.clear()
+    assert states.load() is None
+
+
+def test_an_optimiser_goes_on_as_if_nothing_had_happened() -> None:
+    def optimiser() -> tuple[torch.nn.Parameter, torch.optim.Adam]:
+        weight = torch.nn.Parameter(torch.ones(4))
+        return weight, torch.optim.Adam([weight], lr=0.1)
+
+    def steps(weight: torch.nn.Parameter, adam: torch.optim.Adam, first: int, end: int) -> None:
+        for number in range(first, end):
+            weight.grad = torch.arange(4.0) - number
+            adam.step()
+
+    weight, adam = optimiser()
+    steps(weight, adam, 0, 6)
+    half, half_adam = optimiser()
+    steps(half, half_adam, 0, 3)
+    other, other_adam = optimiser()
+    other.data.copy_(half.data)
+    restore_optimizer(other_adam, optimizer_tensors(half_adam))
+    steps(other, other_adam, 3, 6)
+    assert torch.equal(other, weight)
