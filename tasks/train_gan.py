@@ -2,62 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import joblib
-import pandas as pd
+import numpy as np
 import torch
-from PIL import Image
 
 from tasks.adapters.tracking import gan_run
-from tasks.contracts.image_set import Images, ImageSet
-from tasks.contracts.params import TrainGanParams
+from tasks.classifier.features import inception_judge, train_judge
+from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import die_with_parent, stage_main
-from tasks.gan.checkpoint import checkpoint_hash, save_checkpoint
+from tasks.data.pictures import to_picture
+from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
 from tasks.gan.feasibility import check_training_set
-from tasks.gan.training import Tick, build_gan, train_gan
+from tasks.gan.history import History
+from tasks.gan.pictures import PICTURES, offered
+from tasks.gan.state import StateFolder
+from tasks.gan.ticks import Outcome
+from tasks.gan.worker import Job, Message, state_key, states_of, train_one
+from tasks.quality.evaluation import Evaluator
 
-CURVES = ("loss_g", "loss_d", "logit_real", "logit_fake", "grad_norm_g", "grad_norm_d")
-
-
-@dataclass(frozen=True)
-class _Message:
-    """What a worker tells the stage: a tick of one seed's GAN."""
-
-    gan_seed: int
-    tick: Tick
+_STATES = Path(".ganlift/train_gan")  # outside the outputs, which DVC removes before a run
+_JUDGE_STEPS = 300
+_JUDGED_PER_CLASS = 50
+_MEMBERS = 4  # of the ensemble that pseudo-labels
 
 
 def run(
     *,
     train: Path,
+    val: Path,
+    unlabelled: Path,
     gate: Path,
     dataset: str,
     out: Path,
+    pseudo: Path,
     metrics: Path,
     curves: Path,
+    evaluations: Path,
     grids: Path,
     params: TrainGanParams,
     seed: int,
 ) -> None:
-    """Train one GAN per seed in worker processes and keep their checkpoints and curves."""
+    """Train one GAN per seed in worker processes; keep checkpoints, curves and evaluations.
+
+    A run that was killed goes on from its last saved state, which lies in ``.ganlift``.
+    """
     del gate  # its presence is the permission: validate wrote it
-    images = ImageSet.load(train)
-    check_training_set(images, params)
-    rows: list[dict[str, float]] = []
-    last: dict[str, dict[str, Any]] = {}
+    labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
+    check_training_set(labelled, params)
+    told = History()
     settings = params.model_dump(mode="json", exclude={"seeds"}) | {"seed": seed}
     with ExitStack() as stack:
         watch = stack.enter_context(progress("train_gan"))
+        sure = _pseudo_labelled(labelled, held_out, loose, params, seed, watch)
+        sure.save(pseudo)
+        jobs = _jobs(labelled, held_out, sure, loose, out, params, seed)
         runs = {
             gan_seed: stack.enter_context(
                 gan_run(dataset=dataset, gan_seed=gan_seed, params=settings, train=train)
@@ -65,53 +73,119 @@ def run(
             for gan_seed in params.seeds
         }
         done = dict.fromkeys(params.seeds, 0.0)
-        for message in _train_all(train, out, params, seed):
-            gan_seed, tick = message.gan_seed, message.tick
-            row = {"kimg": round(tick.kimg, 6)} | tick.curves
-            rows.append({"gan_seed": gan_seed} | row)
-            last[str(gan_seed)] = row
+        for message in _train_all(jobs):
+            gan_seed, news = message.gan_seed, message.news
+            if isinstance(news, Outcome):
+                told.outcome(gan_seed, news)
+                runs[gan_seed].health(news.events, news.collapsed)
+                done[gan_seed] = 1.0
+                continue
             grid = None
-            if tick.grid is not None:
-                grid = grids / str(gan_seed) / f"{round(tick.kimg):06d}.png"
-                _save_picture(grid, tick.grid)
-            runs[gan_seed].tick(row | {"images_per_second": tick.images_per_second}, grid)
-            done[gan_seed] = tick.kimg / params.total_kimg
-            text = f"GAN {gan_seed}: {tick.kimg:.0f} kimg, {tick.images_per_second:.0f} images/s"
+            if news.grid is not None:
+                grid = grids / str(gan_seed) / f"{round(news.kimg):06d}.png"
+                grid.parent.mkdir(parents=True, exist_ok=True)
+                to_picture(news.grid).save(grid)
+            row = told.tick(gan_seed, news)
+            runs[gan_seed].tick(row | {"images_per_second": news.images_per_second}, grid)
+            if news.evaluation is not None:
+                runs[gan_seed].evaluated(news.kimg, news.evaluation)
+            done[gan_seed] = news.done
+            text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
             watch(min(1.0, sum(done.values()) / len(done)), text)
         for gan_seed in params.seeds:
             digest = checkpoint_hash(out / str(gan_seed))
-            last[str(gan_seed)]["checkpoint"] = digest
-            runs[gan_seed].finish(out / str(gan_seed), digest)
-    table = pd.DataFrame(rows).sort_values(["gan_seed", "kimg"])
-    curves.parent.mkdir(parents=True, exist_ok=True)
-    table[["gan_seed", "kimg", *CURVES]].to_csv(curves, index=False, float_format="%.6g")
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    metrics.write_text(json.dumps(last, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            told.last[str(gan_seed)]["checkpoint"] = digest
+            drawn = _draw(out / str(gan_seed), grids / str(gan_seed))
+            runs[gan_seed].finish(out / str(gan_seed), digest, drawn)
+    told.save(metrics, curves, evaluations)
+    _forget(jobs)
 
 
-def _train_all(train: Path, out: Path, params: TrainGanParams, seed: int) -> Iterator[_Message]:
+def _pseudo_labelled(
+    labelled: ImageSet,
+    held_out: ImageSet,
+    loose: ImageSet,
+    params: TrainGanParams,
+    seed: int,
+    watch: Callable[[float, str], None],
+) -> ImageSet:
+    """Return the unlabelled images whose label an ensemble is sure of; perhaps none."""
+    if params.unlabelled == "none" or not len(loose):
+        return loose.take([])
+    result = pseudo_label(
+        labelled,
+        held_out,
+        loose,
+        steps=_JUDGE_STEPS,
+        members=_MEMBERS,
+        seed=seed * 1000 + 700,
+        watch=watch,
+    )
+    print(result.told())
+    return pseudo_labelled_set(loose, result, labelled.class_names)
+
+
+def _jobs(
+    labelled: ImageSet,
+    held_out: ImageSet,
+    sure: ImageSet,
+    loose: ImageSet,
+    out: Path,
+    params: TrainGanParams,
+    seed: int,
+) -> list[Job]:
+    """Settle what each GAN is trained on, and by whom it is judged."""
+    judge = train_judge(labelled, _JUDGE_STEPS, seed * 1000 + 600)
+    in_domain = params.evaluation.features == "in_domain"
+    features = judge.features if in_domain else inception_judge().features
+    train = concatenate([labelled, sure]) if len(sure) else labelled
+    rest = None
+    if params.unlabelled == "pseudo_label+unconditional":
+        rest = loose.take(~loose.manifest["image_id"].isin(sure.manifest["image_id"]).to_numpy())
+    seen = train.images if rest is None else np.concatenate([train.images, rest.images])
+    evaluate = Evaluator(features, judge.probabilities, labelled, held_out, _JUDGED_PER_CLASS, seen)
+    states = states_of(_STATES, state_key(train, rest, params, seed))
+    return [
+        Job(
+            train,
+            rest,
+            params,
+            gan_seed,
+            seed,
+            out / str(gan_seed),
+            states / str(gan_seed),
+            evaluate,
+        )
+        for gan_seed in params.seeds
+    ]
+
+
+def _train_all(jobs: list[Job]) -> Iterator[Message]:
     """Train every seed, as many at once as there are cores, one thread each.
 
     One thread, because sums split over more threads round differently: the bytes of a
-    checkpoint must not depend on how many cores there are.
+    checkpoint must not depend on how many cores there are. On a GPU one after the other.
     """
     context = multiprocessing.get_context("spawn")
-    workers = min(joblib.cpu_count(), len(params.seeds))
+    many = joblib.cpu_count() // jobs[0].params.processes
+    workers = 1 if torch.cuda.is_available() else max(1, min(many, len(jobs)))
     with (
         context.Manager() as manager,
         ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
     ):
-        messages = manager.Queue()
-        futures = [
-            pool.submit(_train_one, train, out / str(gan_seed), params, gan_seed, seed, messages)
-            for gan_seed in params.seeds
-        ]
-        yield from _until_done(messages, futures)
-        for future in futures:
-            future.result()
+        messages, stop = manager.Queue(), manager.Event()
+        futures = [pool.submit(train_one, job, messages, stop) for job in jobs]
+        try:
+            yield from _until_done(messages, futures)
+            for future in futures:
+                future.result()
+        except BaseException:
+            stop.set()  # the others save their state and leave
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
-def _until_done(messages: queue.Queue[_Message], futures: list[Future[None]]) -> Iterator[_Message]:
+def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> Iterator[Message]:
     """Yield messages as they come, until every future is done and the queue is empty."""
     while True:
         finished = all(future.done() for future in futures)
@@ -127,26 +201,21 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _train_one(
-    train: Path,
-    folder: Path,
-    params: TrainGanParams,
-    gan_seed: int,
-    seed: int,
-    messages: queue.Queue[_Message],
-) -> None:
-    """Train one GAN (in a worker) and save its checkpoint."""
-    images = ImageSet.load(train)
-    own_seed = seed * 1_000_003 + gan_seed
-    gan = build_gan(images, params, own_seed)
-    for tick in train_gan(gan, images, params, own_seed):
-        messages.put(_Message(gan_seed, tick))
-    save_checkpoint(folder, gan, images, params, gan_seed)
+def _forget(jobs: list[Job]) -> None:
+    """Remove the states of runs that are finished."""
+    for job in jobs:
+        StateFolder(job.states).clear()
 
 
-def _save_picture(path: Path, picture: Images) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(path)
+def _draw(checkpoint: Path, folder: Path) -> list[Path]:
+    """Draw what the kept checkpoint offers beside the grids that were drawn on the way."""
+    generator, classes = load_generator(checkpoint), len(load_config(checkpoint)["class_names"])
+    paths = []
+    for kind in offered(generator):
+        if kind != "classes":
+            paths.append(folder / f"{kind}.png")
+            to_picture(PICTURES[kind](generator, classes)).save(paths[-1])
+    return paths
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""Knowing when training goes wrong: divergence, collapse, and which checkpoint is the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tasks.contracts.evaluation import GanEvaluation
+from tasks.contracts.gan_params import Health, Rule
+
+_LOWER_IS_BETTER = ("kid", "fid")
+
+
+def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
+    """Say why these means over a tick are those of a diverged GAN, or None.
+
+    Non-finite values, logits beyond ``max_logit`` or gradients (L2) beyond ``max_gradient``.
+    """
+    for name, value in curves.items():
+        if not math.isfinite(value):
+            return f"{name} is no finite number"
+        limit = (
+            limits.max_logit
+            if name.startswith("logit_")
+            else limits.max_gradient
+            if name.startswith("grad_norm_")
+            else math.inf
+        )
+        if abs(value) > limit:
+            return f"{name} is {value:.3g}, past {limit:g}"
+    return None
+
+
+def collapsed_classes(evaluation: GanEvaluation, limits: Health) -> tuple[str, ...]:
+    """Name the classes whose diversity or coverage is under ``collapse_below`` of real's.
+
+    ``diversity`` is already a ratio to real's; ``coverage`` is held against ``coverage_real``,
+    what the training images themselves cover of the held-out ones.
+    """
+
+    def fell(numbers: Mapping[str, float]) -> bool:
+        least = limits.collapse_below
+        narrow = numbers.get("diversity", 1.0) < least
+        return narrow or numbers.get("coverage", 1.0) < least * numbers.get("coverage_real", 0.0)
+
+    return tuple(name for name, numbers in evaluation.by_class.items() if fell(numbers))
+
+
+def is_better(rule: Rule, new: GanEvaluation, old: GanEvaluation | None) -> bool:
+    """Return whether ``new`` is at least as good as ``old``; equal ones go to the later."""
+    if old is None or rule == "last":
+        return True
+    if rule in _LOWER_IS_BETTER:
+        return new.overall[rule] <= old.overall[rule]
+    return new.overall[rule] >= old.overall[rule]
+
+
+@dataclass
+class Watch:
+    """What has been seen of a run's health so far.
+
+    Attributes:
+        rollbacks: how often the run went back to its last good state.
+        collapsed: classes that had collapsed at the last evaluation.
+        in_a_row: evaluations in a row with more than half of the classes collapsed.
+        events: one line each, for people.
+    """
+
+    limits: Health
+    rollbacks: int = 0
+    collapsed: tuple[str, ...] = ()
+    in_a_row: int = 0
+    events: list[str] = field(default_factory=list)
+
+    def roll_back(self, kimg: float, reason: str) -> bool:
+        """Note a divergence; return False where no rollback is left."""
+        if self.rollbacks >= self.limits.max_rollbacks:
+            return False
+        self.rollbacks += 1
+        self.events.append(
+            f"{kimg:g} kimg: diverged ({reason}); back to the last good state, half the "
+            "learning rate, twice the r1 and r2 weights"
+        )
+        return True
+
+    def evaluated(self, kimg: float, evaluation: GanEvaluation) -> bool:
+        """Note an evaluation; return whether the run is hopeless and should stop."""
+        self.collapsed = collapsed_classes(evaluation, self.limits)
+        mostly = len(self.collapsed) > len(evaluation.by_class) / 2
+        self.in_a_row = self.in_a_row + 1 if mostly else 0
+        if self.in_a_row < self.limits.collapse_patience:
+            return False
+        self.events.append(
+            f"{kimg:g} kimg: stopped, {len(self.collapsed)} of {len(evaluation.by_class)} classes "
+            f"have been collapsed for {self.in_a_row} evaluations"
+        )
+        return True

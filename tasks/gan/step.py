@@ -1,0 +1,207 @@
+"""One adversarial step: the discriminator, then the generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tasks.contracts.gan_params import BATCH_NORM, TrainGanParams
+from tasks.gan.ada import AdaController
+from tasks.gan.device import precision_of
+from tasks.gan.diffaug import diffaug
+from tasks.gan.distributed import SOLO, Group
+from tasks.gan.draws import Draws
+from tasks.gan.losses import adversarial_loss, clip_weights
+from tasks.gan.model import Gan
+from tasks.gan.networks import Discriminator, Judgement
+from tasks.gan.penalties import (
+    DISCRIMINATOR_TERMS,
+    GENERATOR_TERMS,
+    DiscriminatorContext,
+    GeneratorContext,
+)
+from tasks.gan.real_batches import RealBatches
+from tasks.gan.schedules import SCHEDULES, top_k_share
+from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
+
+_FIRST_GAMMA = 10.0  # times its weight, where r1 and r2 fall on a schedule (R3GAN)
+_SCHEDULED = ("r1", "r2")
+
+
+class AdversarialStep:
+    """One GAN's optimisers and running state, and what one step does with them."""
+
+    def __init__(
+        self,
+        gan: Gan,
+        data: RealBatches,
+        params: TrainGanParams,
+        draws: Draws,
+        group: Group = SOLO,
+    ) -> None:
+        assert isinstance(gan.discriminator, Discriminator)
+        self.gan, self.data, self.params, self.draws, self.group = gan, data, params, draws, group
+        self.discriminator = gan.discriminator
+        self.device = draws.generator.device
+        self.loss = adversarial_loss(params.loss, params.label_smoothing)
+        weights = params.penalties.model_dump()
+        self.terms_d = {n: t for n, t in DISCRIMINATOR_TERMS.items() if weights[n]}
+        self.terms_g = {n: t for n, t in GENERATOR_TERMS.items() if weights[n]}
+        self.weights = weights
+        self.ada = AdaController(params.ada_target) if params.ada_target is not None else None
+        self.memory: dict[str, Tensor] = {}
+        self.gentleness = 0  # halvings of the learning rate, doublings of r1 and r2
+        self.size = params.batch_size // group.world
+        betas = (params.beta1, params.beta2)
+        self.opt_g = torch.optim.Adam(gan.generator.parameters(), betas=betas, foreach=True)
+        self.opt_d = torch.optim.Adam(gan.discriminator.parameters(), betas=betas, foreach=True)
+
+    def step(self, done: float) -> dict[str, Tensor]:
+        """Update D (``discriminator_steps`` times), then G; return scalars of this step."""
+        rate = self.params.learning_rate * SCHEDULES[self.params.rate_schedule](done)
+        rate *= 0.5**self.gentleness
+        self.opt_g.param_groups[0]["lr"] = rate
+        self.opt_d.param_groups[0]["lr"] = rate * self.params.discriminator_rate
+        for network in (self.gan.generator, self.discriminator):
+            network.train()
+        curves: dict[str, Tensor] = {}
+        for _ in range(self.params.discriminator_steps):
+            curves = self._step_discriminator(done)
+        return curves | self._step_generator(done)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return tensors and plain values to `restore` from."""
+        tensors = prefixed("opt_g", optimizer_tensors(self.opt_g))
+        tensors |= prefixed("opt_d", optimizer_tensors(self.opt_d))
+        tensors |= prefixed("memory", self.memory)
+        if self.ada is not None:
+            tensors |= prefixed("ada", self.ada.state())
+        return tensors, {"gentleness": self.gentleness, "sampler": self.data.state()}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
+        restore_optimizer(self.opt_g, under("opt_g", tensors))
+        restore_optimizer(self.opt_d, under("opt_d", tensors))
+        self.memory = {n: t.clone().to(self.device) for n, t in under("memory", tensors).items()}
+        if self.ada is not None:
+            self.ada.restore(under("ada", tensors))
+        self.gentleness = facts["gentleness"]
+        self.data.restore(facts["sampler"])
+
+    def _step_discriminator(self, done: float) -> dict[str, Tensor]:
+        real, labels = self.data.batch()
+        with torch.no_grad(), precision_of(self.params, self.device):
+            fake = self.gan.generator(self._latents(), labels).float()
+        clean = torch.cat([real, fake])
+        images = torch.cat([self._seen(real, done), self._seen(fake, done)])
+        images.requires_grad_(bool(self.terms_d))
+        both = self.data.known(labels).repeat(2)
+        judged = self._judge_both(images, both)
+        logits = judged.logits.float()
+        real_logits, fake_logits = logits.chunk(2)
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        context = DiscriminatorContext(
+            self.discriminator,
+            self.params.diffaug,
+            self.draws,
+            images,
+            clean,
+            both,
+            logits,
+            self.memory,
+            self.group,
+        )
+        for name, term in self.terms_d.items():
+            loss = loss + self._weight(name, done) * term(context)
+        mean = loss.mean()
+        if judged.class_logits is not None:
+            mean = mean + F.cross_entropy(
+                judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
+            )
+        norm = self._update(self.opt_d, mean)
+        if self.params.weight_clip is not None:
+            clip_weights(self.discriminator, self.params.weight_clip)
+        if self.ada is not None:
+            gather = self.group.gather
+            self.ada.update(gather(real_logits.detach()), gather(fake_logits.detach()))
+        return {
+            "loss_d": mean.detach(),
+            "logit_real": real_logits.mean().detach(),
+            "logit_fake": fake_logits.mean().detach(),
+            "grad_norm_d": norm,
+        }
+
+    def _step_generator(self, done: float) -> dict[str, Tensor]:
+        real, labels = self.data.batch(paired=True)
+        latents, known = self._latents(), self.data.known(labels)
+        self.discriminator.requires_grad_(False)
+        with precision_of(self.params, self.device):
+            fake = self.gan.generator(latents, labels).float()
+            judged = judged_real = self.discriminator.judge(self._seen(fake, done), known)
+            if self.loss.paired or "feature_matching" in self.terms_g:
+                judged_real = self.discriminator.judge(self._seen(real, done), known)
+        fake_logits = judged.logits.float()
+        loss = self.loss.generator(judged_real.logits.float(), fake_logits)
+        if self.params.top_k < 1:
+            kept = max(1, round(top_k_share(done, self.params.top_k) * len(loss)))
+            loss = loss[fake_logits.topk(kept).indices]
+        mean = loss.mean()
+        if judged.class_logits is not None:
+            mean = mean + F.cross_entropy(judged.class_logits.float(), labels)
+        # pairs of one class lie side by side, so that processes cut between them, not through
+        order = torch.arange(len(labels), device=fake.device).view(-1, 2).T.reshape(-1)
+        context = GeneratorContext(
+            fake[order],
+            latents[order],
+            labels[order],
+            judged.features.float()[order],
+            judged_real.features.float()[order],
+        )
+        for name, term in self.terms_g.items():
+            mean = mean + self._weight(name, done) * term(context).mean()
+        norm = self._update(self.opt_g, mean)
+        self.discriminator.requires_grad_(True)
+        return {"loss_g": mean.detach(), "grad_norm_g": norm}
+
+    def _judge_both(self, images: Tensor, labels: Tensor) -> Judgement:
+        """Judge real and fake in one pass, which is faster, unless batch norm would mix them."""
+        with precision_of(self.params, self.device):
+            if self.params.network not in BATCH_NORM:
+                return self.discriminator.judge(images, labels)
+            halves = zip(images.chunk(2), labels.chunk(2), strict=True)
+            real, fake = (self.discriminator.judge(*half) for half in halves)
+        return real.joined(fake)
+
+    def _weight(self, name: str, done: float) -> float:
+        weight = float(self.weights[name])
+        if name not in _SCHEDULED:
+            return weight
+        if self.params.gamma_schedule != "constant":
+            weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
+        return weight * 2.0**self.gentleness
+
+    def _latents(self) -> Tensor:
+        return self.draws.normal(self.size, self.params.latent_dim)
+
+    def _seen(self, images: Tensor, done: float) -> Tensor:
+        """What the discriminator sees of real and fake: augmented, and noisy at the start."""
+        probability = self.ada.probability if self.ada is not None else 1.0
+        images = diffaug(images, self.params.diffaug, self.draws, probability)
+        if self.params.instance_noise:
+            noise = self.draws.normal(len(images), *images.shape[1:])
+            images = images + self.params.instance_noise * (1.0 - done) * noise
+        return images
+
+    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+        """Take one step on the processes' mean gradient and return its L2 norm."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = optimizer.param_groups[0]["params"]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.group.average(gradients)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        optimizer.step()
+        return norm
