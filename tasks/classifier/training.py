@@ -15,7 +15,7 @@ from tasks.classifier.augmentation import classical
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
-from tasks.data.batches import BalancedSampler, to_tensor
+from tasks.data.batches import ClassSampler, to_tensor
 
 Probabilities = npt.NDArray[np.float32]
 _BATCH = 512
@@ -57,7 +57,7 @@ def fit(
     )
     images, labels = to_tensor(train.images), torch.from_numpy(train.labels)
     augmentation: Callable[[Tensor], Tensor] = classical(images, flip=flip) if augment else _same
-    sampler = BalancedSampler(train.labels, np.random.default_rng([seed, 2]))
+    sampler = ClassSampler(train.labels, np.random.default_rng([seed, 2]))
     optimizer = torch.optim.AdamW(
         network.parameters(),
         lr=schedule.learning_rate,

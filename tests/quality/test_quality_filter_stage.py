@@ -11,7 +11,7 @@ from tasks import quality_filter
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tasks.gan.checkpoint import save_checkpoint
-from tasks.gan.training import build_gan
+from tasks.gan.model import build_gan
 from tasks.quality.selection import REASONS
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
@@ -32,12 +32,20 @@ def as_pool(images: ImageSet, gan_seed: int) -> ImageSet:
     return ImageSet(images.images, manifest)
 
 
+def unlabelled() -> ImageSet:
+    loose = shape_set(1, seed=7)
+    return ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
+
+
 def make_pool(train: ImageSet) -> ImageSet:
-    """Of the first GAN, row 2 is a training image and row 11 nearly one, under their labels."""
+    """Of the first GAN, row 2 is a training image and row 11 nearly one, under their labels; of
+    the second, row 5 is an unlabelled image.
+    """
     one, two = (shape_set(PER_CLASS, seed=seed) for seed in (2, 3))
     one.images[2] = train.images[4]
     one.images[11] = train.images[12]
     one.images[11, 0, 0, 0] += 1
+    two.images[5] = unlabelled().images[1]
     return concatenate([as_pool(one, GANS[0]), as_pool(two, GANS[1])])
 
 
@@ -48,10 +56,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train, params = shape_set(8, seed=0), tiny_params().train_gan
     train.save(root / "train")
     shape_set(6, seed=1).save(root / "val")
+    unlabelled().save(root / "unlabelled")
     make_pool(train).save(root / "pool")
     for seed in GANS:
         save_checkpoint(
-            root / "gan" / str(seed), build_gan(train, params, seed), train, params, seed
+            root / "gan" / str(seed), build_gan(train, params, seed), SHAPES, params, seed
         )
     return root
 
@@ -60,6 +69,7 @@ def run(inputs: Path, out: Path, pool: Path | None = None, **overrides: object) 
     quality_filter.run(
         train=inputs / "train",
         val=inputs / "val",
+        unlabelled=inputs / "unlabelled",
         gan=inputs / "gan",
         pool=pool or inputs / "pool",
         accepted=out / "sets/accepted",
@@ -81,7 +91,9 @@ def out(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_copies_are_thrown_out(inputs: Path, out: Path) -> None:
     scores = pd.read_parquet(out / "a/scores.parquet")
     train = ImageSet.load(inputs / "train").manifest["image_id"]
-    assert scores["reason"][[2, 11]].tolist() == ["copy", "copy"]
+    row = 3 * PER_CLASS + 5
+    assert scores["reason"][[2, 11, row]].tolist() == ["copy", "copy", "copy"]
+    assert scores["nearest_real"][row] == unlabelled().manifest["image_id"][1]
     assert scores["nearest_distance"][2] == 0
     assert scores["nearest_real"][[2, 11]].tolist() == train[[4, 12]].tolist()
     assert scores["nearest_distance"][11] == pytest.approx(1 / 8)
