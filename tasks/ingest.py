@@ -1,4 +1,4 @@
-"""Stage 1, ingest: a source of images to real/train, real/val and real/test."""
+"""Stage 1, ingest: a source of images to real/train, real/val, real/test and real/unlabelled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tasks.contracts.params import IngestParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.data.collection import Rejected, check_classes, decode, distinct, split
-from tasks.data.sources import items_of
+from tasks.data.sources import UNLABELLED, items_of
+from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 
 
 def run(
@@ -23,6 +24,7 @@ def run(
     train: Path,
     val: Path,
     test: Path,
+    unlabelled: Path,
     splits: Path,
     rejects: Path,
     cut: Path,
@@ -30,29 +32,48 @@ def run(
     params: IngestParams,
     seed: int,
 ) -> None:
-    """Decode, normalise, de-duplicate and split the images of a source."""
+    """Decode, normalise, de-duplicate and split the images of a source.
+
+    Images without a label (`tasks.data.unlabelled` says which) make a set of their own, which
+    may be empty. No output tells the class of one whose label is hidden.
+    """
+    items = items_of(source)
+    loose_items = [item for item in items if item.split == UNLABELLED]
+    items = [item for item in items if item.split != UNLABELLED]
     with progress("ingest") as watch:
-        items = items_of(source)
         decoded, given, unreadable = decode(items, params, watch)
+        shape = decoded.image_shape
+        loose, loose_unreadable = decode_unlabelled(loose_items, shape, params, watch)
     images, given, copies = distinct(decoded, given)
-    _save_table(rejects, unreadable + copies)
-    if len(unreadable) > params.max_reject_share * len(items):
-        raise UserError(
-            str(source),
-            f"{len(unreadable)} of {len(items)} files are unreadable, more than "
-            f"ingest.max_reject_share {params.max_reject_share:.0%}",
-            f"See {rejects} for each file's reason; mend or remove them",
-        )
+    lost = unreadable + loose_unreadable
+    _save_table(rejects, lost + copies)
+    for bad, all_items in ((unreadable, items), (loose_unreadable, loose_items)):
+        if len(bad) > params.max_reject_share * len(all_items):
+            raise UserError(
+                str(source),
+                f"{len(bad)} of {len(all_items)} files are unreadable, more than "
+                f"ingest.max_reject_share {params.max_reject_share:.0%}",
+                f"See {rejects} for each file's reason; mend or remove them",
+            )
     check_classes(items, images)
     parts = split(images, given, params, seed)
-    for name, folder in (("train", train), ("val", val), ("test", test)):
+    hidden = hide_labels(parts.pop("hidden"))
+    parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, list(parts.values()))
+    copies += loose_copies
+    _save_table(rejects, lost + copies)
+    for name, folder in (
+        ("train", train),
+        ("val", val),
+        ("test", test),
+        ("unlabelled", unlabelled),
+    ):
         parts[name].save(folder)
     for path in (cut, splits, summary):
         path.parent.mkdir(parents=True, exist_ok=True)
     parts["cut"].manifest[["image_id", "class_name", "source"]].to_csv(cut, index=False)
     ledger = [part.manifest[["image_id"]].assign(split=name) for name, part in parts.items()]
     pd.concat(ledger, ignore_index=True).to_parquet(splits, index=False)
-    _save_summary(summary, source, images, parts, len(unreadable), len(copies))
+    _save_summary(summary, source, images, parts, len(lost), len(copies))
     print(", ".join(f"{name} {len(part)}" for name, part in parts.items()))
 
 
@@ -75,6 +96,7 @@ def _save_summary(
     counts = {
         name: {one: int((part.manifest["class_name"] == one).sum()) for one in names}
         for name, part in parts.items()
+        if name != "unlabelled"
     }
     content = {
         "dataset": source.stem if source.is_file() else source.resolve().name,
@@ -82,6 +104,7 @@ def _save_summary(
         "channels": channels,
         "classes": list(names),
         "counts": counts,
+        "unlabelled": len(parts["unlabelled"]),
         "rejected": unreadable,
         "duplicates": copies,
     }

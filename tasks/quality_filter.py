@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.classifier.crossfit import cross_fit
 from tasks.classifier.networks import SMALL_CNN
 from tasks.classifier.training import Probabilities, Schedule
-from tasks.contracts.image_set import ImageSet
+from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.params import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
@@ -40,6 +40,7 @@ def run(
     *,
     train: Path,
     val: Path,
+    unlabelled: Path,
     gan: Path,
     pool: Path,
     accepted: Path,
@@ -52,7 +53,8 @@ def run(
 ) -> None:
     """Score the pool, accept by per-class thresholds, and draw an equal control at random."""
     real, held_out, candidates = (ImageSet.load(path) for path in (train, val, pool))
-    table, report = _score(real, held_out, candidates, gan, params, seed)
+    shown = concatenate([real, ImageSet.load(unlabelled)])  # all that a GAN may have copied
+    table, report = _score(real, shown, held_out, candidates, gan, params, seed)
     for path in (scores, reasons, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(scores, index=False)
@@ -75,6 +77,7 @@ def run(
 
 def _score(
     real: ImageSet,
+    shown: ImageSet,
     held_out: ImageSet,
     pool: ImageSet,
     gan: Path,
@@ -93,14 +96,14 @@ def _score(
         len(real.class_names),
         params.confidence_quantile,
     )
-    near = nearest(pool.images, real.images)
-    too_near = copy_threshold(nearest(held_out.images, real.images).distance, params.copy_quantile)
-    exact = pool.manifest["image_id"].isin(real.manifest["image_id"]).to_numpy()
+    near = nearest(pool.images, shown.images)
+    too_near = copy_threshold(nearest(held_out.images, shown.images).distance, params.copy_quantile)
+    exact = pool.manifest["image_id"].isin(shown.manifest["image_id"]).to_numpy()
     table = pool.manifest[["image_id", "label", "class_name", "gan_seed", "latent_seed"]].assign(
         confidence=_of_label(crossfit.others, pool),
         confidence_threshold=limits[pool.labels],
         nearest_distance=near.distance,
-        nearest_real=real.manifest["image_id"].to_numpy()[near.row],
+        nearest_real=shown.manifest["image_id"].to_numpy()[near.row],
         is_copy=exact | (near.distance < too_near),
     )
     brier = {}

@@ -12,6 +12,8 @@ from PIL import Image
 from tasks import ingest
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
+from tasks.data.decoding import open_image, to_pixels
+from tasks.data.splits import hash_uniform
 from tests.contracts.tiny import SHAPES, draw_shape, tiny_params
 
 PER_CLASS = 24
@@ -42,6 +44,7 @@ def run(source: Path, out: Path, **overrides: object) -> Path:
         train=out / "sets/train",
         val=out / "sets/val",
         test=out / "sets/test",
+        unlabelled=out / "sets/unlabelled",
         splits=out / "ledger/splits.parquet",
         rejects=out / "rejects/rejects.csv",
         cut=out / "cut/cut.csv",
@@ -50,6 +53,11 @@ def run(source: Path, out: Path, **overrides: object) -> Path:
         seed=0,
     )
     return out
+
+
+def id_of(path: Path) -> str:
+    """The id that ingest gives to the image of a file."""
+    return image_id(to_pixels(open_image(path), size=8, channels=1, fit="pad"))
 
 
 def parts_of(out: Path) -> dict[str, ImageSet]:
@@ -81,6 +89,7 @@ def test_summary_ledger_and_sets_agree(source: Path, tmp_path: Path) -> None:
     assert summary["counts"]["cut"] == {
         one: int((cut["class_name"] == one).sum()) for one in SHAPES
     }
+    assert list(summary["counts"]) == ["train", "val", "test", "cut"]
     assert summary["counts"]["train"] == dict.fromkeys(SHAPES, 6)
     assert rejects_of(out) == {}
 
@@ -91,7 +100,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
     shutil.copytree(source, moved)
     one, two = run(source, tmp_path / "one"), run(moved, tmp_path / "two")
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 10
+    assert len(files) == 12
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
@@ -130,6 +139,82 @@ def test_given_splits_and_a_copy_across_them(source: Path, tmp_path: Path) -> No
     assert len(held_out) == 3 * 16
     assert all(one.startswith("train/") for one in held_out)
     assert rejects_of(out) == {"train/circle/leak.png": "identical to test/circle/16.png"}
+
+
+def bytes_of(out: Path) -> dict[str, bytes]:
+    files = (path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_no_output_tells_a_hidden_label(source: Path, tmp_path: Path) -> None:
+    """Hidden images change places between the class folders: no byte of any output may differ."""
+    honest = run(source, tmp_path / "honest", label_fraction=0.4, per_class=3)
+    ledger = pd.read_parquet(honest / "ledger/splits.parquet").set_index("image_id")["split"]
+    place = {one: hash_uniform(one, 0, "cut") for one in ledger.index}
+    known = [place[one] for one in ledger.index[ledger.isin(["train", "cut"])]]
+    files: dict[str, list[Path]] = {kind: [] for kind in SHAPES}
+    for path in sorted(source.rglob("*.*")):
+        one = id_of(path)
+        # behind every labelled one in the order of choice, an image is hidden in any class
+        if ledger[one] == "unlabelled" and place[one] > max(known):
+            files[path.parent.name].append(path)
+    swapped = 0
+    for circle, triangle in zip(files["circle"], files["triangle"], strict=False):
+        first, second = circle.read_bytes(), triangle.read_bytes()
+        circle.write_bytes(second)
+        triangle.write_bytes(first)
+        swapped += 1
+    assert swapped >= 2
+    assert bytes_of(run(source, tmp_path / "lied", label_fraction=0.4, per_class=3)) == bytes_of(
+        honest
+    )
+    hidden = ImageSet.load(honest / "sets/unlabelled").manifest
+    assert len(hidden) == (ledger == "unlabelled").sum() > 10
+    assert not set(hidden["image_id"]) & set(pd.read_csv(honest / "cut/cut.csv")["image_id"])
+    assert hidden["source"].str.startswith("hidden/").all()
+
+
+def test_a_folder_of_unlabelled_images_changes_no_labelled_set(
+    source: Path, tmp_path: Path
+) -> None:
+    before = run(source, tmp_path / "before", per_class=6)
+    rng = np.random.default_rng(1)
+    for number in range(7):
+        pixels = draw_shape("circle", rng, 16, channels=3)  # colour, where the others are grey
+        save(source / f"unlabelled/web/{number}.png", pixels)
+    shutil.copy(source / "unlabelled/web/3.png", source / "unlabelled/again.png")
+    shutil.copy(source / "square/00.png", source / "unlabelled/known.png")
+    (source / "unlabelled/bad.png").write_bytes(b"bad")
+    after = run(source, tmp_path / "after", per_class=6, max_reject_share=0.2)
+    for name in PARTS:
+        for file in ("images.npy", "manifest.parquet"):
+            kept = (tmp_path / run_ / f"sets/{name}/{file}" for run_ in ("before", "after"))
+            assert len({path.read_bytes() for path in kept}) == 1
+    loose = ImageSet.load(after / "sets/unlabelled")
+    assert loose.image_shape == parts_of(after)["train"].image_shape
+    assert set(loose.labels) == {-1}
+    sources = {f"unlabelled/web/{number}.png" for number in (0, 1, 2, 4, 5, 6)}
+    assert set(loose.manifest["source"]) == sources | {"unlabelled/again.png"}
+    rejects = rejects_of(after)
+    assert rejects["unlabelled/known.png"] == "identical to square/00.png"
+    assert rejects["unlabelled/web/3.png"] == "identical to unlabelled/again.png"
+    assert rejects["unlabelled/bad.png"].startswith("unreadable")
+    ledger = pd.read_parquet(after / "ledger/splits.parquet")
+    own = ledger["image_id"][ledger["split"] == "unlabelled"]
+    assert own.tolist() == loose.manifest["image_id"].tolist()
+    assert ledger["image_id"].is_unique
+    summary = json.loads((after / "summary/ingest.json").read_text())
+    assert (summary["unlabelled"], summary["rejected"], summary["duplicates"]) == (7, 1, 2)
+    assert summary["classes"] == list(SHAPES)
+    assert json.loads((before / "summary/ingest.json").read_text())["unlabelled"] == 0
+    assert len(ImageSet.load(before / "sets/unlabelled")) == 0
+
+
+def test_bad_unlabelled_files_are_counted_among_their_own(source: Path, tmp_path: Path) -> None:
+    save(source / "unlabelled/1.png", draw_shape("circle", np.random.default_rng(1)))
+    (source / "unlabelled/bad.png").write_bytes(b"bad")
+    with pytest.raises(UserError, match="1 of 2 files are unreadable"):
+        run(source, tmp_path / "out")
 
 
 def test_too_many_bad_files_fail_with_the_list_written(source: Path, tmp_path: Path) -> None:

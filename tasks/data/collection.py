@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import Images, ImageSet, image_id
+from tasks.contracts.image_set import Images, ImageSet, Labels, image_id
 from tasks.contracts.params import IngestParams
 from tasks.data.decoding import is_grey, to_pixels
 from tasks.data.sources import SPLITS, Item
-from tasks.data.splits import assign_split, class_quotas, keep_rows
+from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
@@ -29,14 +30,10 @@ class Rejected:
     reason: str
 
 
-def decode(
+def read(
     items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
-) -> tuple[ImageSet, list[str | None], list[Rejected]]:
-    """Decode every item: the images, the split each one's folder gives, and the unreadable.
-
-    Raises:
-        UserError: nothing could be read.
-    """
+) -> tuple[list[Images], list[Item], list[Rejected]]:
+    """Read what can be read: pixels ``[H, W, C]`` and their items, and the unreadable."""
     pixels: list[Images] = []
     kept: list[Item] = []
     unreadable: list[Rejected] = []
@@ -53,6 +50,18 @@ def decode(
             reason = f"unreadable: {_told(error)}"
             unreadable.append(Rejected(item.source, item.class_name, reason))
         watch(number / len(items), f"{number}/{len(items)} images")
+    return pixels, kept, unreadable
+
+
+def decode(
+    items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
+) -> tuple[ImageSet, list[str | None], list[Rejected]]:
+    """Decode every labelled item: the images, the split of each one's folder, the unreadable.
+
+    Raises:
+        UserError: nothing could be read.
+    """
+    pixels, kept, unreadable = read(items, params, watch)
     if not kept:
         raise UserError(
             "ingest.source",
@@ -122,9 +131,13 @@ def check_classes(items: Sequence[Item], images: ImageSet) -> None:
 def split(
     images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
 ) -> dict[str, ImageSet]:
-    """Return ``train``, ``val``, ``test`` and ``cut`` (taken out of train by the quotas).
+    """Return ``train``, ``val``, ``test``, ``cut`` and ``hidden``, all with their labels.
 
-    Given splits are respected; what they lack is taken out of train by content hash.
+    Given splits are respected; what they lack is taken out of train by content hash. Then, of
+    the training images of each class, the share `label_fraction` keeps its label and the others
+    are ``hidden``; of those with a label, `per_class` and `imbalance` keep some and ``cut`` the
+    others. Both go by the same hash, so the fraction can only shrink train: the images in it
+    are the ones that a fraction of 1 would also choose.
 
     Raises:
         UserError: a single class, or a class with no image in one of the splits.
@@ -154,16 +167,23 @@ def split(
                 f"its {len(mine)} images leave none for {' and '.join(empty)}",
                 "Add images of it, drop the class, or put them into train/ and test/ yourself",
             )
-    train = images.take(places == "train")
+    everything = images.take(places == "train")
+    counts = np.bincount(everything.labels, minlength=len(names))
+    known = _keep(everything, label_quotas(counts, params.label_fraction), seed)
+    train = everything.take(known)
     counts = np.bincount(train.labels, minlength=len(names))
-    quotas = class_quotas(counts, params.per_class, params.imbalance)
-    keep = keep_rows(train.manifest["image_id"].to_numpy(), train.labels, quotas, seed)
+    keep = _keep(train, class_quotas(counts, params.per_class, params.imbalance), seed)
     return {
         "train": train.take(keep),
         "val": images.take(places == "val"),
         "test": images.take(places == "test"),
         "cut": train.take(~keep),
+        "hidden": everything.take(~known),
     }
+
+
+def _keep(images: ImageSet, quotas: Labels, seed: int) -> npt.NDArray[np.bool_]:
+    return keep_rows(images.manifest["image_id"].to_numpy(), images.labels, quotas, seed)
 
 
 def _told(error: BaseException) -> str:

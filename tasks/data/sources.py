@@ -1,7 +1,8 @@
 """Where images come from. A source is one function and one entry in `EMBEDDED`, or a folder.
 
 A folder holds one folder a class, or ``train/``, ``val/`` and ``test/`` with the classes
-inside, which are then respected. What begins with a dot is not looked at.
+inside, which are then respected. Beside either may stand ``unlabelled/`` with images of no
+known class, at any depth; it is no class. What begins with a dot is not looked at.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from tasks.contracts.errors import UserError
 from tasks.data.decoding import SUFFIXES, open_image
 
 SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+_UNLABELLED_FOLDERS = (UNLABELLED, "unlabeled")  # a second spelling must not become a class
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,10 @@ class Item:
     """One image of a source, not yet decoded.
 
     Attributes:
-        class_name: its label's name.
+        class_name: its label's name, empty for one without a label.
         source: where it came from, relative to the source.
-        split: the split its folder gives it, None where ganlift is to choose.
+        split: the split its folder gives it, `UNLABELLED` for one without a label, None where
+            ganlift is to choose.
         open: decodes it (see `open_image` for what that raises).
     """
 
@@ -42,14 +46,17 @@ class Item:
 def items_of(source: Path) -> list[Item]:
     """List a source's images, in an order that does not depend on the file system.
 
+    Those without a label come last.
+
     Raises:
-        UserError: the source is missing, empty, or no source at all, or mixes the two forms.
+        UserError: the source is missing, empty of labelled images, or no source at all, mixes
+            the two forms, or keeps unlabelled images inside a split.
     """
     if source.is_file():
         return list(_embedded(source))
     if not source.is_dir():
         raise UserError(str(source), "no such source of images", "Correct `ingest.source`")
-    named = [path.name for path in _folders(source)]
+    named = [path.name for path in _folders(source) if path.name not in _UNLABELLED_FOLDERS]
     splits = [name for name in named if name in SPLITS]
     others = [name for name in named if name not in SPLITS]
     if splits and not others:
@@ -67,17 +74,36 @@ def items_of(source: Path) -> list[Item]:
         raise UserError(
             str(source), "holds no images", f"Put images ({kinds}) into one folder a class"
         )
+    for name in _UNLABELLED_FOLDERS:
+        items += [
+            Item("", path.relative_to(source).as_posix(), UNLABELLED, partial(open_image, path))
+            for path in _images(source, source / name)
+        ]
     return items
 
 
 def _class_folders(source: Path, split: str | None) -> Iterator[Item]:
     top = source / split if split else source
     for folder in _folders(top):
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(source)
-            hidden = any(part.startswith(".") for part in name.parts)
-            if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
-                yield Item(folder.name, name.as_posix(), split, partial(open_image, path))
+        if folder.name in _UNLABELLED_FOLDERS:
+            if split is None:
+                continue
+            raise UserError(
+                str(folder),
+                "unlabelled images stand inside a split",
+                f"Move the folder to {source / UNLABELLED}, beside {split}/",
+            )
+        for path in _images(source, folder):
+            name = path.relative_to(source).as_posix()
+            yield Item(folder.name, name, split, partial(open_image, path))
+
+
+def _images(source: Path, folder: Path) -> Iterator[Path]:
+    """Image files of a folder at any depth, sorted; none of a folder that is not there."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
+            yield path
 
 
 def _folders(top: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,16 @@ def class_quotas(counts: Labels, per_class: int | None, imbalance: float) -> Lab
     falls = np.linspace(0.0, 1.0, max(len(counts), 2))[: len(counts)]
     quotas = np.maximum(np.rint(head * imbalance**-falls), 1).astype(np.int64)
     return np.minimum(quotas, counts)
+
+
+def label_quotas(counts: Labels, fraction: float) -> Labels:
+    """Return how many training images of each class keep their label, ``[K]``.
+
+    The fraction of each class, rounded up; at least 2, and no more than there are.
+    """
+    # rounded before: 0.1 * 30 is a little more than 3 in floating point
+    wanted = [max(2, math.ceil(round(fraction * int(count), 9))) for count in counts]
+    return np.minimum(np.array(wanted, dtype=np.int64), counts)
 
 
 def keep_rows(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -174,7 +175,7 @@ def ids(part: ImageSet) -> set[str]:
 def test_every_image_lands_in_exactly_one_part() -> None:
     images = noise_set(60)
     parts = split(images, [None] * 120, params(per_class=10), 0)
-    assert list(parts) == ["train", "val", "test", "cut"]
+    assert list(parts) == ["train", "val", "test", "cut", "hidden"]
     assert sum(len(part) for part in parts.values()) == 120
     assert set().union(*map(ids, parts.values())) == ids(images)
     assert np.bincount(parts["train"].labels).tolist() == [10, 10]
@@ -203,6 +204,32 @@ def test_quotas_cut_the_training_split_alone() -> None:
         assert ids(parts["train"]) | ids(parts["cut"]) == ids(whole["train"])
     assert ids(fewer["train"]) < ids(few["train"]) < ids(whole["train"])
     assert np.bincount(fewer["train"].labels).tolist() == [12, 3]
+
+
+def test_the_fraction_hides_labels_before_the_cut_and_in_train_alone() -> None:
+    images = noise_set(80)
+    whole, some, few = (
+        split(images, [None] * 160, params(label_fraction=share, per_class=n), 0)
+        for share, n in ((1.0, None), (0.3, None), (0.3, 5))
+    )
+    there_are = np.bincount(whole["train"].labels)
+    assert np.bincount(some["train"].labels).tolist() == [math.ceil(0.3 * n) for n in there_are]
+    for parts in (some, few):
+        assert ids(parts["val"]) == ids(whole["val"])
+        assert ids(parts["test"]) == ids(whole["test"])
+        assert ids(parts["hidden"]) == ids(whole["train"]) - ids(some["train"])
+    assert len(some["cut"]) == len(whole["hidden"]) == 0
+    assert np.bincount(few["train"].labels).tolist() == [5, 5]
+    assert ids(few["train"]) | ids(few["cut"]) == ids(some["train"])
+
+
+def test_hiding_labels_moves_no_image_into_train() -> None:
+    """The same cut with and without hidden labels trains on the same labelled images."""
+    images = noise_set(80)
+    whole = split(images, [None] * 160, params(per_class=6), 0)
+    some = split(images, [None] * 160, params(per_class=6, label_fraction=0.5), 0)
+    assert ids(some["train"]) == ids(whole["train"])
+    assert ids(some["hidden"]) < ids(whole["cut"])
 
 
 def test_given_splits_are_respected_and_the_missing_one_is_taken_from_train() -> None:

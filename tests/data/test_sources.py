@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tasks.contracts.errors import UserError
-from tasks.data.sources import items_of
+from tasks.data.sources import UNLABELLED, items_of
 
 
 def put(top: Path, *names: str) -> Path:
@@ -69,6 +69,33 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_a_split_beside_other_folders_is_no_class(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "valid/cat/2.png", "test/cat/3.png")
     with pytest.raises(UserError, match="valid/ stands beside it"):
+        items_of(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["unlabelled", "unlabeled"])
+@pytest.mark.parametrize("top", ["", "train/"])
+def test_unlabelled_is_no_class(tmp_path: Path, folder: str, top: str) -> None:
+    put(tmp_path, f"{folder}/9.png", f"{folder}/deep/er/8.JPG", f"{folder}/.thumbs/7.png")
+    put(tmp_path, f"{top}zebra/1.png", f"{top}ant/2.png")
+    split = "train" if top else None
+    assert listed(tmp_path) == [
+        ("ant", f"{top}ant/2.png", split),
+        ("zebra", f"{top}zebra/1.png", split),
+        ("", f"{folder}/9.png", UNLABELLED),
+        ("", f"{folder}/deep/er/8.JPG", UNLABELLED),
+    ]
+
+
+def test_unlabelled_images_alone_are_no_source(tmp_path: Path) -> None:
+    put(tmp_path, "unlabelled/9.png", "unlabelled/cat/8.png")
+    with pytest.raises(UserError, match="holds no images"):
+        items_of(tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_unlabelled_inside_a_split_is_refused(tmp_path: Path, split: str) -> None:
+    put(tmp_path, "train/cat/1.png", "test/cat/2.png", f"{split}/unlabelled/3.png")
+    with pytest.raises(UserError, match=rf"inside a split.*beside {split}/"):
         items_of(tmp_path)
 
 

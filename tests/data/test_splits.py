@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.splits import assign_split, class_quotas, hash_uniform, keep_rows
+from tasks.data.splits import assign_split, class_quotas, hash_uniform, keep_rows, label_quotas
 from tests.reference.long_tail import long_tail
 
 IDS = [hashlib.sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(3000)]
@@ -71,6 +71,31 @@ def test_quotas_of_known_tails() -> None:
     assert class_quotas(plenty, 20, 1.0).tolist() == [20, 20, 20]
     assert class_quotas(plenty, None, 1.0).tolist() == [1000, 1000, 1000]
     assert class_quotas(np.array([5, 50, 50]), 20, 1.0).tolist() == [5, 20, 20]
+
+
+@pytest.mark.parametrize(
+    ("counts", "fraction", "expected"),
+    [
+        ([30, 31, 300], 0.1, [3, 4, 30]),  # rounded up, but not for 0.1 * 30 = 3.0000000000000004
+        ([50, 7, 1], 0.01, [2, 2, 1]),
+        ([5, 0, 2], 0.5, [3, 0, 2]),
+    ],
+)
+def test_labels_kept_of_known_counts(
+    counts: list[int], fraction: float, expected: list[int]
+) -> None:
+    assert label_quotas(np.array(counts), fraction).tolist() == expected
+
+
+@given(COUNTS, st.floats(0.001, 1.0), st.floats(0.001, 1.0))
+def test_a_larger_fraction_keeps_no_fewer_labels(counts: list[int], one: float, two: float) -> None:
+    there_are = np.array(counts)
+    few, many = (label_quotas(there_are, part) for part in sorted((one, two)))
+    assert (few <= many).all()
+    assert (many <= there_are).all()
+    assert (few >= np.minimum(there_are, 2)).all()
+    assert (few >= there_are * min(one, two) - 1e-6).all()
+    assert label_quotas(there_are, 1.0).tolist() == counts
 
 
 def as_sets(quotas: list[int], labels: np.ndarray, seed: int = 0) -> list[set[str]]:

@@ -1,0 +1,21 @@
+"""Pixels as pictures for people."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from tasks.contracts.image_set import Images
+
+_LEAST_PIXELS = 512  # a smaller picture is enlarged: 8x8 images are hard to see
+
+
+def to_picture(pixels: Images) -> Image.Image:
+    """Return uint8 ``[H, W, 1 or 3]`` as a grey or colour picture."""
+    return Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels)
+
+
+def enlarged(picture: Image.Image, factor: int | None = None) -> Image.Image:
+    """Repeat each pixel ``factor`` times both ways; by default until 512 px are nearly reached."""
+    factor = factor or max(1, _LEAST_PIXELS // max(picture.size))
+    size = (picture.width * factor, picture.height * factor)
+    return picture.resize(size, Image.Resampling.NEAREST)

@@ -1,0 +1,91 @@
+"""Unlabelled images: those of the folder ``unlabelled/``, and those whose label is hidden.
+
+`ingest.label_fraction` below 1 hides labels: in each class of the training split that share of
+the images (rounded up, at least 2) keeps its label, and the others become unlabelled. The cut
+(`ingest.per_class`, `ingest.imbalance`) comes afterwards and among those with a label: what is
+cut is used for nothing and does not become unlabelled. Validation and test keep all labels.
+
+No trace of a hidden label is left: the label is -1, the class name empty, the source is made of
+the id alone, and the rows are in the order of their ids, which come from the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from tasks.contracts.image_set import ImageSet, concatenate, image_id
+from tasks.contracts.params import IngestParams
+from tasks.data.collection import Rejected, read
+from tasks.data.sources import Item
+
+_TEXT = ("image_id", "class_name", "origin", "source", "group")
+
+
+def decode_unlabelled(
+    items: Sequence[Item],
+    shape: tuple[int, int, int],
+    params: IngestParams,
+    watch: Callable[[float, str], None],
+) -> tuple[ImageSet, list[Rejected]]:
+    """Decode images without a label to the labelled ones' shape (H, W, C), and list the unreadable.
+
+    They follow the labelled images in size and channels, so that adding them changes no labelled
+    image.
+    """
+    pixels, kept, unreadable = read(items, params.model_copy(update={"channels": shape[2]}), watch)
+    images = np.stack(pixels) if pixels else np.zeros((0, *shape), dtype=np.uint8)
+    ids = [image_id(image) for image in images]
+    return ImageSet(images, _manifest(ids, [item.source for item in kept])), unreadable
+
+
+def hide_labels(images: ImageSet) -> ImageSet:
+    """Return the same images, in the same order, with nothing left that tells a class."""
+    ids = images.manifest["image_id"].tolist()
+    return ImageSet(images.images, _manifest(ids, [f"hidden/{one}" for one in ids]))
+
+
+def join_unlabelled(
+    hidden: ImageSet, given: ImageSet, labelled: Sequence[ImageSet]
+) -> tuple[ImageSet, list[Rejected]]:
+    """Join both kinds, rows by image id, without copies; and list the copies.
+
+    Args:
+        hidden: training images whose label was hidden (`hide_labels`).
+        given: images that came without a label (`decode_unlabelled`).
+        labelled: every set whose images have a label. A copy of one of them is left out, so that
+            nothing held out or cut away is trained on after all.
+    """
+    first = {
+        str(one): str(source)
+        for known in (*labelled, hidden)
+        for one, source in zip(known.manifest["image_id"], known.manifest["source"], strict=True)
+    }
+    keep: list[int] = []
+    copies: list[Rejected] = []
+    table = given.manifest[["image_id", "source"]].itertuples(index=False, name=None)
+    for row, (one, source) in enumerate(table):
+        if one in first:
+            copies.append(Rejected(source, "", f"identical to {first[one]}"))
+            continue
+        first[one] = source
+        keep.append(row)
+    joined = concatenate([hidden, given.take(keep)])
+    order = joined.manifest["image_id"].argsort(kind="stable")
+    return joined.take(order.to_numpy()), copies
+
+
+def _manifest(ids: Sequence[str], sources: Sequence[str]) -> pd.DataFrame:
+    manifest = pd.DataFrame(
+        {
+            "image_id": ids,
+            "label": np.full(len(ids), -1, dtype=np.int64),
+            "class_name": "",
+            "origin": "real",
+            "source": sources,
+            "group": ids,
+        }
+    )
+    return manifest.astype(dict.fromkeys(_TEXT, "str"))  # also where there is no row to tell
