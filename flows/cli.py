@@ -71,6 +71,14 @@ def run(
             "suits digits alone), ingest.per_class (null uses every image), train_gan.total_kimg."
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write a whole recipe for train_gan to params.yaml, before --set: plain, fast, "
+            "balanced, best or vae.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,10 +97,12 @@ def run(
     ] = False,
 ) -> None:
     """Run the line: images in, verdict out. Stages that are up to date are not run again."""
+    from flows.presets import preset_settings
     from flows.run import Wishes, run_line
 
     source = Path.cwd() / source if source else None
-    run_line(_enter_project(), Wishes(source, tuple(settings or ()), from_stage, until, force))
+    written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
+    run_line(_enter_project(), Wishes(source, written, from_stage, until, force))
 
 
 @app.command(
@@ -125,6 +135,31 @@ def ui(
     from tasks.adapters.tracking import serve
 
     serve(port)
+
+
+@app.command(epilog="Example: [bold]ganlift grid models/gan --seed 0 --kind interpolation[/]")
+def grid(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a checkpoint, or of several by their GAN seeds.")
+    ],
+    seed: Annotated[
+        int | None, typer.Option(help="Which GAN, where the folder holds several.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="classes, interpolation, truncation or style-mixing.")
+    ] = "classes",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="By default named by the kind, here.")
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Enlarge the pixels by this whole number.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+) -> None:
+    """Draw what a GAN has learned: its classes, or walks through them."""
+    from flows.grid import Frame, draw_checkpoint
+
+    print(draw_checkpoint(checkpoint, seed, Frame(kind, out, scale, force)))
 
 
 @app.command(epilog="Example: [bold]ganlift track[/]")

@@ -72,7 +72,8 @@ def run(
         seeds=judged.arms[params.treatment].seeds,
         gan_seeds=_gan_seeds(judged, params.treatment),
     )
-    result = summarise(estimates, material, run_table, params)
+    gans = _json(gan_metrics)
+    result = summarise(estimates, material, run_table, gans, params)
     reason_table = pd.read_csv(reasons, dtype={"class_name": str}, keep_default_na=False)
 
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
@@ -83,7 +84,7 @@ def run(
     evidence = Evidence(
         ingest=ingested,
         validation=_json(validation),
-        gans=_json(gan_metrics),
+        gans=gans,
         filter=_json(filter_metrics),
         reasons={
             reason: int(reason_table.loc[reason_table["reason"] == reason, "count"].sum())

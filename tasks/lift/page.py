@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,6 +18,7 @@ from tasks.lift.pictures import MOST_CLASSES
 from tasks.lift.verdict import METRIC_NAMES, signed
 
 _FOLD_CLASSES = 24  # a longer table of classes is folded
+_MOST_NAMED = 12  # collapsed classes of a GAN; a table has the rest
 _ROLES = {
     "real": "real images as they are",
     "real+classical": "real images, rotated, shifted, scaled …",
@@ -80,6 +82,8 @@ def render_page(lift: Mapping[str, Any], evidence: Evidence, pictures: Path) -> 
         changes=what_would_change(lift),
         checks=_held(evidence.validation),
         gate=_held(evidence.merge),
+        classes_of_gans=classes_of_gans(evidence.gans),
+        most_named=_MOST_NAMED,
         short=[name for name, of in evidence.merge["per_class"].items() if of["short"] > 0],
         pictures={
             path.stem: base64.b64encode(path.read_bytes()).decode()
@@ -157,15 +161,32 @@ def what_would_change(lift: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def classes_of_gans(gans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each class's mean evaluation over the GANs, and the seeds of those it collapsed in.
+
+    Args:
+        gans: content of ``gan.json``; a class may lack a number where too few images tell.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in dict.fromkeys(name for gan in gans.values() for name in gan["by_class"]):
+        rows = [gan["by_class"][name] for gan in gans.values() if name in gan["by_class"]]
+        found[name] = {
+            key: fmean(row[key] for row in rows if key in row)
+            for key in dict.fromkeys(key for row in rows for key in row)
+        }
+        found[name]["collapsed"] = [seed for seed, gan in gans.items() if name in gan["collapsed"]]
+    return found
+
+
 def _held(result: Mapping[str, Any]) -> str:
     """Return how many expectations of a gate held, as ``12 of 12``."""
     outcomes = [bool(finding["passed"]) for finding in result["expectations"]]
     return f"{sum(outcomes)} of {len(outcomes)}"
 
 
-def _decimal(value: float) -> str:
-    """Return three decimals with a true minus."""
-    return f"{value:.3f}".replace("-", "−")
+def _decimal(value: float, digits: int = 3) -> str:
+    """Return a number with a true minus."""
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def _percent(share: float, digits: int = 1) -> str:

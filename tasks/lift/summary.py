@@ -21,6 +21,7 @@ from tasks.lift.verdict import explain, signed
 
 SCHEMA = "ganlift/lift/1"
 _DIGITS = 6
+_FLAGS = ("collapsed", "rollbacks", "stopped_early")
 _RARE_SHARE = 0.5  # of the average class
 
 
@@ -74,7 +75,11 @@ class Material:
 
 
 def summarise(
-    estimates: Estimates, material: Material, runs: pd.DataFrame, params: ReportParams
+    estimates: Estimates,
+    material: Material,
+    runs: pd.DataFrame,
+    gans: Mapping[str, Any],
+    params: ReportParams,
 ) -> dict[str, Any]:
     """Return the content of ``lift.json``.
 
@@ -82,6 +87,7 @@ def summarise(
         estimates: of every arm.
         material: images behind the runs.
         runs: a row per arm and seed; its log_loss joins the metrics.
+        gans: content of ``gan.json``, of which the flags are kept.
         params: the rule.
     """
     lift = _rounded(estimates.lift)
@@ -121,6 +127,7 @@ def summarise(
                 material.class_names, material.test, estimates.classes, strict=True
             )
         },
+        "gans": {seed: {flag: gan[flag] for flag in _FLAGS} for seed, gan in gans.items()},
         "counts": {
             "classes": len(material.class_names),
             "train": sum(train.values()),
@@ -160,6 +167,11 @@ def arms_table(lift: Mapping[str, Any]) -> pd.DataFrame:
 def headline(lift: Mapping[str, Any]) -> str:
     """Return the verdict and the answer in a few lines, for a terminal."""
     points = lift["lift_pp"]
+    collapsed = [
+        f"collapse GAN {seed}: {', '.join(gan['collapsed'])}"
+        for seed, gan in lift["gans"].items()
+        if gan["collapsed"]
+    ]
     return "\n".join(
         [
             f"verdict  {lift['verdict']}",
@@ -168,6 +180,7 @@ def headline(lift: Mapping[str, Any]) -> str:
             f"{signed(points['ci_low'])} to {signed(points['ci_high'])}",
             f"answer   {lift['answer']}",
             f"         {lift['advice']}",
+            *collapsed,
         ]
     )
 

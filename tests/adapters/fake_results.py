@@ -14,6 +14,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from tasks.adapters.tracking.store import Store
+from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params import ARMS
 
@@ -79,7 +80,7 @@ def make_lock(root: Path, paths: dict[str, Path]) -> None:
 
 
 def make_gans(root: Path, paths: dict[str, Path], seeds: tuple[int, ...], rows: int) -> None:
-    metrics, curves = {}, []
+    metrics, curves, evaluations = {}, [], []
     for seed in seeds:
         folder = root / paths["gan"] / str(seed)
         folder.mkdir(parents=True)
@@ -91,10 +92,30 @@ def make_gans(root: Path, paths: dict[str, Path], seeds: tuple[int, ...], rows: 
             curves.append({"gan_seed": seed, "kimg": 2.0 * n, **curve(seed, n)})
             if n % 2 == 0:
                 grid(seed, n).save(grids / f"{2 * n:06d}.png")
-        checkpoint = hashlib.sha256(b"weights %d" % seed).hexdigest()
-        metrics[str(seed)] = {"checkpoint": checkpoint, "kimg": 2.0 * rows, "loss_g": 0.5}
+        for kind in ("truncation", "walk"):
+            Image.new("RGB", (16, 8), (40 + seed, 0, 0)).save(grids / f"{kind}.png")
+        metrics[str(seed)] = {
+            "checkpoint": hashlib.sha256(b"weights %d" % seed).hexdigest(),
+            "kimg": 2.0 * rows,
+            "loss_g": 0.5,
+            "collapsed": ["class 1"] if seed else [],
+            "rollbacks": 2 * seed,
+            "stopped_early": False,
+        }
+        for n in (2, 4):
+            said = evaluation(seed, n)
+            for name, numbers in {"": said.overall, **said.by_class}.items():
+                evaluations += [(seed, 2.0 * n, name, *item) for item in numbers.items()]
     write_json(root / paths["gan_metrics"], metrics)
     pd.DataFrame(curves).to_csv(root / paths["gan_curves"], index=False)
+    columns = ["gan_seed", "kimg", "class_name", "metric", "value"]
+    table = pd.DataFrame(evaluations, columns=columns)
+    table.to_csv(root / paths["gan_evaluations"], index=False)
+
+
+def evaluation(seed: int, n: int) -> GanEvaluation:
+    by_class = {f"class {k}": {"coverage": 1 / (n + k), "diversity": 0.5} for k in (0, 1)}
+    return GanEvaluation({"kid": 0.1 / n + seed, "coverage": 0.75}, by_class)
 
 
 def curve(seed: int, n: int) -> dict[str, float]:
@@ -137,6 +158,7 @@ def make_report(root: Path, paths: dict[str, Path]) -> None:
         "treatment": "real+classical+filtered",
         "lift_pp": {"mean": 1.31, "ci_low": 0.42, "ci_high": 2.18, "level": 0.95},
         "arms": arms,
+        "gans": {"0": {"collapsed": []}, "1": {"collapsed": ["class 1", "<i>"]}},
         "per_class": {},
         "counts": {},
     }

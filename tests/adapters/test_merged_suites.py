@@ -58,6 +58,11 @@ def held_out_as_synthetic(inputs: dict[str, pd.DataFrame]) -> None:
         inputs["merged"].loc[10, column] = inputs["val"].loc[0, column]
 
 
+def unlabelled_as_real(inputs: dict[str, pd.DataFrame]) -> None:
+    held_out_as_real(inputs)
+    inputs["ledger"] = inputs["ledger"].replace({"split": {"val": "unlabelled"}})
+
+
 def copy_among_accepted(inputs: dict[str, pd.DataFrame]) -> None:
     for column in ("image_id", "pixel_id"):
         inputs["accepted"].loc[3, column] = inputs["train"].loc[2, column]
@@ -110,6 +115,7 @@ def test_faulty_synthetic_row_of_the_merged_set(merged_findings, row, fault):
     ("spoil", "expected"),
     [
         (held_out_as_real, ("merged", IN_SET, "real_split")),
+        (unlabelled_as_real, ("merged", IN_SET, "real_split")),
         (held_out_as_synthetic, ("merged", NULL, "real_split")),
         (copy_among_accepted, ("accepted", NULL, "real_split")),
         (in_two_splits, ("splits ledger", UNIQUE, "image_id")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import mlflow
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from PIL import Image
 
 from tasks.adapters.tracking import gan_run, log_missing, log_pipeline, store
 from tasks.contracts.errors import UserError
@@ -21,62 +20,11 @@ from tests.adapters.fake_results import (
     METRICS,
     TRAIN_MD5,
     curve,
-    make_results,
-    make_store,
     write_json,
 )
+from tests.adapters.logged import checkpoint, client, log_gan, runs_of
 
 RESULTS = ("lift", "page", "pictures", "runs", "gan_metrics")
-
-
-@pytest.fixture
-def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """A project with results, an empty store and a tiny generator; the working directory."""
-    root = tmp_path / "a project"  # a space in the path is part of the test
-    make_store(root)
-    monkeypatch.chdir(root)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    # a loaded model puts its own copy of `tasks` in front, which later worker processes inherit
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr("tasks.gan.checkpoint.load_generator", load_fake_generator)
-    monkeypatch.setattr("tasks.gan.sampling.sample", fake_sample)
-    return make_results(root)
-
-
-def load_fake_generator(folder: Path) -> int:
-    return int(json.loads((folder / "config.json").read_text())["fill"])
-
-
-def fake_sample(generator: int, labels: np.ndarray, latent_seeds: np.ndarray) -> np.ndarray:
-    fill = (generator + 10 * labels + latent_seeds).astype(np.uint8)
-    return np.broadcast_to(fill[:, None, None, None], (len(labels), 8, 8, 1))
-
-
-def client() -> MlflowClient:
-    return MlflowClient(store.tracking_uri())
-
-
-def runs_of(kind: str) -> list[Run]:
-    experiment = client().get_experiment_by_name("digits")
-    return client().search_runs(
-        [experiment.experiment_id],
-        f"tags.`ganlift.kind` = '{kind}'",
-        order_by=["attributes.start_time ASC"],
-    )
-
-
-def checkpoint(paths: dict[str, Path], seed: int) -> str:
-    return str(json.loads(paths["gan_metrics"].read_text())[str(seed)]["checkpoint"])
-
-
-def log_gan(paths: dict[str, Path], seed: int = 0) -> None:
-    with gan_run(
-        dataset=DATASET, gan_seed=seed, params={"a": {"b": [1, 2]}}, train=paths["train"]
-    ) as run:
-        for n in (1, 2):
-            run.tick({"kimg": 2.0 * n, **curve(seed, n), "images_per_second": 50.0}, None)
-        run.finish(paths["gan"] / str(seed), checkpoint(paths, seed))
 
 
 def test_mlflow_is_the_real_package() -> None:
@@ -94,7 +42,8 @@ def test_a_gan_run_reads_back(paths: dict[str, Path]) -> None:
     ) as run:
         run.tick({"kimg": 2.0, **curve(0, 1), "images_per_second": 50.0}, None)
         run.tick({"kimg": 4.0, **curve(0, 2), "images_per_second": float("nan")}, grid)
-        run.finish(paths["gan"] / "0", checkpoint(paths, 0))
+        drawn = [grid.with_name(f"{kind}.png") for kind in ("truncation", "walk")]
+        run.finish(paths["gan"] / "0", checkpoint(paths, 0), drawn)
 
     (logged,) = runs_of("gan")
     assert logged.info.status == "FINISHED"
@@ -115,6 +64,11 @@ def test_a_gan_run_reads_back(paths: dict[str, Path]) -> None:
     assert "path=samples_last.png" in logged.data.tags["mlflow.note.content"]
     images = [f.path for f in client().list_artifacts(logged.info.run_id, "images")]
     assert any("samples" in path and "4000" in path for path in images)
+    for kind in ("truncation", "walk"):
+        assert f"path={kind}_last.png" in logged.data.tags["mlflow.note.content"]
+        file = client().download_artifacts(logged.info.run_id, f"{kind}_last.png")
+        with Image.open(file) as picture:
+            assert picture.getpixel((3, 3)) == (40, 0, 0)
 
 
 def test_two_gan_runs_open_at_once_keep_apart(paths: dict[str, Path]) -> None:
@@ -199,6 +153,8 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert f"get-artifact?path=lift_by_arm_small.png&run_uuid={run.info.run_id}" in note
     assert f"runs/{runs_of('gan')[0].info.run_id}" in note
     assert "GAN seed 1 (not logged yet" in note
+    assert "**GAN seed 1 has collapsed** on class 1, &#60;i&#62;\n" in note
+    assert "GAN seed 0 has collapsed" not in note
 
     table = pd.read_parquet(paths["runs"])
     arms = runs_of("arm")
@@ -250,6 +206,9 @@ def test_exactly_what_is_missing_is_logged(paths: dict[str, Path]) -> None:
     assert log_missing(dataset=DATASET, paths=paths) == [
         f"GAN seed 1: logged, checkpoint {checkpoint(paths, 1)[:12]}"
     ]
+    for gan in runs_of("gan"):
+        artifacts = [f.path for f in client().list_artifacts(gan.info.run_id)]
+        assert {"truncation_last.png", "walk_last.png"} <= set(artifacts)
     assert log_missing(dataset=DATASET, paths=paths) == []
     _, replayed = runs_of("gan")
     assert replayed.data.params["total_kimg"] == "123"  # from dvc.lock, not from params.yaml
@@ -259,6 +218,11 @@ def test_exactly_what_is_missing_is_logged(paths: dict[str, Path]) -> None:
     images = [f.path for f in client().list_artifacts(replayed.info.run_id, "images")]
     assert len([path for path in images if path.endswith(".png")]) == 2
     assert all("4000" in path or "8000" in path for path in images)
+    for name, value in {"eval/kid": 1 + 0.1 / 4, "eval/coverage/class_1": 1 / 5}.items():
+        history = client().get_metric_history(replayed.info.run_id, name)
+        assert [m.step for m in history] == [4000, 8000]
+        assert history[-1].value == pytest.approx(value)
+    assert replayed.data.tags["ganlift.health"] == "collapsed: class 1; rolled back 2x"
     # The summary that was written before now links to both GANs.
     assert "not logged yet" not in runs_of("pipeline")[0].data.tags["mlflow.note.content"]
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.adapters.tracking.gan import _REQUIREMENTS, save_generator
+from tasks.adapters.tracking.gan_model import _REQUIREMENTS, save_generator
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import load_params
 from tasks.gan.checkpoint import load_generator, save_checkpoint
+from tasks.gan.model import build_gan
 from tasks.gan.sampling import sample
-from tasks.gan.training import build_gan
 from tests.adapters.fake_results import REPOSITORY, make_images
+from tests.contracts.tiny import tiny_params
 
 PREDICT = """
 import sys, mlflow, numpy, pandas
@@ -35,8 +35,9 @@ def test_the_model_makes_the_same_images_without_a_checkout(
 ) -> None:
     make_images(tmp_path / "train")
     train = ImageSet.load(tmp_path / "train")
-    params = load_params(REPOSITORY / "params.yaml").train_gan.model_copy(update={"width": 8})
-    save_checkpoint(tmp_path / "gan", build_gan(train, params, 3), train, params, 3)
+    params = tiny_params().train_gan
+    gan = build_gan(train, params, 3)
+    save_checkpoint(tmp_path / "gan", gan, train.class_names, params, 3)
     save_generator(tmp_path / "model", tmp_path / "gan", train.image_shape)
 
     manifest = pd.DataFrame({"label": [0, 1, 1], "latent_seed": [5, 7, 11], "other": 0})

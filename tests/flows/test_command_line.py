@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows import cli, prefect_server
 from flows.child import environment
+from flows.presets import TABLE
 from tasks.contracts.errors import UserError
 
 PARAMS = "params.yaml"
@@ -34,7 +36,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_server, "ready", lambda *_: lambda: None)
 
 
-@pytest.mark.parametrize("command", ["run", "schedule", "ui", "track", "docs"])
+@pytest.mark.parametrize("command", ["run", "schedule", "ui", "grid", "track", "docs"])
 def test_every_help_shows_an_example(
     command: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -44,6 +46,14 @@ def test_every_help_shows_an_example(
     monkeypatch.chdir(tmp_path)  # help needs no project
     assert _main(monkeypatch, command, "--help") == 0
     assert f"Example: ganlift {command}" in capsys.readouterr().out
+
+
+def test_the_help_of_run_names_every_preset(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(monkeypatch, "run", "--help") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in yaml.safe_load(TABLE.read_text())["presets"])
 
 
 def test_help_is_quick_because_no_tool_is_imported() -> None:
@@ -76,6 +86,8 @@ def test_help_is_quick_because_no_tool_is_imported() -> None:
         (["run", "--source", "empty"], "source empty: the folder is empty"),
         (["run", "--set", "ingest.source=absent"], "source absent: no such folder"),
         (["run", "--set", "merge.synthetic=2"], "merge.synthetic_per_real"),
+        (["run", "--preset", "fats"], "The nearest is fast."),
+        (["run", "--preset", "plain", "--set", "train_gan.penalties.r1=1"], "penalties.r1 needs"),
         (["run", "--set", "seed=3", "--from", "mergee"], "The nearest is merge."),
         (["schedule", "--cron", "every day"], "--cron 'every day'"),
         (["schedule", "--cron", "0 3 * * *", "--timezone", "Mars/Base"], "Mars/Base"),
@@ -113,7 +125,8 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     line: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(line / "orders")  # a path is the caller's, the project is found above it
-    assert _main(monkeypatch, "run", "--source", ".", "--set", "train_gan.total_kimg=40") == 0
+    settings = ("--preset", "fast", "--set", "train_gan.total_kimg=40")  # the latter wins
+    assert _main(monkeypatch, "run", *settings, "--source", ".") == 0
     written = (line / PARAMS).read_text(encoding="utf-8")
     assert "source: orders #" in written
     assert "total_kimg: 40 #" in written

@@ -186,14 +186,23 @@ def fake_line(
             str(gan): {
                 "checkpoint": hashlib.sha256(str(gan).encode()).hexdigest(),
                 "kimg": 200.0,
-                "loss_g": 0.81 + 0.02 * gan,
-                "loss_d": 0.59,
-                "logit_real": 0.7,
-                "logit_fake": -0.4,
+                "kept_kimg": 168.0,
+                "evaluation": {
+                    "kid": 0.0123 + 0.001 * gan, "fid": 9.0, "precision": 0.91, "recall": 0.62,
+                    "density": 1.04, "coverage": 0.73, "conditioning": 0.95, "diversity": 0.81,
+                    "copy_rate": 0.031, "copy_rate_real": 0.012,
+                },
+                "by_class": {
+                    name: {"coverage": 0.7 + 0.1 * gan, "conditioning": 0.9, "diversity": 0.8}
+                    for name in class_names
+                },
+                "collapsed": [],
+                "rollbacks": 0,
+                "stopped_early": False,
             }
             for gan in range(gans)
         },
-    )
+    )  # fmt: skip
     kimg = np.arange(0.0, 200.0, 2.0)
     rng = np.random.default_rng(1)
     pd.concat(

@@ -74,6 +74,52 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
     assert logged[0]["lift"] == line["lift"]
 
 
+def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsys):
+    names = ["cat", "<b>dog</b>", "eel"]
+    line = fake_line(tmp_path, names, gans=2)
+    gans = json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
+    gans["1"] |= {"collapsed": names[:2], "rollbacks": 2, "stopped_early": True}
+    del gans["1"]["by_class"]["eel"]["diversity"]  # too few images tell
+    del gans["0"]["evaluation"]["diversity"]
+    line["gan_metrics"].write_text(json.dumps(gans), encoding="utf-8")
+    lift = outcome(line)
+    well = {"collapsed": [], "rollbacks": 0, "stopped_early": False}
+    assert lift["gans"] == {"0": well, "1": {k: gans["1"][k] for k in well}}
+    assert "collapse GAN 1: cat, <b>dog</b>" in capsys.readouterr().out
+    page = line["page"].read_text(encoding="utf-8")
+    assert page.count('<p class="alert">') == 1
+    alert = page[page.index('<p class="alert">') :].partition("</p>")[0]
+    for said in ("GAN 1", "2 of 3", "cat, &lt;b&gt;dog&lt;/b&gt;", "2×", "stopped early"):
+        assert said in alert
+    assert "<b>dog" not in page
+    rows = [row_of(page, "gans", seed) for seed in "01"]
+    assert rows[0][:6] == ["0.0123", "0.91", "0.62", "1.04", "0.73", "–"]
+    assert rows[1][5:9] == ["0.81", "95.0 %", "3.1 %", "1.2 %"]
+    assert page.count("kept at 168 of 200 kimg") == 2
+    assert row_of(page, "gan_classes", "eel") == ["0.75", "0.80", "90.0 %", ""]
+    assert row_of(page, "gan_classes", "cat")[3] == "1"
+
+
+def test_well_gans_raise_no_alert_and_unjudged_ones_no_error(tmp_path):
+    line = fake_line(tmp_path, ["a", "b"])
+    gans = json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
+    for gan in gans.values():
+        gan |= {"evaluation": {}, "by_class": {}}
+    line["gan_metrics"].write_text(json.dumps(gans), encoding="utf-8")
+    outcome(line)
+    page = line["page"].read_text(encoding="utf-8")
+    assert '<p class="alert">' not in page
+    assert row_of(page, "gans", "2")[:9] == ["–"] * 9
+    assert "gan_classes" not in page
+
+
+def row_of(page, table, first):
+    """The cells of the row that begins with a heading, tags left out."""
+    body = page[page.index(f'<table id="{table}">') :].partition("</table>")[0]
+    (row,) = (r for r in body.split("<tr>") if r.startswith(f'<th scope="row">{first}'))
+    return [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", row)]
+
+
 def test_equal_arms_lift_nothing(tmp_path):
     lift = outcome(fake_line(tmp_path, ["cat", "dog"], effect=0.0))
     assert [lift["lift_pp"][key] for key in ("mean", "ci_low", "ci_high")] == [0.0, 0.0, 0.0]

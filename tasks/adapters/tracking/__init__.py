@@ -9,12 +9,13 @@ and `log_missing` logs later what was missed, from the files of the results.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from tasks.adapters.tracking.gan import GanRun, gan_run, open_run, unsent_speed
+from tasks.adapters.tracking.gan_health import evaluations_of, events_of
 from tasks.adapters.tracking.lineage import recorded_params, written_params
 from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.server import serve
@@ -79,8 +80,11 @@ def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
 
 
 def _missing_gans(store: Store, dataset: str, paths: Mapping[str, Path]) -> list[str]:
-    """Replay the GANs that no finished run holds, from their curves, grids and checkpoints."""
+    """Replay the GANs that no finished run holds, from their files and checkpoints."""
     curves, recorded = pd.read_csv(paths["gan_curves"]), recorded_params()
+    evaluations = pd.read_csv(
+        paths["gan_evaluations"], dtype={"class_name": str, "metric": str}, keep_default_na=False
+    )
     params = {**recorded["train_gan"], "seed": recorded["seed"]}  # as the stage logs them
     del params["seeds"]
     lines = []
@@ -95,18 +99,20 @@ def _missing_gans(store: Store, dataset: str, paths: Mapping[str, Path]) -> list
             rows = curves[curves["gan_seed"] == seed].drop(columns="gan_seed")
             if (unsent := unsent_speed(entry["checkpoint"])).is_file():
                 rows = rows.merge(pd.read_csv(unsent).round({"kimg": 6}), on="kimg", how="left")
-            _replay(run, rows, paths["gan_grids"] / key)
-            run.finish(folder, entry["checkpoint"])
+            drawn = sorted((paths["gan_grids"] / key).glob("*.png"))
+            _replay(run, rows, [path for path in drawn if path.stem.isdecimal()])
+            for kimg, evaluation in evaluations_of(evaluations[evaluations["gan_seed"] == seed]):
+                run.evaluated(kimg, evaluation)
+            run.health(events_of(entry), entry["collapsed"])
+            pictures = [path for path in drawn if not path.stem.isdecimal()]
+            run.finish(folder, entry["checkpoint"], pictures)
         lines.append(f"GAN seed {seed}: logged, checkpoint {entry['checkpoint'][:12]}")
     return lines
 
 
-def _replay(run: GanRun, rows: pd.DataFrame, grids: Path) -> None:
+def _replay(run: GanRun, rows: pd.DataFrame, grids: Sequence[Path]) -> None:
     """Tick through the curves, each grid (named by its kimg) with the row nearest to it."""
-    nearest = {
-        int((rows["kimg"] - int(path.stem)).abs().argmin()): path
-        for path in sorted(grids.glob("*.png"))
-    }
+    nearest = {int((rows["kimg"] - int(path.stem)).abs().argmin()): path for path in grids}
     for index, (_, row) in enumerate(rows.iterrows()):
         known = row.dropna()  # a tick whose speed was never kept has none to tell
         run.tick({str(name): float(known[name]) for name in known.index}, nearest.get(index))

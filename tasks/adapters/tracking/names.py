@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 _PARAM_LENGTH = 6000  # MLflow's limit
+_PART_LENGTH = 200  # MLflow's limit is 250, of the whole name
 
 
 def experiment_name(dataset: str) -> str:
@@ -25,6 +26,17 @@ def run_page(experiment: str, run_id: str, part: str = "") -> str:
 def safe_name(name: str) -> str:
     """Return a metric or param name that MLflow accepts and searches take unquoted."""
     return re.sub(r"[^\w.\-/]", "_", name)
+
+
+def safe_part(name: str) -> str:
+    """Return text from the data as one part of a metric's name, between its slashes."""
+    part = re.sub(r"[^\w.\-]", "_", name)[:_PART_LENGTH]
+    return part if part.strip(".") else "_" * max(1, len(part))
+
+
+def plain(text: str) -> str:
+    """Return text from the data with nothing in it that markdown or HTML would take as its own."""
+    return "".join(c if c.isalnum() or c in " .,+-_/" else f"&#{ord(c)};" for c in text)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -16,12 +16,13 @@ import pandas as pd
 from PIL import Image
 
 from tasks.adapters.tracking.lineage import lineage_tags
-from tasks.adapters.tracking.names import flatten, run_page, safe_name
+from tasks.adapters.tracking.names import flatten, plain, run_page, safe_name
 from tasks.adapters.tracking.store import Store
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
 _PICTURE, _PICTURE_WIDTH = "lift_by_arm_small.png", 640
 _NOTE, _NOTE_LENGTH = "mlflow.note.content", 8000  # MLflow's limit
+_MOST_NAMED = 12  # collapsed classes of a GAN
 _LATER = "not logged yet: `ganlift track`"
 _NOT_METRICS = ("arm", "seed", "gan_seed")
 _ANSWERS = {
@@ -140,7 +141,7 @@ def _description(
         f"## {_ANSWERS.get(result['verdict'], result['verdict'])}: {_interval(lift)}",
         "",
         f"Verdict **{result['verdict']}**. Lift in {words} of *{result['treatment']}* over "
-        f"*{result['baseline']}* on {_plain(Path(dataset).name)}: **{lift['mean']:+.2f}** "
+        f"*{result['baseline']}* on {plain(Path(dataset).name)}: **{lift['mean']:+.2f}** "
         f"percentage points, {lift['level']:.0%} interval "
         f"**[{lift['ci_low']:.2f}, {lift['ci_high']:.2f}]**. "
         f"[The whole report]({run_page(experiment, run_id, f'/artifacts/{REPORT}')})",
@@ -153,7 +154,12 @@ def _description(
     ]
     for arm, metrics in result["arms"].items():
         entry = metrics[metric]
-        lines.append(f"| {_plain(arm)} | {entry['mean']:.4f} | {entry['std']:.4f} |")
+        lines.append(f"| {plain(arm)} | {entry['mean']:.4f} | {entry['std']:.4f} |")
+    for seed, gan in result["gans"].items():
+        if gan["collapsed"]:
+            names = plain(", ".join(gan["collapsed"][:_MOST_NAMED]))
+            more = ", …" if len(gan["collapsed"]) > _MOST_NAMED else ""
+            lines += ["", f"**GAN seed {int(seed)} has collapsed** on {names}{more}"]
     note = "\n".join([*lines, "", gans])
     return note if len(note) <= _NOTE_LENGTH else f"{note[: _NOTE_LENGTH - 7]}… [cut]"
 
@@ -186,8 +192,3 @@ def _drop_unfinished(store: Store, experiment: str, digest: str) -> None:
         for child in client.search_runs([experiment], children):
             client.delete_run(child.info.run_id)
         client.delete_run(run.info.run_id)
-
-
-def _plain(text: str) -> str:
-    """Return text from the data with nothing in it that markdown or HTML would take as its own."""
-    return "".join(c if c.isalnum() or c in " .,+-_/" else f"&#{ord(c)};" for c in text)

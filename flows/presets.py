@@ -1,0 +1,45 @@
+"""``--preset NAME``: a whole recipe for train_gan, from the table in ``presets.yaml``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.contracts.errors import UserError
+
+TABLE = Path(__file__).with_name("presets.yaml")
+
+
+def preset_settings(name: str) -> list[str]:
+    """Return the ``SECTION.KEY=VALUE`` settings of a preset.
+
+    They name every key of the recipe, so what was in ``params.yaml`` before does not matter.
+
+    Raises:
+        UserError: no preset of that name.
+    """
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    presets: dict[str, dict[str, Any]] = table["presets"]
+    if name not in presets:
+        near = difflib.get_close_matches(name, presets, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"--preset {name}",
+            f"unknown preset; there are {', '.join(presets)}",
+            f"The nearest is {near}",
+        )
+    recipe = dict(_leaves(table["shared"], "train_gan."))
+    own = dict(_leaves(presets[name], "train_gan."))
+    return [f"{key}={json.dumps(value)}" for key, value in (recipe | own).items()]
+
+
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

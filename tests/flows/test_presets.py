@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.edit_params import edit_params, edited
+from flows.presets import TABLE, preset_settings
+from tasks.contracts.errors import UserError
+from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params import parse_params
+from tasks.contracts.sections import Section
+
+TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
+NAMES = tuple(yaml.safe_load(TABLE.read_text(encoding="utf-8"))["presets"])
+# What depends on the data, the machine or how closely one looks, and is no recipe.
+LEFT = {
+    *("seeds", "unlabelled", "health", "device", "precision", "processes"),
+    *("tick_kimg", "grid_kimg", "state_kimg", "evaluation.every_kimg", "evaluation.features"),
+}
+
+
+def recipe(text: str) -> TrainGanParams:
+    return parse_params(yaml.safe_load(text)).train_gan
+
+
+def keys(section: type[Section], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, field in section.model_fields.items():
+        below: Any = field.annotation
+        nested = isinstance(below, type) and issubclass(below, Section)
+        if f"{prefix}{name}" not in LEFT:
+            found |= keys(below, f"{prefix}{name}.") if nested else {f"{prefix}{name}"}
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_valid_and_says_the_whole_recipe(name: str) -> None:
+    settings = preset_settings(name)
+    parse_params(yaml.safe_load(edited(TEXT, settings)))
+    named = {setting.partition("=")[0].removeprefix("train_gan.") for setting in settings}
+    assert named == keys(TrainGanParams)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_there_before_does_not_matter(name: str) -> None:
+    alone = recipe(edited(TEXT, preset_settings(name)))
+    timed = ["train_gan.total_kimg=null", "train_gan.total_minutes=3"]
+    for before in (timed, preset_settings("plain"), preset_settings("vae")):
+        assert recipe(edited(edited(TEXT, before), preset_settings(name))) == alone
+
+
+def test_the_presets_are_the_five_and_differ() -> None:
+    assert set(NAMES) == {"plain", "fast", "balanced", "best", "vae"}
+    found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
+    assert all(a != b for k, a in enumerate(found) for b in found[:k])
+    plain = found[NAMES.index("plain")]
+    assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)
+    assert not any(plain.penalties.model_dump().values())
+    assert plain.diffaug == ()
+
+
+def test_a_setting_after_a_preset_wins_and_a_wrong_one_leaves_all_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(TEXT, encoding="utf-8")
+    with pytest.raises(UserError, match=r"penalties\.r1 needs"):
+        edit_params(file, [*preset_settings("plain"), "train_gan.penalties.r1=1"])
+    assert file.read_text(encoding="utf-8") == TEXT
+    edit_params(file, [*preset_settings("best"), "train_gan.total_kimg=7"])
+    after = file.read_text(encoding="utf-8")
+    assert recipe(after).total_kimg == 7
+    assert recipe(after).seeds == recipe(TEXT).seeds
+    outside = [line for line in after.splitlines() if line.startswith(("#", "ingest", "report"))]
+    assert outside == [
+        line for line in TEXT.splitlines() if line.startswith(("#", "ingest", "report"))
+    ]
+    assert len(after.splitlines()) == len(TEXT.splitlines())
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"--preset fats: .*plain, fast.* The nearest is fast"):
+        preset_settings("fats")
