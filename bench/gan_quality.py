@@ -31,6 +31,7 @@ class Options:
 
     tasks: list[str] | None
     seeds: int
+    classifiers: int
     kimg: float | None
     jobs: int
     images: Path
@@ -47,6 +48,7 @@ def _options(
     context: typer.Context,
     tasks: Annotated[str | None, typer.Option(help=f"Of {', '.join(TASKS)}.")] = None,
     seeds: Annotated[int, typer.Option(help="GANs of each kind on each task.")] = 3,
+    classifiers: Annotated[int, typer.Option(help="Classifiers trained on each set.")] = 2,
     kimg: Annotated[
         float | None, typer.Option(help="Budget; that of params.yaml if unset.")
     ] = None,
@@ -64,7 +66,7 @@ def _options(
     unknown = [name for name in names or [] if name not in TASKS]
     if unknown:
         raise typer.BadParameter(f"no task {unknown[0]!r}; there are {', '.join(TASKS)}")
-    context.obj = Options(names, seeds, kimg, jobs, images, scratch, print_only, fresh)
+    context.obj = Options(names, seeds, classifiers, kimg, jobs, images, scratch, print_only, fresh)
 
 
 @app.command()
@@ -121,7 +123,7 @@ def _jobs(options: Options, tasks: Sequence[str], entries: dict[str, Overrides])
         yield Job(task, REAL, None, 0, options.seeds, *place)
         for name, gan in gans.items():
             for seed in range(options.seeds):
-                yield Job(task, name, gan, seed, 2, *place)
+                yield Job(task, name, gan, seed, options.classifiers, *place)
 
 
 def _note(rows: Sequence[Row], wanted: int) -> None:

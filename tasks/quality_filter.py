@@ -18,6 +18,7 @@ from tasks.contracts.params import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.gan.checkpoint import checkpoints, load_discriminator
+from tasks.gan.feasibility import check_checkpoint
 from tasks.gan.pool import make_fresh
 from tasks.gan.scoring import discriminator_logits
 from tasks.quality.calibration import calibrate
@@ -108,6 +109,7 @@ def _score(
     )
     brier = {}
     for gan_seed, folder in checkpoints(gan).items():
+        check_checkpoint(folder, real)
         mine = np.flatnonzero(table["gan_seed"] == gan_seed)
         judged = _judge(pool.take(mine), held_out, folder, gan_seed, params, seed)
         table.loc[mine, "p_real"], table.loc[mine, "p_real_threshold"] = judged[:2]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tasks.contracts.errors import UserError
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.gan.checkpoint import load_config
 
 
 def check_training_set(train: ImageSet, params: TrainGanParams) -> None:
@@ -24,3 +27,22 @@ def check_training_set(train: ImageSet, params: TrainGanParams) -> None:
         raise UserError(
             "train_gan.diffaug", "`color` is for colour images, these are grey", "Leave it out"
         )
+
+
+def check_checkpoint(folder: Path, images: ImageSet) -> None:
+    """Refuse a checkpoint that was trained on something else than these images.
+
+    Raises:
+        UserError: its size, channels or classes differ, or it is damaged.
+    """
+    config = load_config(folder)
+    spec = config["network"]
+    ours = (*images.image_shape[::2], list(images.class_names))
+    theirs = (spec["image_size"], spec["channels"], config["class_names"])
+    for what, mine, its in zip(("image size", "channels", "classes"), ours, theirs, strict=True):
+        if mine != its:
+            raise UserError(
+                str(folder),
+                f"a checkpoint of another data set: its {what} are {its}, the images' {mine}",
+                "Train again: `ganlift run --from train_gan --force`",
+            )

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tasks.contracts.errors import UserError
-from tasks.gan.feasibility import check_training_set
+from tasks.gan.checkpoint import save_checkpoint
+from tasks.gan.feasibility import check_checkpoint, check_training_set
+from tasks.gan.model import build_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
 
@@ -19,3 +23,16 @@ def test_one_class_teaches_no_classifier() -> None:
     check_training_set(shape_set(2, ("circle", "square")), params)
     with pytest.raises(UserError, match=r"the only class is circle.*at least two"):
         check_training_set(shape_set(2, ("circle",)), params)
+
+
+def test_a_checkpoint_of_another_data_set_is_refused(tmp_path: Path) -> None:
+    params, train = tiny_params().train_gan, shape_set(2)
+    save_checkpoint(tmp_path, build_gan(train, params, 0), train.class_names, params, 0)
+    check_checkpoint(tmp_path, shape_set(5, seed=9))
+    for other, words in (
+        (shape_set(2, size=16), "image size are 8, the images' 16"),
+        (shape_set(2, channels=3), "channels are 1, the images' 3"),
+        (shape_set(2, ("circle", "square")), "classes are .*triangle.*, the images'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            check_checkpoint(tmp_path, other)

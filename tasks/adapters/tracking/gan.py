@@ -76,9 +76,7 @@ class GanRun:
         self._health_note = health_note(events, collapsed)
         self._store.attempt(self._send)
 
-    def finish(
-        self, checkpoint_dir: Path, checkpoint: str, pictures: Sequence[Path] = ()
-    ) -> None:
+    def finish(self, checkpoint_dir: Path, checkpoint: str, pictures: Sequence[Path] = ()) -> None:
         """Log the model and its pictures and end the run as FINISHED, known by its sha256.
 
         The same checkpoint made a second time (a forced rerun) is tagged
