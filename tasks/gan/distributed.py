@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,17 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those that share a batch."""
+    """This process among those that share a batch.
+
+    Attributes:
+        rank: its number.
+        world: how many there are.
+        device: where messages have to lie: the process's own GPU under NCCL.
+    """
 
     rank: int = 0
     world: int = 1
+    device: torch.device = torch.device("cpu")
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean over the processes, in one message."""
@@ -43,7 +51,7 @@ class Group:
         """Return the first process's value in all of them."""
         if self.world == 1:
             return value
-        shared = torch.tensor([value], dtype=torch.float64)
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
         dist.broadcast(shared, src=0)
         return float(shared)
 
@@ -51,28 +59,50 @@ class Group:
 SOLO = Group()
 
 
-def launch(worker: Callable[..., None], arguments: Iterable[Any], processes: int) -> None:
-    """Run ``worker(*arguments)`` in ``processes`` processes under torch's elastic launcher.
+def launch(
+    worker: Callable[..., None], arguments: Iterable[Any], processes: int, device: str
+) -> None:
+    """Run ``worker(group, *arguments)`` in several processes under torch's elastic launcher.
+
+    They meet in a file and talk over the loopback: torch's usual meeting place would be a server
+    that listens to the whole network.
+
+    Args:
+        worker: a function of a module, which a new process can import.
+        arguments: picklable.
+        processes: how many.
+        device: ``cuda`` to talk by NCCL, gloo otherwise.
 
     Raises:
         torch.distributed.elastic.multiprocessing.errors.ChildFailedError: a process failed.
     """
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=f"ganlift-{os.getpid()}",
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
-        max_restarts=0,
-        monitor_interval=0.2,
-    )
-    elastic_launch(config, worker)(*arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=processes,
+            run_id=f"ganlift-{os.getpid()}",
+            rdzv_backend="c10d",
+            rdzv_endpoint=f"{scratch}/rendezvous",
+            rdzv_configs={"store_type": "file"},
+            local_addr="127.0.0.1",
+            max_restarts=0,
+            monitor_interval=0.2,
+        )
+        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+        elastic_launch(config, _join)(f"{scratch}/group", device, worker, tuple(arguments))
 
 
-def join(device: torch.device) -> Group:
-    """Join the group that the launcher made: NCCL on GPUs, gloo elsewhere."""
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Group(dist.get_rank(), dist.get_world_size())
+def _join(store: str, device: str, worker: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Join the group of this process's launcher, then work."""
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    backend = "nccl" if device == "cuda" else "gloo"
+    meeting = dist.FileStore(store, world)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=meeting, rank=rank, world_size=world)
+    own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else SOLO.device
+    try:
+        worker(Group(rank, world, own), *arguments)
+    finally:
+        dist.destroy_process_group()

@@ -10,7 +10,7 @@ from torch import nn
 
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
-from tasks.gan.device import device_of
+from tasks.gan.device import device_of, layout_of
 from tasks.gan.networks import NetworkSpec, build_discriminator, build_generator
 
 
@@ -36,7 +36,9 @@ def build_gan(train: ImageSet, params: TrainGanParams, seed: int) -> Gan:
     spec = NetworkSpec.of(params, train.image_shape, len(train.class_names))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        generator = build_generator(spec).to(device)
-        discriminator = build_discriminator(spec).to(device)
+        generator, discriminator = build_generator(spec), build_discriminator(spec)
+    layout = layout_of(spec.image_size, device)
+    for network in (generator, discriminator):
+        network.to(device).to(memory_format=layout)
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     return Gan(spec, generator, discriminator, ema)

@@ -18,7 +18,7 @@ from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
 from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.device import device_of
-from tasks.gan.distributed import SOLO, Group, join, launch
+from tasks.gan.distributed import SOLO, Group, launch
 from tasks.gan.model import build_gan
 from tasks.gan.state import StateFolder
 from tasks.gan.ticks import Outcome, Tick
@@ -66,12 +66,13 @@ def train_one(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
     if job.params.processes == 1:
         _train(job, messages, stop, SOLO)
     else:
-        launch(_train_share, (job, messages, stop), job.params.processes)
+        device = device_of(job.params).type
+        launch(_train_share, (job, messages, stop), job.params.processes, device)
 
 
-def _train_share(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+def _train_share(group: Group, job: Job, messages: queue.Queue[Message], stop: Any) -> None:
     torch.set_num_threads(1)
-    _train(job, messages, stop, join(device_of(job.params)))
+    _train(job, messages, stop, group)
 
 
 def _train(job: Job, messages: queue.Queue[Message], stop: Any, group: Group) -> None:

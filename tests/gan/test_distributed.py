@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tasks.contracts.gan_params import TrainGanParams
-from tasks.gan.distributed import launch
+from tasks.gan.distributed import Group, launch
 from tasks.gan.draws import Draws
 from tasks.gan.model import build_gan
 from tasks.gan.real_batches import RealBatches
@@ -28,24 +28,31 @@ def params(processes: int) -> TrainGanParams:
     return tiny_params(train_gan=SETTINGS | {"processes": processes}).train_gan
 
 
-def share(out: str) -> None:
-    """One of two processes; the first writes its curves and weights."""
-    from tasks.gan.distributed import join
+def listening() -> list[str]:
+    """Addresses on which any process here waits for connections, as the kernel writes them."""
+    tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6")]
+    rows = [line.split() for t in tables if t.exists() for line in t.read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A"]
 
+
+def share(group: Group, out: str) -> None:
+    """One of two processes; each writes its curves and weights, and who listens meanwhile."""
     torch.set_num_threads(1)
-    group = join(torch.device("cpu"))
     train = shape_set(4)
     gan = build_gan(train, params(2), 0)
     ticks = list(train_gan(gan, train, params(2), 0, group=group))
     curves = [list(t.curves.values()) for t in ticks if isinstance(t, Tick)]
     weights = torch.cat([w.reshape(-1) for w in gan.ema.parameters()]).numpy()
-    np.savez(Path(out) / f"{group.rank}.npz", curves=curves, weights=weights)
+    np.savez(Path(out) / f"{group.rank}.npz", curves=curves, weights=weights, open=listening())
 
 
 @pytest.mark.filterwarnings("ignore")  # the launcher's own
 def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path: Path) -> None:
-    launch(share, (str(tmp_path),), 2)
+    before = set(listening())
+    launch(share, (str(tmp_path),), 2, "cpu")
     first, second = (np.load(tmp_path / f"{rank}.npz") for rank in (0, 1))
+    loopback = ("0100007F:", "00000000000000000000000001000000:")
+    assert all(one.startswith(loopback) for one in set(first["open"].tolist()) - before)
     np.testing.assert_array_equal(first["weights"], second["weights"])
     np.testing.assert_array_equal(first["curves"], second["curves"])
     train = shape_set(4)
