@@ -139,12 +139,12 @@ def _jobs(
     in_domain = params.evaluation.features == "in_domain"
     features = judge.features if in_domain else inception_judge().features
     train = concatenate([labelled, sure]) if len(sure) else labelled
-    rest = None
+    rest = loose.take([])
     if params.unlabelled == "pseudo_label+unconditional":
         rest = loose.take(~loose.manifest["image_id"].isin(sure.manifest["image_id"]).to_numpy())
-    seen = train.images if rest is None else np.concatenate([train.images, rest.images])
+    seen = np.concatenate([train.images, rest.images])
     evaluate = Evaluator(features, judge.probabilities, labelled, held_out, _JUDGED_PER_CLASS, seen)
-    states = states_of(_STATES, state_key(train, rest, params, seed))
+    states = states_of(_STATES, state_key([train, held_out, rest], params, seed))
     return [
         Job(
             train,

@@ -195,7 +195,9 @@ def _explain(error: ValidationError, values: Mapping[str, Any], name: str) -> Us
         nearest = ".".join([*path[:-1], near])
         return UserError(f"{name}: {key}", "unknown key", f"The nearest valid key is {nearest}")
     if kind in ("missing", "missing_argument"):
-        return UserError(f"{name}: {key}", "missing", "Add it; the README lists every key")
+        return UserError(
+            f"{name}: {key}", "missing", "Add it; `git diff params.yaml` shows what is gone"
+        )
     reason = finding["msg"].removeprefix("Value error, ")
     given = "" if kind == "value_error" else f" (given: {finding['input']!r})"
     return UserError(f"{name}: {key}", f"{reason}{given}", "Correct the value")

@@ -26,7 +26,7 @@ class Group:
 
     rank: int = 0
     world: int = 1
-    device: torch.device = torch.device("cpu")
+    device: str = "cpu"
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor by its mean over the processes, in one message."""
@@ -101,7 +101,7 @@ def _join(store: str, device: str, worker: Callable[..., None], arguments: tuple
     backend = "nccl" if device == "cuda" else "gloo"
     meeting = dist.FileStore(store, world)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=meeting, rank=rank, world_size=world)
-    own = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else SOLO.device
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else "cpu"
     try:
         worker(Group(rank, world, own), *arguments)
     finally:

@@ -65,11 +65,9 @@ class Run:
         )
         kind = VaeStep if params.network == "vae" else AdversarialStep
         self._step: AdversarialStep | VaeStep = kind(gan, data, params, draws, group)
-        self._global = {
-            name: torch.Generator(name).manual_seed(seed + group.rank).get_state()
-            for name in {"cpu", device.type}
-        }
-        self.steps, self._minutes = 0, 0.0
+        self._seed, self.steps = seed, 0
+        self._global = self._fresh_global()
+        self._minutes = 0.0
         self.watch = Watch(params.health)
         self.best: GanEvaluation | None = None
         self.best_kimg = 0.0
@@ -144,8 +142,8 @@ class Run:
             getattr(self.gan, name).load_state_dict(under(name, position.tensors))
         self._step.restore(position.tensors, position.facts["step"])
         self._random.set_state(position.tensors["random"])
-        self._global = under("global", position.tensors)
         self.steps = position.facts["steps"]
+        self._global = under("global", position.tensors)
 
     def snapshot(self, position: Snapshot) -> Snapshot:
         """Return what another process needs to go on from ``position`` (the present one)."""
@@ -169,6 +167,8 @@ class Run:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a `snapshot`."""
         self.go_back(snapshot)
+        if self.group.rank > 0:  # the snapshot is the first process's
+            self._global = self._fresh_global()
         facts = snapshot.facts
         self._minutes, self.hopeless = facts["minutes"], facts["hopeless"]
         self.best, self.best_kimg = evaluation_from(facts["best"]), facts["best_kimg"]
@@ -185,6 +185,14 @@ class Run:
     def _total_steps(self) -> int:
         assert self.params.total_kimg is not None
         return max(1, round(self.params.total_kimg * 1000 / self.params.batch_size))
+
+    def _fresh_global(self) -> dict[str, Tensor]:
+        """Return global random states that no other process has."""
+        seed = self._seed + self.group.rank + 1_000_003 * self.steps
+        return {
+            name: torch.Generator(name).manual_seed(seed).get_state()
+            for name in ("cpu", self._device.type)
+        }
 
     def _one_step(self) -> dict[str, Tensor]:
         done = self.done

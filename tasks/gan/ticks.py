@@ -37,7 +37,7 @@ class Outcome:
     Attributes:
         kept_kimg: when the checkpoint that is kept was reached.
         evaluation: of that checkpoint; None where the run was not evaluated.
-        collapsed: classes that had collapsed at the last evaluation.
+        collapsed: classes that have collapsed in the checkpoint that is kept.
         rollbacks: how often the run diverged and was rolled back.
         stopped_early: whether it was given up as hopeless.
         events: one line each, for people.

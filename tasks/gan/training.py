@@ -12,7 +12,7 @@ from tasks.contracts.evaluation import Evaluate, GanEvaluation
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.health import divergence, is_better
+from tasks.gan.health import collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan
 from tasks.gan.run_state import Run, due
 from tasks.gan.sampling import sample, sample_grid
@@ -87,7 +87,7 @@ def train_gan(
     yield Outcome(
         kept_kimg=run.best_kimg,
         evaluation=run.best,
-        collapsed=run.watch.collapsed,
+        collapsed=() if run.best is None else collapsed_classes(run.best, params.health),
         rollbacks=run.watch.rollbacks,
         stopped_early=run.hopeless,
         events=tuple(run.watch.events),

@@ -7,6 +7,7 @@ import json
 import os
 import queue
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Job:
 
     Attributes:
         train: labelled images, pseudo-labelled ones among them.
-        unlabelled: images for the unconditional part, or None.
+        unlabelled: images for the unconditional part, perhaps none.
         params: the section.
         gan_seed: which of its seeds.
         seed: the root seed.
@@ -44,7 +45,7 @@ class Job:
     """
 
     train: ImageSet
-    unlabelled: ImageSet | None
+    unlabelled: ImageSet
     params: TrainGanParams
     gan_seed: int
     seed: int
@@ -108,17 +109,14 @@ def states_of(home: Path, jobs_key: str) -> Path:
     return home / jobs_key
 
 
-def state_key(
-    train: ImageSet, unlabelled: ImageSet | None, params: TrainGanParams, seed: int
-) -> str:
+def state_key(data: Sequence[ImageSet], params: TrainGanParams, seed: int) -> str:
     """Return a name for what decides a run: data, settings, seed, code and torch's version."""
     settings = params.model_dump(mode="json", exclude=_WITHOUT_A_SAY)
     digest = hashlib.sha256(json.dumps([settings, seed, torch.__version__]).encode())
-    for images in (train, unlabelled):
-        if images is not None:
-            digest.update("".join(images.manifest["image_id"]).encode())
-            digest.update(images.labels.tobytes())
-    room = Path(__file__).parent
-    for file in sorted(room.rglob("*.py")):
+    for images in data:
+        digest.update(f"{len(images)}".join(images.manifest["image_id"]).encode())
+        digest.update(images.labels.tobytes())
+    rooms = Path(__file__).parents[1]
+    for file in sorted(rooms.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

@@ -61,6 +61,10 @@ def test_an_unknown_key_names_the_nearest_valid_one(path: str, nearest: str) -> 
     assert nearest in f"{error}".rstrip(".")
 
 
+def test_a_missing_key_says_where_to_find_it_again() -> None:
+    assert "git diff params.yaml" in refusal("train_gan.network", MISSING).mend
+
+
 def test_a_mistyped_key_is_called_unknown_rather_than_missing() -> None:
     values = tiny_values()
     values["ingest"]["image_sise"] = values["ingest"].pop("image_size")
