@@ -68,6 +68,8 @@ TECHNIQUES: dict[str, Overrides] = {
     "auxiliary": {"conditioning": "auxiliary"},
     "unconditional": {"conditioning": "none"},
     "resnet": {"network": "resnet"},
+    "resnet, no augmentation": {"network": "resnet", "diffaug": []},
+    "resnet, constant rate": {"network": "resnet", "rate_schedule": "constant"},
     "stylegan": {"network": "stylegan"},
     "progressive": {"network": "progressive"},
     "dcgan": {"network": "dcgan", **_NO_GRADIENT_PENALTY},
