@@ -17,7 +17,7 @@ from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.params import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
-from tasks.gan.checkpoint import checkpoints, load_discriminator
+from tasks.gan.checkpoint import checkpoints, load_config, load_discriminator
 from tasks.gan.feasibility import check_checkpoint
 from tasks.gan.pool import make_fresh
 from tasks.gan.scoring import discriminator_logits
@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """Score the pool, accept by per-class thresholds, and draw an equal control at random."""
     real, held_out, candidates = (ImageSet.load(path) for path in (train, val, pool))
-    shown = concatenate([real, ImageSet.load(unlabelled)])  # all that a GAN may have copied
+    shown = _shown(real, ImageSet.load(unlabelled), gan)
     table, report = _score(real, shown, held_out, candidates, gan, params, seed)
     for path in (scores, reasons, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +74,15 @@ def run(
     }
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"accepted {len(keep)} of {len(table)}, {report['copies']} copies thrown out")
+
+
+def _shown(real: ImageSet, unlabelled: ImageSet, gan: Path) -> ImageSet:
+    """Return all that a GAN may have copied."""
+    used = any(
+        load_config(folder)["train_gan"]["unlabelled"] != "none"
+        for folder in checkpoints(gan).values()
+    )
+    return concatenate([real, unlabelled]) if used else real
 
 
 def _score(

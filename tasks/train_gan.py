@@ -6,7 +6,9 @@ import multiprocessing
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 
 import joblib
@@ -16,12 +18,14 @@ import torch
 from tasks.adapters.tracking import gan_run
 from tasks.classifier.features import inception_judge, train_judge
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
+from tasks.contracts.errors import UserError
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import die_with_parent, stage_main
 from tasks.data.pictures import to_picture
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
+from tasks.gan.device import device_of
 from tasks.gan.feasibility import check_training_set
 from tasks.gan.history import History
 from tasks.gan.pictures import PICTURES, offered
@@ -76,7 +80,7 @@ def run(
         for message in _train_all(jobs):
             gan_seed, news = message.gan_seed, message.news
             if isinstance(news, Outcome):
-                told.outcome(gan_seed, news)
+                told.outcome(gan_seed, news, len(sure))
                 runs[gan_seed].health(news.events, news.collapsed)
                 done[gan_seed] = 1.0
                 continue
@@ -164,35 +168,48 @@ def _train_all(jobs: list[Job]) -> Iterator[Message]:
     """Train every seed, as many at once as there are cores, one thread each.
 
     One thread, because sums split over more threads round differently: the bytes of a
-    checkpoint must not depend on how many cores there are. On a GPU one after the other.
+    checkpoint must not depend on how many cores there are. On a GPU one after the other. When one
+    fails, the others leave at their next tick.
+
+    Raises:
+        UserError: a GAN could not be trained, or its process was killed.
     """
     context = multiprocessing.get_context("spawn")
     many = joblib.cpu_count() // jobs[0].params.processes
-    workers = 1 if torch.cuda.is_available() else max(1, min(many, len(jobs)))
+    gpu = device_of(jobs[0].params).type == "cuda"
+    workers = 1 if gpu else max(1, min(many, len(jobs)))
+    manager = SyncManager(ctx=context)
+    manager.start(initializer=die_with_parent)
     with (
-        context.Manager() as manager,
+        manager,
         ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
     ):
         messages, stop = manager.Queue(), manager.Event()
         futures = [pool.submit(train_one, job, messages, stop) for job in jobs]
         try:
             yield from _until_done(messages, futures)
-            for future in futures:
-                future.result()
-        except BaseException:
-            stop.set()  # the others save their state and leave
+        except BrokenProcessPool:
+            raise UserError(
+                "train_gan",
+                "a training process was killed, most likely for want of memory",
+                "Lower train_gan.width or batch_size, then run again: it goes on from its state",
+            ) from None
+        finally:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> Iterator[Message]:
-    """Yield messages as they come, until every future is done and the queue is empty."""
+    """Yield messages as they come until every future is done; raise what the first to fail did."""
     while True:
         finished = all(future.done() for future in futures)
+        for future in futures:
+            if future.done() and (error := future.exception()) is not None:
+                raise error
         try:
             yield messages.get(timeout=0.2)
         except queue.Empty:
-            if finished or any(future.done() and future.exception() for future in futures):
+            if finished:
                 return
 
 

@@ -106,6 +106,15 @@ class TrainGanParams(Section):
         return self
 
     def _budget(self) -> tuple[tuple[bool, str], ...]:
+        by_batch = [
+            name
+            for name, used in (
+                ("top_k", self.top_k < 1),
+                ("penalties.feature_matching", self.penalties.feature_matching > 0),
+                ("unlabelled", self.unlabelled == "pseudo_label+unconditional"),
+            )
+            if used
+        ]
         return (
             (
                 (self.total_kimg is None) == (self.total_minutes is None),
@@ -120,6 +129,11 @@ class TrainGanParams(Section):
                 self.batch_size % (2 * self.processes) != 0,
                 f"batch_size {self.batch_size} does not split into pairs over {self.processes} "
                 "processes",
+            ),
+            (
+                self.processes > 1 and bool(by_batch),
+                f"{', '.join(by_batch)} looks at a whole batch, of which each of {self.processes} "
+                "processes sees a part",
             ),
             (
                 self.processes > 1 and self.network in BATCH_NORM,
@@ -173,6 +187,12 @@ class TrainGanParams(Section):
                 f"penalties.{by_image[0] if by_image else ''} needs a logit that is one "
                 f"image's own, but network {self.network} mixes a batch by its batch norm; "
                 "set it to 0 or choose another network",
+            ),
+            (
+                self.penalties.feature_matching > 0
+                and self.unlabelled == "pseudo_label+unconditional",
+                "penalties.feature_matching compares features by class, and images without a "
+                "label have none; set it to 0 or unlabelled to pseudo_label",
             ),
             (
                 self.label_smoothing > 0 and self.loss not in _CROSS_ENTROPY,

@@ -17,13 +17,19 @@ def device_of(params: TrainGanParams) -> torch.device:
     """Return the device asked for; under a launcher, the GPU of this process's own number.
 
     Raises:
-        UserError: a GPU is asked for, and there is none.
+        UserError: a GPU is asked for and there is none, or there are fewer than processes.
     """
     there = torch.cuda.is_available()
     if params.device == "cuda" and not there:
         raise UserError("train_gan.device: cuda", "no GPU is in reach", "Use auto or cpu")
     if params.device == "cpu" or not there:
         return torch.device("cpu")
+    if params.processes > torch.cuda.device_count():
+        raise UserError(
+            f"train_gan.processes: {params.processes}",
+            f"each needs a GPU of its own, and there are {torch.cuda.device_count()}",
+            "Lower it, or set train_gan.device=cpu",
+        )
     torch.set_float32_matmul_precision("high")  # TF32: three more bits of mantissa than bfloat16
     torch.backends.cudnn.allow_tf32 = True
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from tasks.contracts.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ def launch(
         device: ``cuda`` to talk by NCCL, gloo otherwise.
 
     Raises:
-        torch.distributed.elastic.multiprocessing.errors.ChildFailedError: a process failed.
+        UserError: what a process raised; or that one died, and how.
     """
     with tempfile.TemporaryDirectory() as scratch:
         config = LaunchConfig(
@@ -92,17 +97,38 @@ def launch(
         os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
-        elastic_launch(config, _join)(f"{scratch}/group", device, worker, tuple(arguments))
+        try:
+            elastic_launch(config, _join)(scratch, device, worker, tuple(arguments))
+        except ChildFailedError as failed:
+            raise _told(Path(scratch), failed) from None
 
 
-def _join(store: str, device: str, worker: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _told(scratch: Path, failed: ChildFailedError) -> UserError:
+    """Return what a process has left of its reason, or how it died."""
+    for left in sorted(scratch.glob("error-*")):
+        return UserError(*json.loads(left.read_text(encoding="utf-8")))
+    rank, failure = failed.get_first_failure()
+    return UserError(
+        "train_gan",
+        f"process {rank} of one GAN died with exit code {failure.exitcode}",
+        "Look above for its last words, then run again: it goes on from its last state",
+    )
+
+
+def _join(
+    scratch: str, device: str, worker: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
     """Join the group of this process's launcher, then work."""
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     backend = "nccl" if device == "cuda" else "gloo"
-    meeting = dist.FileStore(store, world)  # type: ignore[attr-defined]
+    meeting = dist.FileStore(f"{scratch}/group", world)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=meeting, rank=rank, world_size=world)
     own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else "cpu"
     try:
         worker(Group(rank, world, own), *arguments)
+    except UserError as error:  # the launcher would keep its text alone, and not all of it
+        left = Path(scratch, f"error-{rank}")
+        left.write_text(json.dumps([error.thing, error.reason, error.mend]), encoding="utf-8")
+        raise
     finally:
         dist.destroy_process_group()

@@ -41,13 +41,14 @@ class History:
             ]
         return row
 
-    def outcome(self, gan_seed: int, outcome: Outcome) -> None:
-        """Take note of how a run ended."""
+    def outcome(self, gan_seed: int, outcome: Outcome, pseudo_labelled: int) -> None:
+        """Take note of how a run ended, and how many unlabelled images it was given a label for."""
         judged = outcome.evaluation
         self.last[str(gan_seed)] |= {
             "kept_kimg": round(outcome.kept_kimg, 6),
             "evaluation": _rounded(judged.overall) if judged else {},
             "by_class": {n: _rounded(v) for n, v in judged.by_class.items()} if judged else {},
+            "pseudo_labelled": pseudo_labelled,
             "collapsed": list(outcome.collapsed),
             "rollbacks": outcome.rollbacks,
             "stopped_early": outcome.stopped_early,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +67,6 @@ class Run:
         kind = VaeStep if params.network == "vae" else AdversarialStep
         self._step: AdversarialStep | VaeStep = kind(gan, data, params, draws, group)
         self._seed, self.steps = seed, 0
-        self._global = self._fresh_global()
         self._minutes = 0.0
         self.watch = Watch(params.health)
         self.best: GanEvaluation | None = None
@@ -133,7 +133,7 @@ class Run:
         tensors, facts = self._step.state()
         for name in _NETWORKS:
             tensors |= prefixed(name, getattr(self.gan, name).state_dict())
-        tensors |= {"random": self._random.get_state()} | prefixed("global", self._global)
+        tensors |= {"random": self._random.get_state()}
         return Snapshot(tensors, {"step": facts, "steps": self.steps})
 
     def go_back(self, position: Snapshot) -> None:
@@ -143,7 +143,6 @@ class Run:
         self._step.restore(position.tensors, position.facts["step"])
         self._random.set_state(position.tensors["random"])
         self.steps = position.facts["steps"]
-        self._global = under("global", position.tensors)
 
     def snapshot(self, position: Snapshot) -> Snapshot:
         """Return what another process needs to go on from ``position`` (the present one)."""
@@ -167,8 +166,6 @@ class Run:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a `snapshot`."""
         self.go_back(snapshot)
-        if self.group.rank > 0:  # the snapshot is the first process's
-            self._global = self._fresh_global()
         facts = snapshot.facts
         self._minutes, self.hopeless = facts["minutes"], facts["hopeless"]
         self.best, self.best_kimg = evaluation_from(facts["best"]), facts["best_kimg"]
@@ -185,14 +182,6 @@ class Run:
     def _total_steps(self) -> int:
         assert self.params.total_kimg is not None
         return max(1, round(self.params.total_kimg * 1000 / self.params.batch_size))
-
-    def _fresh_global(self) -> dict[str, Tensor]:
-        """Return global random states that no other process has."""
-        seed = self._seed + self.group.rank + 1_000_003 * self.steps
-        return {
-            name: torch.Generator(name).manual_seed(seed).get_state()
-            for name in ("cpu", self._device.type)
-        }
 
     def _one_step(self) -> dict[str, Tensor]:
         done = self.done
@@ -212,16 +201,15 @@ class Run:
 
     @contextmanager
     def _own_randomness(self) -> Iterator[None]:
-        """Dropout, style noise and style mixing draw from torch's global state: lend it ours."""
-        gpu = self._device.type == "cuda"
-        with torch.random.fork_rng(devices=[self._device] if gpu else []):
-            torch.set_rng_state(self._global["cpu"])
-            if gpu:
-                torch.cuda.set_rng_state(self._global["cuda"], self._device)
+        """Lend torch's global state to dropout, style noise and style mixing for one tick.
+
+        It follows from seed, process and step alone, so there is nothing of it to save.
+        """
+        gpu = [self._device] if self._device.type == "cuda" else []
+        own = np.random.SeedSequence([self._seed, self.group.rank, self.steps]).generate_state(1)
+        with torch.random.fork_rng(devices=gpu):
+            torch.manual_seed(int(own[0]))
             yield
-            self._global["cpu"] = torch.get_rng_state()
-            if gpu:
-                self._global["cuda"] = torch.cuda.get_rng_state(self._device)
 
 
 def due(before: float, now: float, every: float) -> bool:

@@ -54,7 +54,7 @@ class StateFolder:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._folder / f"{number:09d}-{digest}{_SUFFIX}")
-        for old in self._files()[:-_KEPT]:
+        for old in (*self._files()[:-_KEPT], *self._folder.glob(".writing-*")):
             old.unlink()
 
     def load(self) -> Snapshot | None:

@@ -95,8 +95,8 @@ def train_gan(
 
 
 def _roll_back(run: Run, good: Snapshot, reason: str) -> None:
-    kimg = run.kimg
-    if not run.watch.roll_back(kimg, reason):
+    kimg, last = run.kimg, run.params.total_minutes is not None and run.ended
+    if last or not run.watch.roll_back(kimg, reason):
         raise UserError(
             "train_gan",
             f"the GAN diverged within {kimg:g} kimg ({reason}), after {run.watch.rollbacks} "

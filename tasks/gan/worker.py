@@ -63,7 +63,7 @@ class Message:
 
 
 def train_one(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
-    """Train one GAN and save its checkpoint; leave early, state saved, once ``stop`` is set."""
+    """Train one GAN and save its checkpoint; leave at the next tick once ``stop`` is set."""
     if job.params.processes == 1:
         _train(job, messages, stop, SOLO)
     else:

@@ -21,7 +21,7 @@ from tasks.lift.verdict import explain, signed
 
 SCHEMA = "ganlift/lift/1"
 _DIGITS = 6
-_FLAGS = ("collapsed", "rollbacks", "stopped_early")
+_FLAGS = ("collapsed", "rollbacks", "stopped_early", "pseudo_labelled")
 _RARE_SHARE = 0.5  # of the average class
 
 

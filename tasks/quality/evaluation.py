@@ -80,9 +80,9 @@ class Evaluator:
         described = features(train.images)
         self._by_class = _references(self._val, val.labels, described, train.labels)
         self._coverage_real = {
-            label: prdc(rows, described[train.labels == label])["coverage"]
+            label: prdc(rows, mine)["coverage"]
             for label, rows in self._by_class.items()
-            if len(rows) > 1
+            if len(rows) > 1 and len(mine := described[train.labels == label]) > 1
         }
         self._diversity = {
             label: diversity
@@ -111,7 +111,8 @@ class Evaluator:
             if label in diversity:
                 fakes = features[labels == label]
                 by_class[name]["coverage"] = prdc(self._by_class[label], fakes)["coverage"]
-                by_class[name]["coverage_real"] = self._coverage_real[label]
+                if label in self._coverage_real:
+                    by_class[name]["coverage_real"] = self._coverage_real[label]
                 by_class[name]["diversity"] = diversity[label]
         fakes = features[self._as_val]
         overall = {

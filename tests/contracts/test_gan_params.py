@@ -63,6 +63,12 @@ def refused(changes: dict[str, Any]) -> UserError:
     [
         ({"total_minutes": 5}, "one of total_kimg and total_minutes", {"total_kimg": None}),
         ({"total_kimg": None}, "one of total_kimg and total_minutes", {"total_minutes": 0.5}),
+        ({"processes": 2, "top_k": 0.5}, "top_k looks at a whole batch", {"processes": 1}),
+        (
+            {"penalties.feature_matching": 1.0, "unlabelled": "pseudo_label+unconditional"},
+            "images without a label have none",
+            {"unlabelled": "pseudo_label"},
+        ),
         ({"batch_size": 9}, "batch_size 9 is odd.*use 10", {"batch_size": 10}),
         ({"processes": 3}, "batch_size 8 .* pairs over 3 processes", {"batch_size": 12}),
         (

@@ -33,6 +33,7 @@ SETTINGS = {
         "discriminator_steps": 2,
     },
     "growing": {"network": "progressive"},
+    "a state every second tick": {"state_kimg": 0.032},
     "batch norm": {"network": "dcgan", "penalties": {}},
     "autoencoder": {
         "network": "vae",
@@ -110,7 +111,7 @@ from tasks.gan.state import StateFolder
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 torch.set_num_threads(1)
-settings = tiny_params(train_gan={"total_kimg": 3.2}).train_gan
+settings = tiny_params(train_gan={"total_kimg": 1.6}).train_gan
 train = shape_set(4)
 gan = build_gan(train, settings, 0)
 for news in train_gan(gan, train, settings, 0, states=StateFolder(Path(sys.argv[1]))):
@@ -138,7 +139,7 @@ def test_kill_minus_nine_loses_nothing(tmp_path: Path) -> None:
     assert StateFolder(tmp_path / "killed").load() is not None
     resumed, whole = (start(folder).communicate()[0].split() for folder in ("killed", "whole"))
     assert resumed == whole
-    assert len(whole) == 200 + 2
+    assert len(whole) == 100 + 2
 
 
 def snapshot(number: float) -> Snapshot:

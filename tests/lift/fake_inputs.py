@@ -198,6 +198,7 @@ def fake_line(
                 },
                 "collapsed": [],
                 "rollbacks": 0,
+                "pseudo_labelled": 0,
                 "stopped_early": False,
             }
             for gan in range(gans)

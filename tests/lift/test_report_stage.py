@@ -78,16 +78,22 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     names = ["cat", "<b>dog</b>", "eel"]
     line = fake_line(tmp_path, names, gans=2)
     gans = json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
-    gans["1"] |= {"collapsed": names[:2], "rollbacks": 2, "stopped_early": True}
+    gans["1"] |= {
+        "collapsed": names[:2],
+        "rollbacks": 2,
+        "stopped_early": True,
+        "pseudo_labelled": 7,
+    }
     del gans["1"]["by_class"]["eel"]["diversity"]  # too few images tell
     del gans["0"]["evaluation"]["diversity"]
     line["gan_metrics"].write_text(json.dumps(gans), encoding="utf-8")
     lift = outcome(line)
-    well = {"collapsed": [], "rollbacks": 0, "stopped_early": False}
+    well = {"collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0}
     assert lift["gans"] == {"0": well, "1": {k: gans["1"][k] for k in well}}
     assert "collapse GAN 1: cat, <b>dog</b>" in capsys.readouterr().out
     page = line["page"].read_text(encoding="utf-8")
-    assert page.count('<p class="alert">') == 1
+    assert page.count('<p class="alert">') == 2
+    assert "7 unlabelled images" in page
     alert = page[page.index('<p class="alert">') :].partition("</p>")[0]
     for said in ("GAN 1", "2 of 3", "cat, &lt;b&gt;dog&lt;/b&gt;", "2×", "stopped early"):
         assert said in alert

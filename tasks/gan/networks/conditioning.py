@@ -114,7 +114,10 @@ class Projection(Head):
 
 
 class Auxiliary(Head):
-    """A classifier beside the logit (Odena et al. 2017, arXiv:1610.09585, eq. 2-3)."""
+    """A classifier beside the logit (Odena et al. 2017, arXiv:1610.09585, eq. 2-3).
+
+    The step teaches it on real images alone: fakes of a generator that errs would teach it wrong.
+    """
 
     def __init__(self, features: int, spec: NetworkSpec) -> None:
         super().__init__(features, spec)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tasks import train_gan
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
+from tasks.gan.checkpoint import checkpoint_hash
+from tasks.gan.worker import Job, Message
+from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+
+METRICS = {"kid", "fid", "precision", "recall", "density", "coverage", "diversity"}
+
+
+class Told:
+    """What the stage says to MLflow."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *said: self.calls.append((name, said))
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """A project with images, and what would have gone to MLflow."""
+    monkeypatch.chdir(tmp_path)
+    shape_set(6, seed=0).save(tmp_path / "train")
+    shape_set(4, seed=1).save(tmp_path / "val")
+    loose = shape_set(10, seed=2)
+    hidden = ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
+    hidden.save(tmp_path / "unlabelled")
+    record = Told()
+
+    @contextmanager
+    def fake_run(**_: object) -> Iterator[Told]:
+        yield record
+
+    monkeypatch.setattr(train_gan, "gan_run", fake_run)
+    monkeypatch.setattr(train_gan, "_JUDGE_STEPS", 60)
+    return record
+
+
+def run(out: str = "out", **overrides: object) -> Path:
+    root = Path(out)
+    train_gan.run(
+        train=Path("train"),
+        val=Path("val"),
+        unlabelled=Path("unlabelled"),
+        gate=Path("gate"),
+        dataset="shapes",
+        out=root / "gan",
+        pseudo=root / "pseudo",
+        metrics=root / "gan.json",
+        curves=root / "curves.csv",
+        evaluations=root / "evaluations.csv",
+        grids=root / "grids",
+        params=tiny_params(train_gan=overrides).train_gan,
+        seed=0,
+    )
+    return root
+
+
+def test_every_gan_is_trained_judged_drawn_and_told(told: Told) -> None:
+    out = run()
+    metrics = json.loads((out / "gan.json").read_text())
+    evaluations = pd.read_csv(out / "evaluations.csv", keep_default_na=False)
+    assert list(metrics) == ["0", "1"]
+    for seed, gan in metrics.items():
+        assert gan["checkpoint"] == checkpoint_hash(out / "gan" / seed)
+        assert set(gan["evaluation"]) >= METRICS
+        assert set(gan["by_class"]) == set(SHAPES)
+        mine = evaluations[evaluations["gan_seed"] == int(seed)]
+        assert sorted(mine["kimg"].unique()) == [0.032, 0.064]
+        kids = mine[(mine["metric"] == "kid") & (mine["class_name"] == "")].set_index("kimg")
+        assert gan["evaluation"]["kid"] == pytest.approx(kids["value"].min(), abs=1e-4)
+        assert kids["value"].idxmin() == gan["kept_kimg"]
+        for name in ("interpolation", "truncation"):
+            with Image.open(out / "grids" / seed / f"{name}.png") as picture:
+                assert picture.height == 8 * len(SHAPES)
+    said = [name for name, _ in told.calls]
+    assert {name: said.count(name) for name in set(said)} == {
+        "tick": 8,
+        "evaluated": 4,
+        "health": 2,
+        "finish": 2,
+    }
+    assert len(ImageSet.load(out / "pseudo")) == 0
+    assert not list(Path(".ganlift/train_gan").rglob("*.safetensors"))
+
+
+def test_hidden_labels_have_no_say_and_pseudo_labels_do(told: Told) -> None:
+    settings = {"unlabelled": "pseudo_label+unconditional", "seeds": [0]}
+    first = run("first", **settings)
+    loose = ImageSet.load(Path("unlabelled"))
+    wrong = loose.manifest.assign(truth="square")  # a column nobody asked for
+    ImageSet(loose.images.copy(), wrong).save(Path("unlabelled"))  # no map of its own file
+    second = run("second", **settings)
+    names = ("gan.json", "curves.csv", "gan/0/generator.safetensors")
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    plain = run("plain", seeds=[0])
+    assert (plain / names[2]).read_bytes() != (first / names[2]).read_bytes()
+    sure = ImageSet.load(first / "pseudo")
+    metrics = json.loads((first / "gan.json").read_text())
+    assert metrics["0"]["pseudo_labelled"] == len(sure) <= len(loose)
+    assert set(sure.manifest["class_name"]) <= set(SHAPES)
+
+
+def test_a_gan_that_cannot_be_trained_is_the_stages_error(told: Told) -> None:
+    limits = tiny_params().train_gan.health.model_dump() | {"max_logit": 1e-9, "max_rollbacks": 0}
+    with pytest.raises(UserError, match=r"diverged within .*logit_.* past 1e-09"):
+        run(health=limits)
+
+
+def wait_to_be_stopped(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+    if job.gan_seed == 1:
+        raise UserError("GAN 1", "failed", "Mend it")
+    end = time.monotonic() + 60
+    while not stop.is_set():
+        assert time.monotonic() < end, "nobody told the others to stop"
+        time.sleep(0.05)
+
+
+def die(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("worker", "words"),
+    [(wait_to_be_stopped, "GAN 1: failed"), (die, "process was killed, most likely for want of")],
+)
+def test_when_one_fails_the_others_stop(
+    worker: object, words: str, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_gan, "train_one", worker)
+    with pytest.raises(UserError, match=words):
+        run()
+
+
+def test_a_failure_is_raised_before_the_rest_is_waited_for() -> None:
+    unfinished: Future[None] = Future()
+    failed: Future[None] = Future()
+    failed.set_exception(UserError("a", "b", "c"))
+    with pytest.raises(UserError):
+        next(train_gan._until_done(queue.Queue(), [unfinished, failed]))
