@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
+from tasks.contracts.errors import UserError
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.gan.distributed import Group, launch
 from tasks.gan.draws import Draws
-from tasks.gan.model import build_gan
+from tasks.gan.model import Gan, build_gan
 from tasks.gan.real_batches import RealBatches
+from tasks.gan.state import StateFolder
 from tasks.gan.ticks import Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
@@ -35,6 +38,10 @@ def listening() -> list[str]:
     return [row[1] for row in rows if row[3] == "0A"]
 
 
+def weights_of(gan: Gan) -> np.ndarray:
+    return torch.cat([w.detach().reshape(-1) for w in gan.ema.parameters()]).numpy()
+
+
 def share(group: Group, out: str) -> None:
     """One of two processes; each writes its curves and weights, and who listens meanwhile."""
     torch.set_num_threads(1)
@@ -42,8 +49,22 @@ def share(group: Group, out: str) -> None:
     gan = build_gan(train, params(2), 0)
     ticks = list(train_gan(gan, train, params(2), 0, group=group))
     curves = [list(t.curves.values()) for t in ticks if isinstance(t, Tick)]
-    weights = torch.cat([w.reshape(-1) for w in gan.ema.parameters()]).numpy()
-    np.savez(Path(out) / f"{group.rank}.npz", curves=curves, weights=weights, open=listening())
+
+    dropped = tiny_params(train_gan=SETTINGS | {"processes": 2, "dropout": 0.3}).train_gan
+    whole, cut, resumed = (build_gan(train, dropped, 0) for _ in range(3))
+    states = StateFolder(Path(out) / "states")
+    list(train_gan(whole, train, dropped, 0, group=group))
+    next(train_gan(cut, train, dropped, 0, group=group, states=states))
+    dist.barrier()
+    list(train_gan(resumed, train, dropped, 0, group=group, states=states))
+    np.savez(
+        Path(out) / f"{group.rank}.npz",
+        curves=curves,
+        weights=weights_of(gan),
+        whole=weights_of(whole),
+        resumed=weights_of(resumed),
+        open=listening(),
+    )
 
 
 @pytest.mark.filterwarnings("ignore")  # the launcher's own
@@ -55,6 +76,9 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path:
     assert all(one.startswith(loopback) for one in set(first["open"].tolist()) - before)
     np.testing.assert_array_equal(first["weights"], second["weights"])
     np.testing.assert_array_equal(first["curves"], second["curves"])
+    for one in (first, second):  # a run of several processes resumes to the byte too
+        np.testing.assert_array_equal(one["whole"], one["resumed"])
+    assert (first["whole"] != first["weights"]).any()
     train = shape_set(4)
     gan = build_gan(train, params(1), 0)
     ticks = list(train_gan(gan, train, params(1), 0))
@@ -66,6 +90,17 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(tmp_path:
     ticks = list(train_gan(build_gan(train, half, 0), train, half, 0))
     other = np.array([list(t.curves.values()) for t in ticks if isinstance(t, Tick)])
     assert np.abs(other - curves).max() > 0.5  # what the tolerance would not let pass
+
+
+def fail(group: Group) -> None:
+    if group.rank == 1:
+        raise UserError("the GAN", "diverged", "Mend it")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_one_process_raises_is_the_error_of_all() -> None:
+    with pytest.raises(UserError, match=r"the GAN: diverged\. Mend it"):
+        launch(fail, (), 2, "cpu")
 
 
 def test_slices_of_draws_make_the_whole() -> None:
