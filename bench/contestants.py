@@ -88,16 +88,23 @@ TECHNIQUES: dict[str, Overrides] = {
 """Each differs from the default in what it names alone; rates that fit a loss come with it."""
 
 
+_VARIANTS: dict[str, tuple[str, Overrides]] = {
+    # the usual rate is for far longer runs: without this, the comparison would flatter us
+    "plain-10x": (PLAIN, {"learning_rate": 0.002}),
+}
+
+
 def contestant(name: str) -> Overrides:
-    """Return what a contestant changes: nothing for ``default``, a preset's recipe otherwise.
+    """Return what a contestant changes: nothing for ``default``, a preset's recipe (or ``plain-10x``) otherwise.
 
     Raises:
         UserError: no preset of that name.
     """
     if name == DEFAULT:
         return {}
-    recipe = (setting.split("=", 1) for setting in preset_settings(name))
-    return {key.removeprefix("train_gan."): json.loads(value) for key, value in recipe}
+    preset, own = _VARIANTS.get(name, (name, {}))
+    recipe = (setting.split("=", 1) for setting in preset_settings(preset))
+    return {key.removeprefix("train_gan."): json.loads(value) for key, value in recipe} | own
 
 
 def settings(default: TrainGanParams, overrides: Overrides, *, kimg: float) -> TrainGanParams:
