@@ -95,7 +95,9 @@ _VARIANTS: dict[str, tuple[str, Overrides]] = {
 
 
 def contestant(name: str) -> Overrides:
-    """Return what a contestant changes: nothing for ``default``, a preset's recipe (or ``plain-10x``) otherwise.
+    """Return what a contestant changes: nothing for ``default``, else a recipe.
+
+    Recipes are the presets and ``plain-10x``.
 
     Raises:
         UserError: no preset of that name.
