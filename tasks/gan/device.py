@@ -10,8 +10,6 @@ import torch
 from tasks.contracts.errors import UserError
 from tasks.contracts.gan_params import TrainGanParams
 
-_CHANNELS_LAST_FROM = 32  # pixels
-
 
 def device_of(params: TrainGanParams) -> torch.device:
     """Return the device asked for; under a launcher, the GPU of this process's own number.
@@ -39,12 +37,3 @@ def precision_of(params: TrainGanParams, device: torch.device) -> AbstractContex
     """Return a context for forward passes: bfloat16 where asked for, by default on a GPU alone."""
     half = params.precision == "bfloat16" or (params.precision == "auto" and device.type == "cuda")
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False)
-
-
-def layout_of(image_size: int, device: torch.device) -> torch.memory_format:
-    """Return how images lie in memory: channels last on a GPU and, from 32 px, on a CPU.
-
-    Measured by ``python -m bench.gan_speed`` (docs/log.md); below 32 px there is no gain.
-    """
-    last = device.type == "cuda" or image_size >= _CHANNELS_LAST_FROM
-    return torch.channels_last if last else torch.contiguous_format

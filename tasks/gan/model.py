@@ -10,7 +10,7 @@ from torch import nn
 
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
-from tasks.gan.device import device_of, layout_of
+from tasks.gan.device import device_of
 from tasks.gan.networks import NetworkSpec, build_discriminator, build_generator
 
 
@@ -37,8 +37,7 @@ def build_gan(train: ImageSet, params: TrainGanParams, seed: int) -> Gan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, discriminator = build_generator(spec), build_discriminator(spec)
-    layout = layout_of(spec.image_size, device)
-    for network in (generator, discriminator):
-        network.to(device).to(memory_format=layout)
+    for network in (generator, discriminator):  # channels last: a tenth faster (docs/log.md)
+        network.to(device).to(memory_format=torch.channels_last)
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     return Gan(spec, generator, discriminator, ema)
