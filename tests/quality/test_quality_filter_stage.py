@@ -53,7 +53,8 @@ def make_pool(train: ImageSet) -> ImageSet:
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the stages before have left."""
     root = tmp_path_factory.mktemp("inputs")
-    train, params = shape_set(8, seed=0), tiny_params().train_gan
+    train = shape_set(8, seed=0)
+    params = tiny_params(train_gan={"unlabelled": "pseudo_label"}).train_gan
     train.save(root / "train")
     shape_set(6, seed=1).save(root / "val")
     unlabelled().save(root / "unlabelled")
