@@ -19,3 +19,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares dear fixtures, and begin with what takes longest."""
+    items.sort(key=lambda item: item.get_closest_marker("line") is None)
+    for item in items:
+        room = item.path.parent if item.path.parent.name in ("line", "flows") else item.path
+        item.add_marker(pytest.mark.xdist_group(str(room)))
