@@ -12,13 +12,13 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from bench.datasets import ROOT, TASKS, Cut, ingest_params, load_cut
+from bench.datasets import TASKS, Cut, ingest_params, load_cut
+from bench.ledger import Row
 from tasks.classifier.features import FeatureJudge, train_judge
 from tasks.classifier.scores import scores_of
 from tasks.classifier.training import Schedule, fit, probabilities
@@ -33,12 +33,12 @@ from tasks.gan.ticks import Tick
 from tasks.gan.training import train_gan
 from tasks.quality.evaluation import Evaluator
 
-Row = dict[str, Any]
 _LOOKS = 8  # evaluations along a training
 _POOL = 100  # synthetic images of each class that the classifier without real ones gets, at least
 _JUDGED = 50  # fakes of each class in one evaluation
 _JUDGE_STEPS = 600
 _ROOMS = ("contracts", "data", "gan", "quality", "classifier")
+CODE = tuple(f"tasks/{room}/**/*.py" for room in _ROOMS)  # that a row rests on
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class Job:
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
+    @property
+    def names(self) -> Row:
+        """Task and contestant, as tables call them."""
+        return {"contestant": self.contestant, "task": self.task}
 
-def code_digest() -> str:
-    """Name of the code that a row was made by."""
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for file in sorted((ROOT / "tasks" / room).rglob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    def do(self) -> Row:
+        """Do it: see `run_job`."""
+        return run_job(self)
 
 
 def run_job(job: Job) -> Row:
@@ -166,8 +166,8 @@ def _accuracies(job: Job, cut: Cut, train: ImageSet, *, augment: bool) -> list[f
         wanted.classifier,
         wanted.steps,
         wanted.batch_size,
-        wanted.learning_rate,
-        wanted.weight_decay,
+        wanted.learning_rates[0],
+        wanted.weight_decays[0],
     )
     scores = []
     for seed in range(job.classifier_seeds):

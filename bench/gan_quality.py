@@ -15,9 +15,9 @@ import typer
 
 from bench.contestants import DEFAULT, PLAIN, TECHNIQUES, Overrides, contestant, settings
 from bench.datasets import ROOT, TASKS, load_cut
-from bench.gan_jobs import Job, Row
+from bench.gan_jobs import CODE, Job
 from bench.gan_tables import REAL, failures, quality_table, reached_table, techniques_table
-from bench.ledger import Ledger, work_off
+from bench.ledger import Ledger, Row, code_digest, work_off
 from tasks.contracts.errors import UserError
 from tasks.contracts.params import load_params
 
@@ -101,7 +101,7 @@ def _rows(options: Options, usual: list[str], entries: dict[str, Overrides]) -> 
     """Do what is not done yet, on the tasks asked for or the usual ones; return rows in order."""
     tasks = options.tasks or usual
     jobs = list(_jobs(options, tasks, entries))
-    ledger = Ledger(options.scratch / "gan_quality.jsonl")
+    ledger = Ledger(options.scratch / "gan_quality.jsonl", code_digest(*CODE))
     missing = ledger.missing(jobs, fresh=options.fresh)
     if not options.print_only and missing:
         for name in tasks:  # once, not in every process

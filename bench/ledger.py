@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import joblib
 from rich.progress import track
 
-from bench.gan_jobs import Job, Row, code_digest, run_job
+from bench.datasets import ROOT
+
+Row = dict[str, Any]
+
+
+class Job(Protocol):
+    """What can be done once and written down: a frozen value that another process can do."""
+
+    @property
+    def key(self) -> str:
+        """Name of all that decides the result but the code."""
+
+    @property
+    def names(self) -> Row:
+        """What tables call it, which decides nothing."""
+
+    def do(self) -> Row:
+        """Do it on one thread; return what can be written as JSON."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+
+
+def code_digest(*patterns: str) -> str:
+    """Name of the code that rows are made by: the files under the root of these patterns."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for file in sorted(ROOT.glob(pattern)):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 class Ledger:
     """A JSONL file, one line a finished job: its key, the code's digest and the row."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, code: str) -> None:
+        self.code = code
         self._path = path
         self._rows: dict[str, Row] = {}
         self._torn = False
@@ -31,19 +63,14 @@ class Ledger:
 
     def find(self, jobs: Sequence[Job]) -> list[Row]:
         """Return the rows of those jobs that are done, called as the jobs are called."""
-        return [
-            self._rows[job.key] | {"contestant": job.contestant, "task": job.task}
-            for job in jobs
-            if job.key in self._rows
-        ]
+        return [self._rows[job.key] | job.names for job in jobs if job.key in self._rows]
 
-    def missing(self, jobs: Sequence[Job], *, fresh: bool) -> list[Job]:
+    def missing(self, jobs: Sequence[AnyJob], *, fresh: bool) -> list[AnyJob]:
         """Return the jobs to do, each once; with `fresh` also those done by other code."""
-        code = code_digest()
         left = {
             job.key: job
             for job in jobs
-            if job.key not in self._rows or (fresh and self._rows[job.key]["code"] != code)
+            if job.key not in self._rows or (fresh and self._rows[job.key]["code"] != self.code)
         }
         return list(left.values())
 
@@ -58,13 +85,12 @@ class Ledger:
 
 def work_off(jobs: Sequence[Job], ledger: Ledger, processes: int) -> None:
     """Do the jobs, `processes` at once with one thread each, noting each as it is done."""
-    code = code_digest()
     made = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
-        joblib.delayed(_keyed)(job, code) for job in jobs
+        joblib.delayed(_keyed)(job, ledger.code) for job in jobs
     )
     for key, row in track(made, description="jobs", total=len(jobs)):
         ledger.add(key, row)
 
 
 def _keyed(job: Job, code: str) -> tuple[str, Row]:
-    return job.key, run_job(job) | {"code": code}
+    return job.key, job.do() | {"code": code}
