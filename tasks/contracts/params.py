@@ -19,24 +19,10 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.filter_params import QualityFilterParams
 from tasks.contracts.gan_params import TrainGanParams
-from tasks.contracts.sections import NonNegative, Positive, Section, Seeds, Share
-
-ARMS = (
-    "real",
-    "real+classical",
-    "real+classical+control",
-    "real+classical+filtered",
-    "synthetic only",
-)
-Arm = Literal[
-    "real",
-    "real+classical",
-    "real+classical+control",
-    "real+classical+filtered",
-    "synthetic only",
-]
-Metric = Literal["balanced_accuracy", "accuracy", "macro_f1"]
+from tasks.contracts.sections import NonNegative, Positive, Section, Share
+from tasks.contracts.verdict_params import ReportParams, RetrainParams
 
 
 class IngestParams(Section):
@@ -80,55 +66,10 @@ class GenerateParams(Section):
     per_class: int = Field(ge=1)
 
 
-class QualityFilterParams(Section):
-    """What a synthetic image must reach; thresholds are per class, set on real images."""
-
-    folds: int = Field(ge=2)
-    classifier_steps: int = Field(ge=1)
-    p_real_quantile: Share
-    confidence_quantile: Share
-    copy_quantile: Share
-
-
 class MergeParams(Section):
     """How many synthetic images join the real ones."""
 
     synthetic_per_real: Positive
-
-
-class RetrainParams(Section):
-    """The classifier and how every arm trains it."""
-
-    classifier: str
-    seeds: Seeds
-    steps: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: Positive
-    weight_decay: NonNegative
-    flip: bool
-
-    @model_validator(mode="after")
-    def _check(self) -> RetrainParams:
-        if len(self.seeds) < 2:
-            raise ValueError("seeds needs at least 2 of them: one gives no interval")
-        return self
-
-
-class ReportParams(Section):
-    """The rule of the verdict, declared before the result is seen."""
-
-    primary_metric: Metric
-    baseline: Arm
-    treatment: Arm
-    level: Annotated[float, Field(ge=0.5, lt=1.0)]
-    smallest_lift_pp: NonNegative
-    resamples: int = Field(ge=2000)
-
-    @model_validator(mode="after")
-    def _check(self) -> ReportParams:
-        if self.baseline == self.treatment:
-            raise ValueError(f"baseline and treatment are both {self.baseline!r}")
-        return self
 
 
 # A dataclass, because a pydantic model cannot have a field called `validate`.
