@@ -25,6 +25,7 @@ def run(
     val: Path,
     test: Path,
     unlabelled: Path,
+    spare: Path,
     splits: Path,
     rejects: Path,
     cut: Path,
@@ -35,7 +36,9 @@ def run(
     """Decode, normalise, de-duplicate and split the images of a source.
 
     Images without a label (`tasks.data.unlabelled` says which) make a set of their own, which
-    may be empty. No output tells the class of one whose label is hidden.
+    may be empty. No output tells the class of one whose label is hidden. What the cut leaves out
+    of the training images is kept as ``spare``: labelled, perhaps none, and trained on by the
+    arms that ask what more real images would bring.
     """
     items = items_of(source)
     loose_items = [item for item in items if item.split == UNLABELLED]
@@ -66,6 +69,7 @@ def run(
         ("val", val),
         ("test", test),
         ("unlabelled", unlabelled),
+        ("cut", spare),
     ):
         parts[name].save(folder)
     for path in (cut, splits, summary):

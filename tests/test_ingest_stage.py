@@ -45,6 +45,7 @@ def run(source: Path, out: Path, **overrides: object) -> Path:
         val=out / "sets/val",
         test=out / "sets/test",
         unlabelled=out / "sets/unlabelled",
+        spare=out / "sets/spare",
         splits=out / "ledger/splits.parquet",
         rejects=out / "rejects/rejects.csv",
         cut=out / "cut/cut.csv",
@@ -86,6 +87,10 @@ def test_summary_ledger_and_sets_agree(source: Path, tmp_path: Path) -> None:
         assert set(part.manifest["image_id"]) == set(ledger["image_id"][ledger["split"] == name])
         assert summary["counts"][name] == part.manifest["class_name"].value_counts().to_dict()
     assert set(cut["image_id"]) == set(ledger["image_id"][ledger["split"] == "cut"])
+    spare = ImageSet.load(out / "sets/spare")
+    assert spare.manifest["image_id"].tolist() == cut["image_id"].tolist()
+    assert spare.manifest["class_name"].tolist() == cut["class_name"].tolist()
+    assert [image_id(image) for image in spare.images] == cut["image_id"].tolist()
     assert summary["counts"]["cut"] == {
         one: int((cut["class_name"] == one).sum()) for one in SHAPES
     }
@@ -100,7 +105,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
     shutil.copytree(source, moved)
     one, two = run(source, tmp_path / "one"), run(moved, tmp_path / "two")
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 12
+    assert len(files) == 14
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
@@ -186,7 +191,7 @@ def test_a_folder_of_unlabelled_images_changes_no_labelled_set(
     shutil.copy(source / "square/00.png", source / "unlabelled/known.png")
     (source / "unlabelled/bad.png").write_bytes(b"bad")
     after = run(source, tmp_path / "after", per_class=6, max_reject_share=0.2)
-    for name in PARTS:
+    for name in (*PARTS, "spare"):
         for file in ("images.npy", "manifest.parquet"):
             kept = (tmp_path / run_ / f"sets/{name}/{file}" for run_ in ("before", "after"))
             assert len({path.read_bytes() for path in kept}) == 1

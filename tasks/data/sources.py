@@ -77,7 +77,7 @@ def items_of(source: Path) -> list[Item]:
     for name in _UNLABELLED_FOLDERS:
         items += [
             Item("", path.relative_to(source).as_posix(), UNLABELLED, partial(open_image, path))
-            for path in _images(source, source / name)
+            for path in image_files(source, source / name)
         ]
     return items
 
@@ -93,13 +93,16 @@ def _class_folders(source: Path, split: str | None) -> Iterator[Item]:
                 "unlabelled images stand inside a split",
                 f"Move the folder to {source / UNLABELLED}, beside {split}/",
             )
-        for path in _images(source, folder):
+        for path in image_files(source, folder):
             name = path.relative_to(source).as_posix()
             yield Item(folder.name, name, split, partial(open_image, path))
 
 
-def _images(source: Path, folder: Path) -> Iterator[Path]:
-    """Image files of a folder at any depth, sorted; none of a folder that is not there."""
+def image_files(source: Path, folder: Path) -> Iterator[Path]:
+    """Yield the image files of a folder at any depth, sorted; none where there is no folder.
+
+    What begins with a dot, between ``source`` and the file, is not looked at.
+    """
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
         if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
