@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from tasks.classifier.crossfit import cross_fit
+from tasks.classifier.certainty import certainty
+from tasks.classifier.features import train_judge
 from tasks.classifier.networks import SMALL_CNN
-from tasks.classifier.training import Probabilities, Schedule
+from tasks.classifier.training import Schedule
+from tasks.classifier.trials import Trial, val_balanced_accuracy
+from tasks.contracts.filter_params import QualityFilterParams
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.gan.checkpoint import checkpoints, load_config, load_discriminator
 from tasks.gan.feasibility import check_checkpoint
 from tasks.gan.pool import make_fresh
 from tasks.gan.scoring import discriminator_logits
-from tasks.quality.calibration import calibrate
-from tasks.quality.memorisation import copy_threshold, nearest
+from tasks.quality.calibration import CALIBRATIONS, out_of_fold
+from tasks.quality.choice import Rows
+from tasks.quality.copies import find_copies
+from tasks.quality.funnel import class_summary, count_reasons, diversity, funnel
+from tasks.quality.manifold import Features, authentic, realism
+from tasks.quality.rules import COPIES
 from tasks.quality.selection import (
     ACCEPTED,
-    COPY,
-    REASONS,
-    Scores,
+    Scored,
     check_every_class,
-    class_thresholds,
     decide,
+    manifest_columns,
     random_control,
+    real_scores,
 )
+from tasks.quality.tuning import COLUMNS, candidates, summary, tune
 
 _SCHEDULE = Schedule(SMALL_CNN, steps=0, batch_size=64, learning_rate=0.002, weight_decay=0.01)
+_TRIALS = 2  # classifiers that judge one candidate of the tuning
+_CROSS_FITTED = 0.4  # of the progress, where there is tuning after it
+
+Watch = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class _Real:
+    """What the pool is held against: real/train, real/val, and all that a GAN may have copied."""
+
+    train: ImageSet
+    val: ImageSet
+    shown: ImageSet
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The pool's scores, features of real/val, figures for the report, reliability curves."""
+
+    scored: Scored
+    held_out: Features
+    figures: dict[str, Any]
+    reliability: pd.DataFrame
 
 
 def run(
@@ -48,32 +79,58 @@ def run(
     control: Path,
     scores: Path,
     reasons: Path,
+    reliability: Path,
+    tuning: Path,
     metrics: Path,
     params: QualityFilterParams,
     seed: int,
 ) -> None:
-    """Score the pool, accept by per-class thresholds, and draw an equal control at random."""
-    real, held_out, candidates = (ImageSet.load(path) for path in (train, val, pool))
-    shown = _shown(real, ImageSet.load(unlabelled), gan)
-    table, report = _score(real, shown, held_out, candidates, gan, params, seed)
-    for path in (scores, reasons, metrics):
+    """Score the pool, accept what passes every rule, and draw an equal control at random."""
+    labelled, images = ImageSet.load(train), ImageSet.load(pool)
+    real = _Real(labelled, ImageSet.load(val), _shown(labelled, ImageSet.load(unlabelled), gan))
+    for path in (scores, reasons, reliability, tuning, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with progress("quality_filter") as watch:
+        judged = _judge(real, images, gan, params, seed, watch)
+        judged.reliability.to_csv(reliability, index=False)
+        log = pd.DataFrame(columns=list(COLUMNS))
+        if params.tune:
+            params, log = _tune(real, images, judged.scored, params, seed, watch)
+        log.to_csv(tuning, index=False)
+    table = decide(judged.scored, params, seed)
     table.to_parquet(scores, index=False)
-    _count_reasons(table).to_csv(reasons, index=False)
-    check_every_class(table)
-    columns = ["p_real", "confidence", "nearest_distance"]
-    scored = ImageSet(candidates.images, candidates.manifest.assign(**table[columns]))
-    keep = np.flatnonzero(table["reason"] == ACCEPTED)
-    scored.take(keep).save(accepted)
-    scored.take(random_control(table, seed)).save(control)
-    report |= {
-        "pool": len(table),
-        "accepted": len(keep),
-        "acceptance_rate": round(len(keep) / len(table), 4),
-        "copies": int((table["reason"] == COPY).sum()),
-    }
+    count_reasons(table).to_csv(reasons, index=False)
+    check_every_class(table, params)
+    drawn = random_control(table, seed)
+    with_scores = ImageSet(images.images, images.manifest.assign(**manifest_columns(table)))
+    with_scores.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
+    with_scores.take(drawn).save(control)
+    report = _report(judged, table, drawn, params) | {"tuned": summary(log)}
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"accepted {len(keep)} of {len(table)}, {report['copies']} copies thrown out")
+    print("accepted {accepted} of {pool}, {copies} copies thrown out".format(**report))
+
+
+def _report(
+    judged: _Judged, table: pd.DataFrame, control: Rows, params: QualityFilterParams
+) -> dict[str, Any]:
+    """Return the content of filter.json, but for the tuning."""
+    features, kept = judged.scored.features, table[table["reason"] == ACCEPTED]
+    share = {name: _share(rows["authentic"]) for name, rows in (("pool", table), (ACCEPTED, kept))}
+    return {
+        "pool": len(table),
+        "accepted": len(kept),
+        "acceptance_rate": round(len(kept) / len(table), 4),
+        "copies": int(table["reason"].isin(COPIES).sum()),
+        **judged.figures,
+        "authentic": {**share, "real": judged.figures["authentic"]},
+        "rules": funnel(list(table["reason"]), params, features, judged.held_out),
+        "control": diversity(features[control], judged.held_out),
+        "per_class": class_summary(table),
+    }
+
+
+def _share(marks: npt.ArrayLike) -> float:
+    return round(float(np.asarray(marks).mean()), 4)
 
 
 def _shown(real: ImageSet, unlabelled: ImageSet, gan: Path) -> ImageSet:
@@ -85,93 +142,108 @@ def _shown(real: ImageSet, unlabelled: ImageSet, gan: Path) -> ImageSet:
     return concatenate([real, unlabelled]) if used else real
 
 
-def _score(
-    real: ImageSet,
-    shown: ImageSet,
-    held_out: ImageSet,
-    pool: ImageSet,
-    gan: Path,
-    params: QualityFilterParams,
-    seed: int,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the pool's scores and reasons, one row an image, and what the filter measured."""
-    schedule = replace(_SCHEDULE, steps=params.classifier_steps)
-    with progress("quality_filter") as watch:
-        crossfit = cross_fit(
-            real, pool, schedule, folds=params.folds, seed=seed * 1000 + 500, watch=watch
-        )
-    limits = class_thresholds(
-        _of_label(crossfit.real, real),
-        real.labels,
-        len(real.class_names),
-        params.confidence_quantile,
-    )
-    near = nearest(pool.images, shown.images)
-    too_near = copy_threshold(nearest(held_out.images, shown.images).distance, params.copy_quantile)
-    exact = pool.manifest["image_id"].isin(shown.manifest["image_id"]).to_numpy()
-    table = pool.manifest[["image_id", "label", "class_name", "gan_seed", "latent_seed"]].assign(
-        confidence=_of_label(crossfit.others, pool),
-        confidence_threshold=limits[pool.labels],
-        nearest_distance=near.distance,
-        nearest_real=shown.manifest["image_id"].to_numpy()[near.row],
-        is_copy=exact | (near.distance < too_near),
-    )
-    brier = {}
-    for gan_seed, folder in checkpoints(gan).items():
-        check_checkpoint(folder, real)
-        mine = np.flatnonzero(table["gan_seed"] == gan_seed)
-        judged = _judge(pool.take(mine), held_out, folder, gan_seed, params, seed)
-        table.loc[mine, "p_real"], table.loc[mine, "p_real_threshold"] = judged[:2]
-        brier[str(gan_seed)] = round(judged[2], 6)
-    table["reason"] = decide(table)
-    per_class = {
-        str(name): {
-            "pool": len(rows),
-            "accepted": int((rows["reason"] == ACCEPTED).sum()),
-            "p_real_threshold": round(float(rows["p_real_threshold"].mean()), 6),
-            "confidence_threshold": round(float(rows["confidence_threshold"].mean()), 6),
-        }
-        for name, rows in table.groupby("class_name")
-    }
-    return table, {
-        "brier": round(float(np.mean(list(brier.values()))), 6),
-        "brier_per_gan": brier,
-        "copy_threshold": round(too_near, 6),
-        "per_class": per_class,
-    }
-
-
 def _judge(
-    mine: ImageSet,
-    held_out: ImageSet,
-    folder: Path,
-    gan_seed: int,
+    real: _Real, pool: ImageSet, gan: Path, params: QualityFilterParams, seed: int, watch: Watch
+) -> _Judged:
+    """Score the pool by classifiers, discriminators and distances to real images."""
+    sure = certainty(
+        real.train,
+        real.val,
+        pool,
+        replace(_SCHEDULE, steps=params.classifier_steps),
+        folds=params.folds,
+        seed=seed * 1000 + 500,
+        watch=lambda share, text: watch(share * (_CROSS_FITTED if params.tune else 1.0), text),
+    )
+    network = train_judge(real.train, params.classifier_steps, seed * 1000 + 700)
+    of_pool, of_val, of_shown = (
+        network.features(images.images) for images in (pool, real.val, real.shown)
+    )
+    of_train = of_shown[: len(real.train)]
+    copies = find_copies(pool, real.val, real.shown, params.copy_quantile)
+    columns, p_real, figures, reliability = _by_discriminators(real, pool, gan, params, seed)
+    table = pool.manifest[["image_id", "label", "class_name", "gan_seed", "latent_seed"]].assign(
+        **columns,
+        **sure.pool,
+        realism=realism(of_pool, of_train),
+        authentic=authentic(of_pool, of_shown),
+        **copies.columns,
+    )
+    of_real = [
+        p_real,
+        real_scores(sure.real, real.train.labels),
+        real_scores({"realism": realism(of_val, of_train)}, real.val.labels),
+    ]
+    figures |= {
+        "temperature": round(sure.temperature, 6),
+        "copy_threshold": round(copies.copy_threshold, 6),
+        "hash_threshold": round(copies.hash_threshold, 6),
+        "authentic": _share(authentic(of_val, of_shown)),
+    }
+    scored = Scored(table, pd.concat(of_real, ignore_index=True), of_pool)
+    return _Judged(scored, of_val, figures, reliability)
+
+
+def _by_discriminators(
+    real: _Real, pool: ImageSet, gan: Path, params: QualityFilterParams, seed: int
+) -> tuple[dict[str, npt.NDArray[np.float64]], pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Let each GAN's discriminator judge its own images and real/val; calibrated, and how well.
+
+    Returns the pool's columns, real/val's scores, figures and reliability curves.
+    """
+    fit = CALIBRATIONS[params.calibration]
+    logit, p_real = np.full((2, len(pool)), np.nan)
+    of_real, brier, curves = [], {}, []
+    for gan_seed, folder in checkpoints(gan).items():
+        check_checkpoint(folder, real.train)
+        discriminator = load_discriminator(folder)
+        fresh = make_fresh(folder, gan_seed, real.val.labels, seed)
+        genuine, faked = (discriminator_logits(discriminator, part) for part in (real.val, fresh))
+        unseen, head = out_of_fold(fit, genuine, faked, seed), fit(genuine, faked)
+        mine = np.flatnonzero(pool.manifest["gan_seed"] == gan_seed)
+        logit[mine] = discriminator_logits(discriminator, pool.take(mine))
+        p_real[mine] = head(logit[mine])
+        of_real.append(real_scores({"p_real": head(genuine)}, real.val.labels, gan_seed))
+        brier[str(gan_seed)] = round(unseen.brier, 6)
+        curve = unseen.reliability()
+        curve.insert(0, "gan_seed", gan_seed)
+        curves.append(curve)
+    mean = round(float(np.mean(list(brier.values()))), 6)
+    figures = {"calibration": params.calibration, "brier": mean, "brier_per_gan": brier}
+    return {"logit": logit, "p_real": p_real}, pd.concat(of_real), figures, pd.concat(curves)
+
+
+def _tune(
+    real: _Real,
+    pool: ImageSet,
+    scored: Scored,
     params: QualityFilterParams,
     seed: int,
-) -> tuple[Scores, Scores, float]:
-    """Let a GAN's discriminator judge its own images: p(real), thresholds ``[M]``, Brier score."""
-    discriminator = load_discriminator(folder)
-    fresh = make_fresh(folder, gan_seed, held_out.labels, seed)
-    real_logits = discriminator_logits(discriminator, held_out)
-    head = calibrate(real_logits, discriminator_logits(discriminator, fresh))
-    limits = class_thresholds(
-        head.p_real(real_logits), held_out.labels, len(held_out.class_names), params.p_real_quantile
-    )
-    p_real = head.p_real(discriminator_logits(discriminator, mine))
-    return p_real, limits[mine.labels], head.brier
+    watch: Watch,
+) -> tuple[QualityFilterParams, pd.DataFrame]:
+    """Search on real/val; each classifier sees the images of one GAN, the GANs in turn."""
+    gan_of = scored.table["gan_seed"].to_numpy()
+    gans, classes = np.unique(gan_of), len(real.train.class_names)
 
+    def trial(rows: Rows, number: int) -> Trial:
+        mine = rows[gan_of[rows] == gans[number % len(gans)]]
+        return Trial(concatenate([real.train, pool.take(mine)]), seed * 1000 + 800 + number)
 
-def _of_label(probabilities: Probabilities, images: ImageSet) -> Scores:
-    """The probability of each image's own label, ``[N]``."""
-    return probabilities[np.arange(len(images)), images.labels].astype(np.float64)
+    def judge(accepted: Sequence[Rows]) -> list[float]:
+        count = len(accepted) * _TRIALS
+        scores = val_balanced_accuracy(
+            (trial(rows, number) for rows in accepted for number in range(_TRIALS)),
+            real.val,
+            replace(_SCHEDULE, steps=params.classifier_steps),
+            classes=classes,
+            watch=lambda done: watch(
+                _CROSS_FITTED + (1 - _CROSS_FITTED) * done / count, f"trial {done}/{count}"
+            ),
+        )
+        means: list[float] = np.reshape(scores, (-1, _TRIALS)).mean(axis=1).tolist()
+        return means
 
-
-def _count_reasons(table: pd.DataFrame) -> pd.DataFrame:
-    """Every class with every reason, zeros too, in a fixed order."""
-    names = table[["label", "class_name"]].drop_duplicates().sort_values("label")["class_name"]
-    index = pd.MultiIndex.from_product([names, REASONS], names=["class_name", "reason"])
-    counts = table.groupby(["class_name", "reason"]).size().reindex(index, fill_value=0)
-    return counts.rename("count").reset_index()
+    return tune(scored, candidates(params, len(real.train) / classes), judge, seed)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,12 @@ class CrossFit:
         real: probabilities ``[N, K]`` of each real image, from the one classifier that did
             not train on it.
         others: probabilities ``[M, K]`` of each other image, the mean of all classifiers.
+        members: ``[F, M, K]``, what each of the F classifiers says of them.
     """
 
     real: Probabilities
     others: Probabilities
+    members: Probabilities
 
 
 def cross_fit(
@@ -62,13 +64,14 @@ def cross_fit(
         for fold in range(folds)
     ]
     real = np.zeros((len(train), classes), dtype=np.float32)
-    total = np.zeros((len(others), classes), dtype=np.float64)
+    members = np.zeros((folds, len(others), classes), dtype=np.float32)
     results = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(jobs)
     for fold, (held_out, elsewhere) in enumerate(results):
         real[fold_of == fold] = held_out
-        total += elsewhere
+        members[fold] = elsewhere
         watch((fold + 1) / folds, f"classifier {fold + 1}/{folds}")
-    return CrossFit(real, (total / folds).astype(np.float32))
+    mean = members.sum(axis=0, dtype=np.float64) / folds
+    return CrossFit(real, mean.astype(np.float32), members)
 
 
 def _fit_fold(

@@ -2,17 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.filter_params import QualityFilterParams
 from tasks.contracts.image_set import Labels
+from tasks.quality.manifold import Features
+from tasks.quality.rules import RULES, Case, in_force
 
 Scores = npt.NDArray[np.float64]
-ACCEPTED, COPY, LOW_CONFIDENCE, LOW_P_REAL = "accepted", "copy", "low confidence", "low p_real"
-REASONS = (ACCEPTED, LOW_P_REAL, LOW_CONFIDENCE, COPY)
+ACCEPTED = "accepted"
+REASONS = (ACCEPTED, *dict.fromkeys(rule.reason for rule in RULES))
+SCORES = {
+    "p_real": "float64",
+    "confidence": "float64",
+    "margin": "float64",
+    "agrees": "boolean",
+    "realism": "float64",
+    "authentic": "boolean",
+    "nearest_distance": "float64",
+    "hash_distance": "float64",
+}
 _FEW = 5  # real scores of a class below which its quantile is taken over all classes
+_EVERY_GAN = -1  # in place of a GAN seed, where a score does not depend on the GAN
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The pool with its scores, and what real images score.
+
+    Attributes:
+        table: one row for each of M pool images, with `SCORES`, is_copy and is_duplicate.
+        real: scores of held-out real images: score, gan_seed, label, value.
+        features: of the pool, ``[M, D]``.
+    """
+
+    table: pd.DataFrame
+    real: pd.DataFrame
+    features: Features
+
+
+def real_scores(
+    scores: Mapping[str, Scores], labels: Labels, gan_seed: int = _EVERY_GAN
+) -> pd.DataFrame:
+    """Return rows for `Scored.real`: each score ``[N]`` of real images with these labels ``[N]``.
+
+    Without a GAN seed, they hold for the images of every GAN.
+    """
+    parts = [
+        pd.DataFrame({"score": score, "gan_seed": gan_seed, "label": labels, "value": values})
+        for score, values in scores.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def class_thresholds(scores: Scores, labels: Labels, classes: int, quantile: float) -> Scores:
@@ -32,44 +78,72 @@ def class_thresholds(scores: Scores, labels: Labels, classes: int, quantile: flo
     )
 
 
-def decide(scores: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """Return one of `REASONS` for each row: the first test it fails, or ``accepted``.
+def with_thresholds(scored: Scored, params: QualityFilterParams) -> pd.DataFrame:
+    """Return the table with a ``_threshold`` beside each score that has a quantile.
 
-    `scores` has is_copy, confidence, p_real, and for the last two the row's threshold:
-    confidence_threshold, p_real_threshold. A score that is no number fails its test.
+    No number where the quantile is 0, which asks nothing, or p(real) selects otherwise.
     """
-    failed = [
-        (scores["is_copy"].to_numpy(np.bool_), COPY),
-        (~(scores["confidence"] >= scores["confidence_threshold"]).to_numpy(), LOW_CONFIDENCE),
-        (~(scores["p_real"] >= scores["p_real_threshold"]).to_numpy(), LOW_P_REAL),
-    ]
-    result = np.full(len(scores), ACCEPTED, dtype=object)
-    for mask, reason in reversed(failed):  # the first of the list has the last word
-        result[mask] = reason
-    return result
+    table = scored.table.copy()
+    classes = int(table["label"].max()) + 1
+    quantiles = {
+        "p_real": params.p_real_quantile if params.select == "threshold" else 0.0,
+        "confidence": params.confidence_quantile,
+        "margin": params.margin_quantile,
+        "realism": params.realism_quantile,
+    }
+    for score, quantile in quantiles.items():
+        column = f"{score}_threshold"
+        table[column] = np.nan
+        if quantile > 0:
+            mine = scored.real[scored.real["score"] == score]
+            for gan_seed, rows in mine.groupby("gan_seed"):
+                limits = class_thresholds(
+                    rows["value"].to_numpy(), rows["label"].to_numpy(), classes, quantile
+                )
+                of = (table["gan_seed"] == gan_seed) | (gan_seed == _EVERY_GAN)
+                table.loc[of, column] = limits[table.loc[of, "label"]]
+    return table
 
 
-def check_every_class(scores: pd.DataFrame) -> None:
+def decide(scored: Scored, params: QualityFilterParams, seed: int) -> pd.DataFrame:
+    """Return the table with its thresholds and, as ``reason``, one of `REASONS` for each row.
+
+    It is the reason of the first rule that rejects the row, or ``accepted``.
+    """
+    table = with_thresholds(scored, params)
+    reason = np.full(len(table), ACCEPTED, dtype=object)
+    for rule in in_force(params):
+        left = reason == ACCEPTED
+        rejected = rule.rejects(Case(table, scored.features, left, params, seed))
+        reason[left & rejected] = rule.reason
+    return table.assign(reason=pd.Series(reason, dtype="str"))
+
+
+def manifest_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores as a manifest holds them: some may be missing, as those of real images."""
+    return table[list(SCORES)].astype(SCORES)
+
+
+def check_every_class(table: pd.DataFrame, params: QualityFilterParams) -> None:
     """Refuse a filter that leaves a class of a GAN without images.
 
+    Args:
+        table: gan_seed, class_name and reason of the pool.
+        params: with which it was decided.
+
     Raises:
-        UserError: names the class, the GAN and the score that rejected most.
+        UserError: names the class, the GAN and the rule that rejected most.
     """
-    for (gan_seed, class_name), rows in scores.groupby(["gan_seed", "class_name"]):
+    mends = {rule.reason: rule.mend for rule in in_force(params)}
+    for (gan_seed, class_name), rows in table.groupby(["gan_seed", "class_name"]):
         counts = rows["reason"].value_counts()
         if ACCEPTED not in counts:
             worst = str(counts.index[0])
-            key = {
-                COPY: "copy_quantile",
-                LOW_CONFIDENCE: "confidence_quantile",
-                LOW_P_REAL: "p_real_quantile",
-            }[worst]
             raise UserError(
                 f"class {str(class_name)!r}",
                 f"none of GAN {gan_seed}'s {len(rows)} images was accepted; "
                 f"{counts.iloc[0]} fell to {worst}",
-                f"Lower quality_filter.{key}, raise generate.per_class, or train longer "
-                "(train_gan.total_kimg)",
+                f"{mends[worst]}, raise generate.per_class, or train longer (train_gan.total_kimg)",
             )
 
 

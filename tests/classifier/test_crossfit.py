@@ -46,7 +46,8 @@ def test_each_fold_is_judged_by_the_fit_on_the_others() -> None:
             result.real[held_out], probabilities(network, train.take(held_out))
         )
         total += probabilities(network, others)
-    np.testing.assert_allclose(result.others, total / 3, rtol=1e-6)
+        np.testing.assert_array_equal(result.members[fold], probabilities(network, others))
+    np.testing.assert_array_equal(result.others, (total / 3).astype(np.float32))
 
 
 def test_progress_ends_at_one() -> None:

@@ -12,11 +12,12 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.model import build_gan
-from tasks.quality.selection import REASONS
+from tasks.quality.selection import REASONS, SCORES
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
 GANS = (0, 11)
 PER_CLASS = 8
+GENTLE = {"classifier_steps": 20, "p_real_quantile": 0.02, "confidence_quantile": 0.02}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -77,8 +78,10 @@ def run(inputs: Path, out: Path, pool: Path | None = None, **overrides: object) 
         control=out / "sets/control",
         scores=out / "a/scores.parquet",
         reasons=out / "b/reasons.csv",
+        reliability=out / "b/reliability.csv",
+        tuning=out / "b/tuning.csv",
         metrics=out / "c/filter.json",
-        params=tiny_params(quality_filter={"classifier_steps": 20} | overrides).quality_filter,
+        params=tiny_params(quality_filter=GENTLE | overrides).quality_filter,
         seed=0,
     )
     return out
@@ -109,7 +112,7 @@ def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
     assert scores["image_id"].tolist() == pool.manifest["image_id"].tolist()
     np.testing.assert_array_equal(accepted.images, pool.images[keep])
     assert accepted.manifest["image_id"].tolist() == scores["image_id"][keep].tolist()
-    for column in ("p_real", "confidence", "nearest_distance"):
+    for column in SCORES:
         assert accepted.manifest[column].tolist() == scores[column][keep].tolist()
     for score in ("p_real", "confidence"):
         assert scores[score].between(0, 1).all()
@@ -121,7 +124,7 @@ def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
         assert count == chosen.sum()
     assert metrics["pool"] == len(pool)
     assert metrics["accepted"] == len(keep)
-    assert metrics["copies"] == (scores["reason"] == "copy").sum()
+    assert metrics["copies"] == scores["reason"].isin(["copy", "near duplicate"]).sum()
     assert metrics["acceptance_rate"] == pytest.approx(len(keep) / len(pool), abs=1e-4)
     assert 0 <= metrics["brier"] <= 0.3
     for name in SHAPES:
@@ -150,7 +153,7 @@ def test_the_control_is_as_many_from_the_whole_pool(inputs: Path, out: Path) -> 
 def test_the_same_inputs_give_the_same_bytes(inputs: Path, out: Path, tmp_path: Path) -> None:
     again = run(inputs, tmp_path / "again")
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
-    assert len(files) == 7
+    assert len(files) == 9
     for file in files:
         assert (out / file).read_bytes() == (again / file).read_bytes(), file
 
@@ -168,3 +171,59 @@ def test_an_emptied_class_is_said_and_the_scores_are_kept(inputs: Path, tmp_path
     assert (scores["reason"][squares] == "copy").all()
     assert (tmp_path / "out/b/reasons.csv").is_file()
     assert not (tmp_path / "out/sets").exists()
+
+
+def test_the_report_tells_every_step_and_how_true_p_real_is(out: Path) -> None:
+    metrics = json.loads((out / "c/filter.json").read_text())
+    rules = metrics["rules"]
+    names = ["pool", "copy", "near duplicate", "low confidence", "low p_real", "accepted"]
+    assert [rule["rule"] for rule in rules] == names
+    assert (rules[0]["left"], rules[-1]["left"]) == (metrics["pool"], metrics["accepted"])
+    assert sum(rule["rejected"] for rule in rules) == metrics["pool"] - metrics["accepted"]
+    assert set(metrics["control"]) == {"coverage", "recall", "precision"}
+    assert set(metrics["authentic"]) == {"pool", "accepted", "real"}
+    assert metrics["calibration"] == "logistic"
+    assert metrics["tuned"] is None
+    assert 0.05 <= metrics["temperature"] <= 20
+    curve = pd.read_csv(out / "b/reliability.csv")
+    assert curve.columns.tolist() == ["gan_seed", "p_real", "share_real", "images"]
+    assert curve.groupby("gan_seed")["images"].sum().to_dict() == dict.fromkeys(GANS, 36)
+    assert pd.read_csv(out / "b/tuning.csv").empty
+
+
+def test_copies_may_be_kept(inputs: Path, tmp_path: Path) -> None:
+    scores = pd.read_parquet(
+        run(inputs, tmp_path, classifier_steps=3, reject_copies=False) / "a/scores.parquet"
+    )
+    assert not scores["reason"].isin(["copy", "near duplicate", "not authentic"]).any()
+    assert scores["is_copy"].sum() >= 3
+
+
+def test_every_rule_together_gives_a_filter(inputs: Path, tmp_path: Path) -> None:
+    everything = {
+        "calibration": "isotonic",
+        "select": "rejection_sampling",
+        "margin_quantile": 0.01,
+        "realism_quantile": 0.01,
+        "per_class": 3,
+        "diversity": "farthest_point",
+    }
+    run(inputs, tmp_path, **everything)
+    accepted = ImageSet.load(tmp_path / "sets/accepted").manifest
+    assert accepted.groupby(["gan_seed", "label"]).size().max() <= 3
+    rules = json.loads((tmp_path / "c/filter.json").read_text())["rules"]
+    assert [rule["rule"] for rule in rules[-3:]] == ["low p_real", "over quota", "accepted"]
+
+
+def test_tuning_is_logged_and_applied(inputs: Path, tmp_path: Path) -> None:
+    run(inputs, tmp_path, tune=True, classifier_steps=5)
+    metrics = json.loads((tmp_path / "c/filter.json").read_text())
+    log = pd.read_csv(tmp_path / "b/tuning.csv")
+    chosen = log[log["chosen"]].iloc[0]
+    assert len(log) == metrics["tuned"]["tried"] == 12
+    assert chosen["val_balanced_accuracy"] == log["val_balanced_accuracy"].max()
+    assert metrics["accepted"] == chosen["accepted"]
+    for key, value in metrics["tuned"]["chosen"].items():
+        assert value == chosen[key]
+    per_class = ImageSet.load(tmp_path / "sets/accepted").manifest.groupby(["gan_seed", "label"])
+    assert per_class.size().max() <= chosen["per_class"]

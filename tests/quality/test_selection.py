@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,58 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.filter_params import QualityFilterParams
+from tasks.quality.rules import RULES, in_force
 from tasks.quality.selection import (
     ACCEPTED,
     REASONS,
+    SCORES,
+    Scored,
     check_every_class,
     class_thresholds,
     decide,
-    random_control,
+    manifest_columns,
+    real_scores,
+    with_thresholds,
 )
+from tests.contracts.tiny import tiny_params
+
+STRICT: Mapping[str, object] = {
+    "p_real_quantile": 0.2,
+    "confidence_quantile": 0.2,
+    "margin_quantile": 0.2,
+    "realism_quantile": 0.2,
+    "agreement": True,
+    "authentic": True,
+    "per_class": 20,
+}
+
+
+def params(**changes: object) -> QualityFilterParams:
+    return tiny_params(quality_filter=dict(changes)).quality_filter
+
+
+def scored(n: int = 600, seed: int = 0, **columns: object) -> Scored:
+    """GANs 0 and 3, classes 0 and 1; scores at random, as are those of 100 real images."""
+    rng = np.random.default_rng(seed)
+    names = ["p_real", "confidence", "margin", "realism"]
+    table = pd.DataFrame({name: rng.random(n) for name in names}).assign(
+        gan_seed=rng.choice([0, 3], n),
+        label=rng.integers(0, 2, n),
+        agrees=rng.random(n) < 0.9,
+        authentic=rng.random(n) < 0.9,
+        is_copy=rng.random(n) < 0.1,
+        is_duplicate=rng.random(n) < 0.1,
+        nearest_distance=1.0,
+        hash_distance=2.0,
+    )
+    table["class_name"] = np.array(["ant", "bee"])[table["label"]]
+    labels = np.repeat([0, 1], 50)
+    real = [
+        *(real_scores({"p_real": rng.random(100)}, labels, gan) for gan in (0, 3)),
+        real_scores({name: rng.random(100) for name in names[1:]}, labels),
+    ]
+    return Scored(table.assign(**columns), pd.concat(real), rng.normal(size=(n, 3)))
 
 
 def test_each_class_has_its_own_quantile() -> None:
@@ -35,25 +79,107 @@ def test_a_rare_class_borrows_the_quantile_of_all(rare: int, borrows: bool) -> N
     assert thresholds[1] == pytest.approx(np.quantile(scores, 0.2) if borrows else 9.0)
 
 
-def test_an_image_is_given_the_first_test_it_fails() -> None:
-    cases = list(itertools.product([False, True], repeat=3))
-    table = pd.DataFrame(cases, columns=["is_copy", "unsure", "unreal"])
-    table["confidence"] = np.where(table["unsure"], 0.1, 0.5)
-    table["p_real"] = np.where(table["unreal"], 0.2, 0.3)
-    table["confidence_threshold"], table["p_real_threshold"] = 0.5, 0.3  # equal is enough
-    expected = [
-        "copy" if copy else "low confidence" if unsure else "low p_real" if unreal else "accepted"
-        for copy, unsure, unreal in cases
-    ]
-    assert decide(table).tolist() == expected
-    assert set(expected) == set(REASONS)
+def test_thresholds_are_the_quantiles_of_real_images_and_absent_at_0() -> None:
+    case = scored()
+    table = with_thresholds(case, params(p_real_quantile=0.3, margin_quantile=0.1))
+    for (gan, label), rows in table.groupby(["gan_seed", "label"]):
+        real = case.real[case.real["label"] == label]
+        own = real[(real["score"] == "p_real") & (real["gan_seed"] == gan)]["value"]
+        assert rows["p_real_threshold"].unique() == pytest.approx([own.quantile(0.3)])
+        any_gan = real[real["score"] == "margin"]["value"]
+        assert rows["margin_threshold"].unique() == pytest.approx([any_gan.quantile(0.1)])
+    assert table[["confidence_threshold", "realism_threshold"]].isna().all(axis=None)
+    best = with_thresholds(case, params(select="top_share", p_real_quantile=0.3))
+    assert best["p_real_threshold"].isna().all()
 
 
-@pytest.mark.parametrize("score", ["confidence", "p_real"])
+def test_nothing_asked_is_nothing_rejected() -> None:
+    lenient = params(reject_copies=False)
+    assert in_force(lenient) == ()
+    assert (decide(scored(), lenient, 0)["reason"] == ACCEPTED).all()
+
+
+def test_rejected_copies_are_one_switch() -> None:
+    copies = {"copy", "near duplicate", "not authentic"}
+    assert {rule.reason for rule in in_force(params(authentic=True))} == copies
+    assert in_force(params(authentic=True, reject_copies=False)) == ()
+
+
+@pytest.mark.parametrize("select", ["threshold", "top_share", "rejection_sampling"])
+def test_an_image_is_given_the_first_reason_that_holds(select: str) -> None:
+    case = scored()
+    strict = params(**STRICT, select=select, top_share=0.6)
+    table = decide(case, strict, 0)
+    reason = table["reason"]
+    assert set(reason) == set(REASONS)  # each rule has its share, and none has two
+    expected = pd.Series("", index=table.index)
+    plain = {
+        "copy": table["is_copy"],
+        "near duplicate": table["is_duplicate"],
+        "not authentic": ~table["authentic"],
+        "other label": ~table["agrees"],
+        "low confidence": table["confidence"] < table["confidence_threshold"],
+        "low margin": table["margin"] < table["margin_threshold"],
+        "off manifold": table["realism"] < table["realism_threshold"],
+    }
+    for name, mask in plain.items():
+        expected[mask & (expected == "")] = name
+    judged = reason.isin(plain)
+    assert reason[judged].tolist() == expected[judged].tolist()
+    assert (expected[~judged] == "").all()
+    assert table[reason == ACCEPTED].groupby(["gan_seed", "label"]).size().max() <= 20
+
+
+@pytest.mark.parametrize("score", ["confidence", "p_real", "margin", "realism"])
 def test_a_score_that_is_no_number_is_not_accepted(score: str) -> None:
-    row = {"is_copy": False, "confidence": 1.0, "p_real": 1.0}
-    row |= {"confidence_threshold": 0.5, "p_real_threshold": 0.5, score: np.nan}
-    assert decide(pd.DataFrame([row])).tolist() == [f"low {score}"]
+    case = scored(**{score: np.nan})
+    table = decide(case, params(**{f"{score}_quantile": 0.1}, reject_copies=False), 0)
+    assert ACCEPTED not in set(table["reason"])
+    assert len(set(table["reason"])) == 1
+
+
+def test_the_top_share_is_of_each_gan_and_class_and_of_what_is_left() -> None:
+    table = decide(scored(), params(select="top_share", top_share=0.25), 0)
+    for _, rows in table.groupby(["gan_seed", "label"]):
+        kept = rows[rows["reason"] == ACCEPTED]["p_real"]
+        left = rows[rows["reason"].isin([ACCEPTED, "low p_real"])]["p_real"]
+        assert len(kept) == round(0.25 * len(left))
+        assert kept.min() >= left.drop(kept.index).max()
+
+
+def test_rejection_sampling_draws_by_seed_the_share_and_rather_the_real() -> None:
+    strict = params(select="rejection_sampling", top_share=0.5, reject_copies=False)
+    case = scored(4000)
+    kept = [decide(case, strict, seed)["reason"] == ACCEPTED for seed in (0, 0, 1)]
+    assert kept[0].equals(kept[1])
+    assert not kept[0].equals(kept[2])
+    assert kept[0].mean() == pytest.approx(0.5, abs=0.03)
+    p_real = case.table["p_real"]
+    assert p_real[kept[0]].mean() > p_real[~kept[0]].mean() + 0.2
+
+
+@pytest.mark.parametrize("diversity", ["none", "farthest_point", "density"])
+def test_a_quota_holds_for_every_gan_and_class(diversity: str) -> None:
+    table = decide(scored(), params(per_class=30, diversity=diversity), 0)
+    kept = table[table["reason"] == ACCEPTED]
+    assert kept.groupby(["gan_seed", "label"]).size().tolist() == [30] * 4
+    assert not kept["is_copy"].any()
+
+
+@given(st.integers(0, 100))
+def test_a_filter_with_shuffled_scores_is_no_better_than_chance(seed: int) -> None:
+    """Of planted junk, true scores leave little and shuffled ones what there was."""
+    rng = np.random.default_rng(seed)
+    junk = rng.random(2000) < 0.4
+    true = np.where(junk, rng.beta(2, 6, 2000), rng.beta(6, 2, 2000))
+    strict = params(select="top_share", top_share=0.5, reject_copies=False)
+
+    def junk_left(p_real: np.ndarray) -> float:
+        table = decide(scored(2000, p_real=p_real), strict, 0)
+        return float(junk[table["reason"] == ACCEPTED].mean())
+
+    assert junk_left(true) < 0.05
+    assert junk_left(rng.permutation(true)) == pytest.approx(junk.mean(), abs=0.06)
 
 
 def judged(*reasons: str) -> pd.DataFrame:
@@ -69,72 +195,47 @@ def judged(*reasons: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("worst", "key"),
+    ("worst", "select", "mend"),
     [
-        ("copy", "copy_quantile"),
-        ("low confidence", "confidence_quantile"),
-        ("low p_real", "p_real_quantile"),
+        ("copy", "threshold", "Lower quality_filter.copy_quantile"),
+        ("near duplicate", "threshold", "Lower quality_filter.copy_quantile"),
+        ("not authentic", "threshold", "Set quality_filter.authentic=false"),
+        ("other label", "threshold", "Set quality_filter.agreement=false"),
+        ("low confidence", "threshold", "Lower quality_filter.confidence_quantile"),
+        ("low margin", "threshold", "Lower quality_filter.margin_quantile"),
+        ("off manifold", "threshold", "Lower quality_filter.realism_quantile"),
+        ("low p_real", "threshold", "Lower quality_filter.p_real_quantile"),
+        ("low p_real", "top_share", "Raise quality_filter.top_share"),
+        ("low p_real", "rejection_sampling", "Raise quality_filter.top_share"),
     ],
 )
-def test_an_emptied_class_names_the_score_that_emptied_it(worst: str, key: str) -> None:
+def test_an_emptied_class_names_the_rule_that_emptied_it(
+    worst: str, select: str, mend: str
+) -> None:
+    strict = params(**STRICT, select=select, top_share=0.6)
     other = "copy" if worst != "copy" else "low p_real"
-    with pytest.raises(UserError, match=f"class 'bee'.*GAN 7's 5 .*3 fell to {worst}.*{key}"):
-        check_every_class(judged(other, worst, worst, other, worst))
+    with pytest.raises(UserError, match=f"class 'bee'.*GAN 7's 5 .*3 fell to {worst}.*{mend}"):
+        check_every_class(judged(other, worst, worst, other, worst), strict)
+
+
+def test_every_mend_names_a_setting() -> None:
+    for rule in RULES:
+        key = rule.mend.split("quality_filter.")[1].split("=")[0]
+        assert key in QualityFilterParams.model_fields
 
 
 def test_one_accepted_image_of_each_class_and_gan_is_enough() -> None:
-    check_every_class(judged("copy", ACCEPTED, "copy"))
+    check_every_class(judged("copy", ACCEPTED, "copy"), params())
     both = pd.concat([judged(ACCEPTED), judged("copy").assign(gan_seed=8)])
     with pytest.raises(UserError, match="GAN 8"):
-        check_every_class(both)
+        check_every_class(both, params())
 
 
-def pool(seed: int = 0, n: int = 300) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    return pd.DataFrame(
-        {
-            "gan_seed": rng.choice([0, 3], n),
-            "label": rng.integers(0, 4, n),
-            "reason": rng.choice(REASONS, n),
-            "p_real": rng.random(n),
-        }
-    )
-
-
-@given(st.integers(0, 1000), st.integers(0, 1000))
-def test_the_control_matches_the_accepted_in_number(seed: int, data: int) -> None:
-    table = pool(data)
-    rows = random_control(table, seed)
-    assert len(np.unique(rows)) == len(rows)
-    kinds = ["gan_seed", "label"]
-    accepted = table[table["reason"] == ACCEPTED].groupby(kinds).size()
-    assert table.iloc[rows].groupby(kinds).size().to_dict() == accepted.to_dict()
-
-
-def test_the_control_is_drawn_from_the_seed_and_not_by_the_scores() -> None:
-    table = pool()
-    rows = random_control(table, 0)
-    assert rows.tolist() == random_control(table, 0).tolist()
-    assert rows.tolist() != random_control(table, 1).tolist()
-    # the same number accepted, but others of them: the control stays
-    kinds = table.groupby(["gan_seed", "label"])["reason"]
-    shuffled = table.assign(reason=kinds.transform(lambda reasons: reasons.to_numpy()[::-1]))
-    assert (shuffled["reason"] != table["reason"]).any()
-    assert rows.tolist() == random_control(shuffled, 0).tolist()
-
-
-def test_every_image_of_the_pool_is_as_likely_as_any() -> None:
-    table = pool()
-    drawn = np.zeros(len(table))
-    for seed in range(150):
-        drawn[random_control(table, seed)] += 1
-    accepted = table["reason"] == ACCEPTED
-    share = accepted.groupby([table["gan_seed"], table["label"]]).transform("mean").to_numpy()
-    slack = 5 * np.sqrt(150 * share * (1 - share))
-    assert (np.abs(drawn - 150 * share) <= slack).all()
-
-
-def test_its_first_images_are_random_too() -> None:
-    table = pool().assign(gan_seed=0, label=0)
-    rows = random_control(table, 0)
-    assert (np.diff(rows) < 0).any()  # not in the order of the pool
+def test_scores_of_a_manifest_may_be_missing(tmp_path) -> None:
+    columns = manifest_columns(scored().table)
+    assert list(columns) == list(SCORES)
+    both = pd.concat([pd.DataFrame({"label": [0]}), columns], ignore_index=True)
+    both.to_parquet(tmp_path / "both.parquet")
+    again = pd.read_parquet(tmp_path / "both.parquet")
+    assert again["agrees"].isna().tolist()[:2] == [True, False]
+    pd.testing.assert_frame_equal(both, again)

@@ -1,0 +1,107 @@
+"""A page of accepted and rejected images beside their scores, before anything is merged."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
+from tasks.data.pictures import to_picture
+from tasks.quality.selection import ACCEPTED
+
+_MOST = 12  # images of a class on either side
+_FIGURES = (
+    ("p_real", "p(real)", 2),
+    ("confidence", "confidence", 2),
+    ("margin", "margin", 2),
+    ("realism", "realism", 2),
+    ("nearest_distance", "distance", 1),
+    ("hash_distance", "bits apart", 0),
+)
+
+
+def render_preview(pool: ImageSet, scores: pd.DataFrame, seed: int, most: int = _MOST) -> str:
+    """Return HTML with its images inside, that loads nothing; all text from data is escaped.
+
+    Args:
+        pool: M images.
+        scores: what the filter wrote of them, in the same order.
+        seed: of which images are shown: picked at random, not by looks.
+        most: images of a class on either side.
+
+    Raises:
+        UserError: the scores are those of another pool.
+    """
+    if scores["image_id"].tolist() != pool.manifest["image_id"].tolist():
+        raise UserError(
+            "reports/filter_scores.parquet",
+            "these are the scores of another pool",
+            "Run `ganlift filter --preview`, which makes both",
+        )
+    rng = np.random.default_rng([seed, 8])
+    accepted = scores["reason"] == ACCEPTED
+    classes = []
+    for (_, name), rows in scores.groupby(["label", "class_name"]):
+        good = accepted[rows.index]
+        sides = [_picked(rows[side], most, rng) for side in (good, ~good)]
+        classes.append(
+            {
+                "name": name,
+                "pool": len(rows),
+                "accepted": int(good.sum()),
+                "reasons": rows.loc[~good, "reason"].value_counts().to_dict(),
+                "sides": [
+                    [_card(pool.images[number], side.loc[number]) for number in side.index]
+                    for side in sides
+                ],
+            }
+        )
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("preview.html.j2").render(
+        classes=classes,
+        pool=len(scores),
+        accepted=int(accepted.sum()),
+        reasons=scores.loc[~accepted, "reason"].value_counts().to_dict(),
+        gans=scores["gan_seed"].nunique(),
+        most=most,
+    )
+
+
+def _picked(rows: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Some rows at random, those of one reason together."""
+    drawn = rows.iloc[rng.permutation(len(rows))[:most]]
+    return drawn.sort_values("reason", kind="stable")
+
+
+def _card(image: npt.NDArray[np.uint8], row: pd.Series[Any]) -> dict[str, Any]:
+    """What the page shows of one image."""
+    file = BytesIO()
+    to_picture(np.asarray(image)).save(file, "PNG")
+    return {
+        "png": base64.b64encode(file.getvalue()).decode(),
+        "reason": row["reason"],
+        "gan_seed": row["gan_seed"],
+        "figures": [
+            (name, _shown(row[score], digits), _shown(row.get(f"{score}_threshold"), digits))
+            for score, name, digits in _FIGURES
+        ],
+    }
+
+
+def _shown(value: Any, digits: int) -> str:
+    """A number as text; nothing where there is none."""
+    return "" if pd.isna(value) else f"{value:.{digits}f}"
