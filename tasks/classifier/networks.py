@@ -1,8 +1,9 @@
-"""Classifiers by name: our small CNN, or any torchvision classification model from scratch."""
+"""Classifiers by name, untrained: our small CNN, any torchvision or timm classification model."""
 
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -50,33 +51,66 @@ class TorchvisionClassifier(nn.Module):
         return logits
 
 
+class TimmClassifier(nn.Module):
+    """A timm model on images of any number of channels, at their own size where it can."""
+
+    def __init__(self, name: str, *, channels: int, classes: int, image_size: int) -> None:
+        super().__init__()
+        import timm  # seconds, and most people ask for another classifier
+
+        known = timm.get_pretrained_cfg(name)
+        fixed = known is not None and known.fixed_input_size
+        size: dict[str, Any] = {"img_size": image_size} if fixed else {}
+        self.model = timm.create_model(
+            name, pretrained=False, in_chans=channels, num_classes=classes, **size
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``[N, C, H, W]`` in -1..1 to logits ``[N, K]``."""
+        logits: Tensor = self.model(images)
+        return logits
+
+
 def build_classifier(name: str, *, channels: int, classes: int, image_size: int) -> nn.Module:
     """Build an untrained classifier, its weights drawn from torch's global random state.
+
+    A name that torchvision and timm both know is torchvision's.
 
     Raises:
         UserError: an unknown name, or a model that cannot take images this small.
     """
     if name == SMALL_CNN:
         return SmallCnn(channels=channels, classes=classes)
-    known = models.list_models(module=models)
-    if name not in known:
-        raise UserError(
-            f"retrain.classifier: {name}",
-            "no such classifier",
-            f"Use {SMALL_CNN} or a torchvision model, such as resnet18 or mobilenet_v3_small",
-        )
-    network = TorchvisionClassifier(name, classes=classes)
     try:
+        network = _from_library(name, channels, classes, image_size)
         with torch.random.fork_rng(), torch.no_grad():
             # a copy, so that no batch norm remembers the blank images
             copy.deepcopy(network)(torch.zeros(2, channels, image_size, image_size))
-    except (RuntimeError, ValueError, AssertionError) as error:
+    except (RuntimeError, ValueError, AssertionError, ArithmeticError) as error:
         raise UserError(
             f"retrain.classifier: {name}",
-            f"it cannot take {image_size} px images ({str(error).splitlines()[0]})",
+            f"it cannot take {image_size} px images ({_first_line(error)})",
             "Raise ingest.image_size or choose another classifier",
         ) from None
     return network
+
+
+def _from_library(name: str, channels: int, classes: int, image_size: int) -> nn.Module:
+    if name in models.list_models(module=models):
+        return TorchvisionClassifier(name, classes=classes)
+    import timm
+
+    if timm.is_model(name):
+        return TimmClassifier(name, channels=channels, classes=classes, image_size=image_size)
+    raise UserError(
+        f"retrain.classifier: {name}",
+        "no such classifier",
+        f"Use {SMALL_CNN} or a torchvision or timm model, such as resnet18 or convnext_atto",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _stage(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:

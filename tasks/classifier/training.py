@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,20 +44,55 @@ def fit(
 ) -> nn.Module:
     """Train from scratch on class-balanced batches; the last step's weights are the result.
 
-    AdamW with a linear warm-up and a cosine to zero. The same seed gives the same initial
-    weights whatever the training set, so arms can be paired.
+    The same seed gives the same initial weights whatever the training set.
 
     Raises:
         UserError: the training diverged.
     """
-    torch.manual_seed(seed)
-    size, _, channels = train.image_shape
-    network = build_classifier(
-        schedule.classifier, channels=channels, classes=classes, image_size=size
-    )
+    network = untrained(schedule, train.image_shape, classes=classes, seed=seed)
     images, labels = to_tensor(train.images), torch.from_numpy(train.labels)
     augmentation: Callable[[Tensor], Tensor] = classical(images, flip=flip) if augment else _same
     sampler = ClassSampler(train.labels, np.random.default_rng([seed, 2]))
+
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            rows = torch.from_numpy(sampler.rows_of(sampler.labels(schedule.batch_size)))
+            yield augmentation(images[rows]), labels[rows]
+
+    optimise(network, schedule, batches())
+    return network
+
+
+def untrained(
+    schedule: Schedule, image_shape: tuple[int, int, int], *, classes: int, seed: int
+) -> nn.Module:
+    """Build the classifier for images (H, W, C); the same seed gives the same weights.
+
+    Sets torch's global random state.
+    """
+    torch.manual_seed(seed)
+    size, _, channels = image_shape
+    return build_classifier(
+        schedule.classifier, channels=channels, classes=classes, image_size=size
+    )
+
+
+def optimise(
+    network: nn.Module, schedule: Schedule, batches: Iterable[tuple[Tensor, Tensor]]
+) -> int:
+    """Train in place by AdamW, a linear warm-up and a cosine to zero; leave it in eval mode.
+
+    Args:
+        network: images ``[B, C, H, W]`` to logits ``[B, K]``.
+        schedule: says how many of the batches to take, and how.
+        batches: images and their targets, labels ``[B]`` or shares of the classes ``[B, K]``.
+
+    Returns:
+        the optimiser steps that were taken.
+
+    Raises:
+        UserError: the training diverged.
+    """
     optimizer = torch.optim.AdamW(
         network.parameters(),
         lr=schedule.learning_rate,
@@ -65,20 +100,22 @@ def fit(
         foreach=True,
     )
     network.train()
-    for step in range(schedule.steps):
+    taken = 0
+    for step, (images, targets) in zip(range(schedule.steps), batches, strict=False):
         optimizer.param_groups[0]["lr"] = schedule.learning_rate * _rate(step / schedule.steps)
-        rows = torch.from_numpy(sampler.rows_of(sampler.labels(schedule.batch_size)))
-        loss = F.cross_entropy(network(augmentation(images[rows])), labels[rows])
+        loss = F.cross_entropy(network(images), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        taken += 1
     if not all(weight.isfinite().all() for weight in network.parameters()):
         raise UserError(
             f"classifier {schedule.classifier}",
-            f"its weights are no longer finite numbers after {schedule.steps} steps",
+            f"its weights are no longer finite numbers after {taken} steps",
             "Lower retrain.learning_rate",
         )
-    return network.eval()
+    network.eval()
+    return taken
 
 
 @torch.inference_mode()

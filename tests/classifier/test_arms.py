@@ -1,109 +1,188 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tasks.classifier.arms import ARM_TABLE, gan_seed_of, training_set
+from tasks.classifier.arms import (
+    ADDED,
+    ARM_TABLE,
+    FROM_GAN,
+    Arm,
+    Stock,
+    arm_table,
+    gan_seed_of,
+    missing_images,
+    training_set,
+)
+from tasks.contracts.arms import (
+    ARMS,
+    CLASSICAL,
+    DUPLICATED,
+    FILTERED,
+    NON_SYNTHETIC,
+    PSEUDO_LABELLED,
+    SYNTHETIC,
+    SYNTHETIC_ONLY,
+    UNFILTERED,
+    fraction_of,
+)
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import ARMS
 from tests.data.fake_sets import noise_set, synthetic_set
 
 GANS = (3, 7)
-ACCEPTED = {3: (4, 2), 7: (1, 5)}  # of cat and dog
-POOL = 9  # control images of each class and GAN
+ACCEPTED = {3: (4, 2), 7: (1, 8)}  # of cat and dog
+POOL = 9  # unfiltered images of each class and GAN
+REAL = (6, 4)
 
 
-def of_gan(gan_seed: int, counts: tuple[int, int]) -> ImageSet:
-    whole = synthetic_set(POOL, gan_seed)
-    return whole.take(
-        [row for label in (0, 1) for row in range(label * POOL, label * POOL + counts[label])]
+def some(whole: ImageSet, counts: tuple[int, int]) -> ImageSet:
+    """The first images of cat and of dog."""
+    rows = [np.flatnonzero(whole.labels == label)[:count] for label, count in enumerate(counts)]
+    return whole.take(np.concatenate(rows))
+
+
+def stock_of(spare: tuple[int, int] = (6, 9), pseudo: int = 3) -> Stock:
+    pools = [synthetic_set(POOL, seed) for seed in GANS]
+    orders = [np.random.default_rng(seed).permutation(2 * POOL) for seed in GANS]
+    return Stock(
+        real=some(noise_set(6), REAL),
+        filtered=concatenate(
+            [some(pool, ACCEPTED[seed]) for pool, seed in zip(pools, GANS, strict=True)]
+        ),
+        unfiltered=concatenate(
+            [pool.take(order) for pool, order in zip(pools, orders, strict=True)]
+        ),
+        spare=some(noise_set(9, seed=5), spare),
+        pseudo_labelled=noise_set(pseudo, seed=6),
     )
 
 
-@pytest.fixture(scope="module")
-def merged() -> ImageSet:
-    parts = [noise_set(6), *(of_gan(seed, counts) for seed, counts in ACCEPTED.items())]
-    both = concatenate(parts)
-    return ImageSet(both.images, both.manifest.astype({"gan_seed": "Int64"}))
+def ids(images: ImageSet) -> list[str]:
+    return images.manifest["image_id"].tolist()
 
 
-@pytest.fixture(scope="module")
-def control() -> ImageSet:
-    pools = []
-    for seed in GANS:
-        whole = synthetic_set(POOL, seed)
-        order = np.random.default_rng(seed).permutation(len(whole))
-        pools.append(whole.take(order))
-    return concatenate(pools)
+def counts(images: ImageSet) -> tuple[int, ...]:
+    return tuple(np.bincount(images.labels, minlength=2))
 
 
-def table(name: str, merged: ImageSet, control: ImageSet, gan_seed: int) -> pd.DataFrame:
-    chosen = training_set(ARM_TABLE[name], merged, control, gan_seed)
-    np.testing.assert_array_equal(chosen.labels, chosen.manifest["label"])
-    return chosen.manifest
+def test_every_arm_of_the_contract_is_in_the_table_and_adds_what_there_is() -> None:
+    assert set(ARM_TABLE) == set(ARMS)
+    assert {arm.added for arm in ARM_TABLE.values()} - {None} == set(ADDED)
+    for name, arm in ARM_TABLE.items():
+        assert (arm.added in FROM_GAN) == (name in SYNTHETIC)
 
 
-def ids(manifest: pd.DataFrame) -> set[str]:
-    return set(manifest["image_id"])
+@pytest.mark.parametrize("name", NON_SYNTHETIC)
+def test_no_arm_without_synthetic_images_holds_one(name: str) -> None:
+    chosen = training_set(ARM_TABLE[name], stock_of(), gan_seed=3, seed=0)
+    for part in (chosen.real, chosen.added):
+        assert set(part.manifest["origin"]) <= {"real"}
 
 
-def test_every_arm_of_the_params_is_in_the_table() -> None:
-    assert tuple(ARM_TABLE) == ARMS
+@pytest.mark.parametrize("name", [name for name in ARMS if name != SYNTHETIC_ONLY])
+def test_the_real_part_is_every_real_image_in_one_order(name: str) -> None:
+    stock = stock_of()
+    chosen = training_set(ARM_TABLE[name], stock, gan_seed=7, seed=4)
+    assert ids(chosen.real) == ids(stock.real)
+    np.testing.assert_array_equal(chosen.real.images, stock.real.images)
 
 
-def test_arms_differ_from_the_next_in_one_thing() -> None:
-    assert [ARM_TABLE[name].augment for name in ARMS] == [False, True, True, True, False]
-    assert [ARM_TABLE[name].synthetic for name in ARMS] == [
-        None,
-        None,
-        "control",
-        "filtered",
-        "filtered",
-    ]
-    assert [ARM_TABLE[name].real for name in ARMS] == [True] * 4 + [False]
-
-
-@pytest.mark.parametrize("name", ["real", "real+classical"])
-def test_real_arms_hold_every_real_image_and_nothing_else(
-    name: str, merged: ImageSet, control: ImageSet
-) -> None:
-    rows = table(name, merged, control, -1)
-    assert ids(rows) == ids(merged.manifest[merged.manifest["origin"] == "real"])
-    assert set(rows["origin"]) == {"real"}
+def test_synthetic_only_holds_no_real_image() -> None:
+    chosen = training_set(ARM_TABLE[SYNTHETIC_ONLY], stock_of(), gan_seed=3, seed=0)
+    assert len(chosen.real) == 0
+    assert counts(chosen.added) == ACCEPTED[3]
 
 
 @pytest.mark.parametrize("gan_seed", GANS)
-@pytest.mark.parametrize("name", [name for name in ARMS if ARM_TABLE[name].synthetic])
-def test_synthetic_images_come_from_one_gan_in_the_filters_counts(
-    name: str, gan_seed: int, merged: ImageSet, control: ImageSet
-) -> None:
-    rows = table(name, merged, control, gan_seed)
-    made = rows[rows["origin"] == "synthetic"]
-    assert set(made["gan_seed"]) == {gan_seed}
-    assert made.groupby("label").size().tolist() == list(ACCEPTED[gan_seed])
-    assert made["image_id"].is_unique
-    real = rows[rows["origin"] == "real"]
-    assert len(real) == (12 if ARM_TABLE[name].real else 0)
-    source = control if ARM_TABLE[name].synthetic == "control" else merged
-    assert ids(made) <= ids(source.manifest)
+@pytest.mark.parametrize("name", [DUPLICATED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
+def test_as_many_are_added_of_each_class_as_the_gan_has_accepted(name: str, gan_seed: int) -> None:
+    stock = stock_of()
+    added = training_set(ARM_TABLE[name], stock, gan_seed=gan_seed, seed=1).added
+    assert counts(added) == ACCEPTED[gan_seed]
+    source = {"duplicated": stock.real, "unfiltered": stock.unfiltered}.get(
+        str(ARM_TABLE[name].added), stock.filtered
+    )
+    by_id = dict(zip(ids(source), source.images, strict=True))
+    for one, image in zip(ids(added), added.images, strict=True):
+        np.testing.assert_array_equal(image, by_id[one])
+    if ARM_TABLE[name].added in FROM_GAN:
+        assert set(added.manifest["gan_seed"]) == {gan_seed}
+        assert added.manifest["image_id"].is_unique
 
 
-def test_control_and_filtered_differ_in_choice_alone(merged: ImageSet, control: ImageSet) -> None:
-    filtered = table("real+classical+filtered", merged, control, 3)
-    drawn = table("real+classical+control", merged, control, 3)
-    assert filtered["label"].value_counts().to_dict() == drawn["label"].value_counts().to_dict()
-    assert ids(filtered) != ids(drawn)
+def test_filtered_and_unfiltered_differ_in_choice_alone() -> None:
+    stock = stock_of()
+    one, two = (
+        training_set(ARM_TABLE[n], stock, gan_seed=3, seed=0).added for n in (FILTERED, UNFILTERED)
+    )
+    assert counts(one) == counts(two)
+    assert set(ids(one)) != set(ids(two))
 
 
-def test_pixels_belong_to_their_rows(merged: ImageSet, control: ImageSet) -> None:
-    chosen = training_set(ARM_TABLE["real+classical+control"], merged, control, 7)
-    by_id = dict(zip(control.manifest["image_id"], control.images, strict=True))
-    for image, one in zip(chosen.images, chosen.manifest.itertuples(), strict=True):
-        if one.origin == "synthetic":
-            np.testing.assert_array_equal(image, by_id[one.image_id])
+def test_real_images_are_repeated_evenly_and_others_by_another_seed() -> None:
+    stock = stock_of()
+    added = training_set(ARM_TABLE[DUPLICATED], stock, gan_seed=7, seed=1).added
+    dogs = added.take(added.labels == 1)  # 8 repeats of 4 images
+    assert sorted(dogs.manifest["image_id"].value_counts()) == [2, 2, 2, 2]
+    chosen = {
+        tuple(ids(training_set(ARM_TABLE[DUPLICATED], stock, gan_seed=3, seed=seed).added))
+        for seed in range(8)
+    }
+    assert len(chosen) > 1
+
+
+@given(st.sampled_from([0.05, 0.25, 0.5, 0.9, 1.5, 2.0]), st.integers(0, 50))
+def test_a_share_is_of_each_class_and_holds_every_smaller_one(share: float, seed: int) -> None:
+    stock = stock_of()
+    held: set[str] = set()
+    for one in sorted({0.1, share, 1.0, 1.25, 2.0}):
+        real = training_set(Arm(share=one), stock, gan_seed=3, seed=seed).real
+        expected = tuple(max(1, int(one * count + 0.5)) for count in REAL)
+        assert counts(real) == expected
+        assert real.manifest["image_id"].is_unique
+        assert held <= set(ids(real))
+        held = set(ids(real))
+    assert set(ids(stock.real)) <= held
+
+
+def test_which_real_images_a_share_takes_is_drawn_by_seed() -> None:
+    stock = stock_of()
+    drawn = {
+        frozenset(ids(training_set(Arm(share=0.5), stock, gan_seed=3, seed=seed).real))
+        for seed in range(10)
+    }
+    assert len(drawn) > 3
+
+
+def test_a_share_beyond_the_spare_images_is_left_out_with_the_class() -> None:
+    assert missing_images(Arm(share=2.0), stock_of(spare=(6, 4))) is None
+    reason = missing_images(Arm(share=2.0), stock_of(spare=(6, 3)))
+    assert reason == "class 'dog' would need 4 more labelled images; 3 are to spare"
+    assert missing_images(Arm(share=1.5), stock_of(spare=(0, 0))) is not None
+    assert missing_images(Arm(share=0.5), stock_of(spare=(0, 0))) is None
+
+
+def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
+    stock, none = stock_of(), stock_of(pseudo=0)
+    arm = ARM_TABLE[PSEUDO_LABELLED]
+    assert missing_images(arm, stock) is None
+    assert ids(training_set(arm, stock, gan_seed=3, seed=0).added) == ids(stock.pseudo_labelled)
+    assert missing_images(arm, none) == "no unlabelled image got a label"
+    others = [name for name in ARMS if name != PSEUDO_LABELLED]
+    assert all(missing_images(ARM_TABLE[name], none) is None for name in others)
+
+
+def test_fractions_are_the_classical_arm_on_a_share() -> None:
+    table = arm_table([0.25, 2.0])
+    extra = {name: arm for name, arm in table.items() if name not in ARM_TABLE}
+    assert [fraction_of(name) for name in extra] == [0.25, 2.0]
+    for name, arm in extra.items():
+        assert arm == Arm(share=fraction_of(name))
+        assert name.startswith(CLASSICAL)
 
 
 def test_seeds_are_spread_over_the_gans_in_turn() -> None:
-    gans = np.array(GANS)
-    assert [gan_seed_of(run, gans) for run in range(5)] == [3, 7, 3, 7, 3]
+    assert stock_of().gan_seeds.tolist() == list(GANS)
+    assert [gan_seed_of(run, np.array(GANS)) for run in range(5)] == [3, 7, 3, 7, 3]

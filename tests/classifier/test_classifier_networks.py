@@ -15,7 +15,14 @@ def build(name: str, channels: int = 1, size: int = 32) -> nn.Module:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("small_cnn", 8), ("small_cnn", 64), ("squeezenet1_1", 32), ("mobilenet_v3_small", 32)],
+    [
+        ("small_cnn", 8),
+        ("small_cnn", 64),
+        ("squeezenet1_1", 32),
+        ("mobilenet_v3_small", 32),
+        ("mobilenetv4_conv_small", 32),  # timm's, as is the next
+        ("vit_tiny_patch16_224", 32),
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_takes_grey_and_colour_images(name: str, size: int, channels: int) -> None:
@@ -28,7 +35,7 @@ def test_it_takes_grey_and_colour_images(name: str, size: int, channels: int) ->
     assert (images.grad.abs().sum(dim=(1, 2, 3)) > 0).all()
 
 
-@pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v3_small", "mobilenetv4_conv_small"])
 def test_building_leaves_no_trace_but_the_weights(name: str) -> None:
     network = build(name)
     after = torch.rand(1)
@@ -44,14 +51,15 @@ def test_building_leaves_no_trace_but_the_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet81", "small-cnn", "", "fasterrcnn_resnet50_fpn", "os.system"]
+    "name",
+    ["resnet81", "small-cnn", "", "fasterrcnn_resnet50_fpn", "os.system", "hf-hub:timm/resnet18"],
 )
 def test_an_unknown_name_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match=r"no such classifier.*small_cnn or a torchvision model"):
+    with pytest.raises(UserError, match=r"no such classifier.*small_cnn or a torchvision or timm"):
         build(name)
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "vit_b_32"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vit_b_32", "vit_tiny_patch16_224"])
 def test_images_too_small_for_a_model_are_said(name: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: it cannot take 8 px images") as caught:
         build(name, size=8)

@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tasks.classifier import training
-from tasks.classifier.training import Schedule, fit, probabilities, stratified_folds
+from tasks.classifier.training import (
+    Schedule,
+    fit,
+    optimise,
+    probabilities,
+    stratified_folds,
+    untrained,
+)
 from tasks.contracts.errors import UserError
 from tests.contracts.tiny import shape_set
 from tests.data.fake_sets import noise_set
+from tests.reference.classifier_fit import fit_slowly
 
 SCHEDULE = Schedule("small_cnn", steps=3, batch_size=8, learning_rate=0.002, weight_decay=0.01)
 PLAIN = {"classes": 3, "augment": False, "flip": False}
@@ -31,6 +39,24 @@ def test_the_same_seed_gives_the_same_bytes(augment: bool) -> None:
     one, two = (weights(fit(train, SCHEDULE, **settings, seed=4)) for _ in range(2))
     assert one == two
     assert one != weights(fit(train, SCHEDULE, **settings, seed=5))
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_it_is_the_plain_loop_byte_for_byte(augment: bool) -> None:
+    """What is trained with `fit` decides locked outputs, of train_gan for one."""
+    train = shape_set(5, channels=3).take([*range(7), 10, 11])  # 5, 2 and 2 images
+    schedule = dataclasses.replace(SCHEDULE, steps=12)
+    settings = PLAIN | {"augment": augment, "flip": True}
+    one = fit(train, schedule, **settings, seed=4)
+    assert weights(one) == weights(fit_slowly(train, schedule, **settings, seed=4))
+
+
+def test_steps_are_counted_as_they_are_taken() -> None:
+    batch = (torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64))
+    network = untrained(SCHEDULE, (8, 8, 1), classes=3, seed=0)
+    assert optimise(network, SCHEDULE, [batch] * 9) == 3
+    assert optimise(network, SCHEDULE, [batch] * 2) == 2
+    assert not network.training
 
 
 def test_the_first_weights_depend_on_the_seed_alone() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +9,20 @@ import pandas as pd
 import pytest
 
 from tasks import retrain
+from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import scores_of
+from tasks.classifier.training import probabilities
+from tasks.contracts.arms import ARMS, CLASSICAL, FILTERED, PSEUDO_LABELLED, UNFILTERED
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import ARMS
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import noise_set, synthetic_set
 
 GANS = (3, 7)
 SEEDS = [0, 5, 6]
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1"]
+HALF, TWICE = f"{CLASSICAL} at 50 %", f"{CLASSICAL} at 200 %"
+FROM_GAN = (UNFILTERED, FILTERED, "synthetic only")
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +33,38 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seeds = both.manifest.astype({"gan_seed": "Int64"})
     ImageSet(both.images, seeds).save(root / "merged")
     concatenate([pool.take(range(7, -1, -1)) for pool in pools]).save(root / "control")
-    noise_set(10, seed=50).save(root / "test")
+    for name, seed in (("test", 50), ("val", 51), ("pseudo", 52)):
+        noise_set(10, seed=seed).save(root / name)
+    noise_set(7, seed=53).save(root / "spare")
     return root
 
 
 def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
+    given = ("merged", "control", "val", "spare", "pseudo", "test")
     retrain.run(
-        merged=inputs / "merged",
-        control=inputs / "control",
-        test=inputs / "test",
+        **{name: inputs / name for name in given},
         runs=out / "a/runs.parquet",
         predictions=out / "b/predictions.parquet",
-        params=tiny_params(retrain={"seeds": SEEDS} | overrides).retrain,
+        classifier=out / "c/classifier",
+        summary=out / "d/retrain.json",
+        params=tiny_params(retrain={"seeds": SEEDS, "fractions": [0.5, 2.0]} | overrides).retrain,
         seed=seed,
     )
     return out
 
 
 @pytest.fixture(scope="module")
-def tables(
-    inputs: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    out = run(inputs, tmp_path_factory.mktemp("out") / "new")
-    return pd.read_parquet(out / "a/runs.parquet"), pd.read_parquet(out / "b/predictions.parquet")
+def done(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(inputs, tmp_path_factory.mktemp("out") / "new")
+
+
+@pytest.fixture(scope="module")
+def tables(done: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return pd.read_parquet(done / "a/runs.parquet"), pd.read_parquet(done / "b/predictions.parquet")
+
+
+def told(out: Path) -> dict:
+    return json.loads((out / "d/retrain.json").read_text(encoding="utf-8"))
 
 
 def test_every_arm_is_run_with_every_seed_nested_in_gans(
@@ -57,13 +72,104 @@ def test_every_arm_is_run_with_every_seed_nested_in_gans(
 ) -> None:
     runs, _ = tables
     assert list(zip(runs["arm"], runs["seed"], strict=True)) == [
-        (arm, seed) for arm in ARMS for seed in SEEDS
+        (arm, seed) for arm in (*ARMS, HALF, TWICE) for seed in SEEDS
     ]
-    assert list(runs.columns) == ["arm", "seed", "gan_seed", *METRICS]
+    assert list(runs.columns) == [
+        *("arm", "seed", "gan_seed", "steps", "real_seen", "added_seen"),
+        *(*METRICS[:4], "ece", *METRICS[4:]),
+        *(f"val_{name}" for name in METRICS),
+    ]
     assert str(runs["gan_seed"].dtype) == "Int64"
     for arm, rows in runs.groupby("arm"):
-        expected = [pd.NA] * 3 if str(arm) in ("real", "real+classical") else [3, 7, 3]
+        expected = [3, 7, 3] if str(arm) in FROM_GAN else [pd.NA] * 3
         assert rows["gan_seed"].tolist() == expected
+
+
+def test_every_arm_took_equal_steps_and_saw_as_many_real_images(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    runs, _ = tables
+    assert runs["steps"].nunique() == 1
+    assert runs[runs["arm"] != "synthetic only"]["real_seen"].nunique() == 1
+    assert not runs[runs["arm"] == "synthetic only"]["real_seen"].any()
+    added = runs.groupby("arm")["added_seen"].max()
+    assert set(added.index[added == 0]) == {
+        "real", CLASSICAL, "real+classical+mixup", HALF, TWICE,
+    }  # fmt: skip
+
+
+def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
+    arms = told(done)["arms"]
+    assert list(arms) == [*ARMS, HALF, TWICE]
+    sizes = {arm: (of["real"], of["added"]) for arm, of in arms.items()}
+    assert sizes[CLASSICAL] == (12, 0)
+    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes["real+classical+duplicated"] == (12, 4)
+    assert sizes["synthetic only"] == (0, 4)
+    assert sizes[PSEUDO_LABELLED] == (12, 20)
+    assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
+
+
+def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path: Path) -> None:
+    poor = tmp_path / "poor"
+    for name in ("merged", "control", "val", "test"):
+        ImageSet.load(inputs / name).save(poor / name)
+    ImageSet.load(inputs / "pseudo").take([]).save(poor / "pseudo")
+    ImageSet.load(inputs / "spare").take([0, 1, 2]).save(poor / "spare")
+    out = run(poor, tmp_path / "out", seeds=[0, 1])
+    left_out = told(out)["left_out"]
+    assert left_out == {
+        PSEUDO_LABELLED: "no unlabelled image got a label",
+        TWICE: "class 'cat' would need 6 more labelled images; 3 are to spare",
+    }
+    ran = set(pd.read_parquet(out / "a/runs.parquet")["arm"])
+    assert ran == {*ARMS, HALF} - {PSEUDO_LABELLED}
+
+
+def test_the_classifier_that_is_best_on_val_is_kept(
+    inputs: Path, done: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    runs, predictions = tables
+    kept = told(done)["kept"]
+    mine = runs[runs["arm"] == FILTERED].set_index("seed")
+    best = mine.sort_values(["val_balanced_accuracy", "val_log_loss"], ascending=[False, True])
+    assert (kept["arm"], kept["seed"]) == (FILTERED, best.index[0])
+    weights = done / "c/classifier/model.safetensors"
+    assert kept["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+    network, config = load_classifier(done / "c/classifier")
+    assert config.class_names == ["cat", "dog"]
+    rows = predictions[(predictions["arm"] == FILTERED) & (predictions["seed"] == kept["seed"])]
+    said = probabilities(network, ImageSet.load(inputs / "test"))
+    assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
+
+
+def test_rate_and_decay_are_settled_on_val_and_frozen(inputs: Path, tmp_path: Path) -> None:
+    out = run(
+        inputs,
+        tmp_path / "out",
+        seeds=[0, 1],
+        learning_rate=[0.002, 0.05],
+        weight_decay=[0.01, 0.1],
+    )
+    search = told(out)["search"]
+    assert [(row["learning_rate"], row["weight_decay"]) for row in search] == [
+        (0.002, 0.01), (0.002, 0.1), (0.05, 0.01), (0.05, 0.1),
+    ]  # fmt: skip
+    chosen = [row for row in search if row["chosen"]]
+    assert len(chosen) == 1
+    assert chosen[0]["val_balanced_accuracy"] == max(r["val_balanced_accuracy"] for r in search)
+    assert told(out)["learning_rate"] == chosen[0]["learning_rate"]
+    assert told(out)["weight_decay"] == chosen[0]["weight_decay"]
+
+
+def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:
+    leaky = tmp_path / "leaky"
+    for name in ("control", "val", "test", "spare", "pseudo"):
+        ImageSet.load(inputs / name).save(leaky / name)
+    merged, test = (ImageSet.load(inputs / name) for name in ("merged", "test"))
+    concatenate([merged, test.take([4])]).save(leaky / "merged")
+    with pytest.raises(UserError, match=r"a leak: 1 of its 21 images.* in real/test"):
+        run(leaky, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_run_judges_every_test_image_in_one_order(
@@ -82,13 +188,13 @@ def test_metrics_are_those_of_the_predictions(
     tables: tuple[pd.DataFrame, pd.DataFrame],
 ) -> None:
     runs, predictions = tables
-    for told in runs.itertuples():
-        rows = predictions[(predictions["arm"] == told.arm) & (predictions["seed"] == told.seed)]
-        label, p_label = rows["label"].to_numpy(), rows["p_label"].to_numpy()
+    for one in runs.itertuples():
+        rows = predictions[(predictions["arm"] == one.arm) & (predictions["seed"] == one.seed)]
+        label, p_label = np.array(rows["label"]), np.array(rows["p_label"])
         p_of_1 = np.where(label == 1, p_label, 1 - p_label)
         expected = scores_of(label, np.stack([1 - p_of_1, p_of_1], axis=1))
         for metric in METRICS:
-            assert getattr(told, metric) == pytest.approx(expected[metric], rel=1e-5)
+            assert getattr(one, metric) == pytest.approx(expected[metric], rel=1e-5)
         assert rows["predicted"].tolist() == (p_of_1 > 0.5).astype(int).tolist()
         assert rows["confidence"].tolist() == pytest.approx(np.maximum(p_of_1, 1 - p_of_1))
 
@@ -106,8 +212,10 @@ def test_the_same_seed_gives_the_same_bytes_another_other_runs(
 ) -> None:
     few = {"seeds": [0, 1]}
     one, two = (run(inputs, tmp_path / name, **few) for name in "ab")
-    for name in ("a/runs.parquet", "b/predictions.parquet"):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    assert len(files) == 5
+    for file in files:
+        assert (one / file).read_bytes() == (two / file).read_bytes(), file
     other = run(inputs, tmp_path / "c", seed=1, **few)
     losses = [pd.read_parquet(out / "a/runs.parquet")["log_loss"] for out in (one, other)]
     assert (losses[0] != losses[1]).all()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,18 @@ def softmax(seed: int, n: int, classes: int, sharpness: float) -> np.ndarray:
     logits = np.random.default_rng(seed).normal(0, sharpness, (n, classes)).astype(np.float32)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def slow_ece(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Guo et al. 2017, equation 3, bin by bin."""
+    confidence, right = predicted.max(axis=1), predicted.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, 16, dtype=np.float32)
+    total = 0.0
+    for low, high in pairwise(edges):
+        inside = (confidence > low) & (confidence <= high)
+        if inside.any():
+            total += inside.sum() * abs(right[inside].mean() - confidence[inside].mean())
+    return total / len(labels)
 
 
 @given(st.integers(0, 999), st.integers(2, 6), st.sampled_from([0.1, 1.0, 30.0]))
@@ -31,7 +45,8 @@ def test_sklearn_agrees(seed: int, classes: int, sharpness: float) -> None:
     )
     for label in range(classes):
         assert scores[f"recall_{label}"] == pytest.approx((choice == label)[labels == label].mean())
-    assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1", "log_loss"} | {
+    assert scores["ece"] == pytest.approx(slow_ece(labels, predicted), abs=1e-5)
+    assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"} | {
         f"recall_{label}" for label in range(classes)
     }
 
@@ -52,3 +67,10 @@ def test_rows_that_sum_to_one_only_about_are_fine() -> None:
 
 def test_certain_and_wrong_is_finite() -> None:
     assert np.isfinite(scores_of(np.array([0, 1]), np.float32([[0, 1], [1, 0]]))["log_loss"])
+
+
+def test_calibration_error_is_how_far_confidence_lies_from_accuracy() -> None:
+    sure = np.tile(np.float32([0.9, 0.1]), (10, 1))
+    labels = np.array([0] * 6 + [1] * 4)
+    assert scores_of(labels, sure)["ece"] == pytest.approx(0.3, abs=1e-6)
+    assert scores_of(np.array([0] * 9 + [1]), sure)["ece"] == pytest.approx(0.0, abs=1e-6)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tasks.classifier import exposure
+from tasks.classifier.arms import ARM_TABLE, Arm, TrainingSet
+from tasks.classifier.augmentation import classical
+from tasks.classifier.exposure import Exposure, Fitted, added_per_step, train_arm
+from tasks.classifier.training import Schedule
+from tasks.contracts.arms import CLASSICAL, FILTERED, MIXUP, SYNTHETIC_ONLY
+from tasks.data.batches import to_tensor
+from tests.contracts.tiny import shape_set
+
+SCHEDULE = Schedule("small_cnn", steps=4, batch_size=12, learning_rate=0.002, weight_decay=0.01)
+REAL, SYNTHETIC, OTHER = shape_set(6), shape_set(4, seed=1), shape_set(4, seed=2)
+NONE = SYNTHETIC.take([])
+AUGMENTATION = classical(to_tensor(REAL.images), flip=True)
+Batch = tuple[Tensor, Tensor]
+
+
+def train(name: str, added=NONE, *, real=REAL, seed: int = 3, steps: int = 4) -> Fitted:
+    schedule = dataclasses.replace(SCHEDULE, steps=steps)
+    chosen, arm = TrainingSet(real, added), ARM_TABLE[name]
+    return train_arm(
+        chosen, arm, schedule, augmentation=AUGMENTATION, weights=None, classes=3, seed=seed
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[Batch]]:
+    """What the networks of `train_arm` were given, a list a run."""
+    runs: list[list[Batch]] = []
+    optimise = exposure.optimise
+
+    def watch(network, schedule, batches) -> int:
+        runs.append([])
+
+        def seen():
+            for images, targets in batches:
+                runs[-1].append((images.clone(), targets.clone()))
+                yield images, targets
+
+        return optimise(network, schedule, seen())
+
+    monkeypatch.setattr(exposure, "optimise", watch)
+    return runs
+
+
+def test_every_arm_sees_the_same_real_batch_at_every_step(shown: list[list[Batch]]) -> None:
+    train(CLASSICAL)
+    for added in (SYNTHETIC, OTHER, SYNTHETIC.take([0, 5, 9])):
+        train(FILTERED, added)
+    alone, *beside = shown
+    assert len(alone) == 4
+    for arm in beside:
+        for (images, labels), (more, all_labels) in zip(alone, arm, strict=True):
+            assert len(more) > 12
+            assert torch.equal(images, more[:12])
+            assert torch.equal(labels, all_labels[:12])
+
+
+def test_batches_differ_from_step_to_step_and_seed_to_seed(shown: list[list[Batch]]) -> None:
+    train(CLASSICAL, seed=3)
+    train(CLASSICAL, seed=4)
+    everything = [images.numpy().tobytes() for run in shown for images, _ in run]
+    assert len(set(everything)) == len(everything)
+
+
+def test_arms_of_a_seed_start_from_the_same_weights() -> None:
+    states = [
+        train(name, added, steps=0).network.state_dict()
+        for name, added in ((CLASSICAL, NONE), (MIXUP, NONE), (FILTERED, SYNTHETIC))
+    ]
+    for state in states[1:]:
+        assert all(torch.equal(state[key], states[0][key]) for key in state)
+    other = train(CLASSICAL, seed=4, steps=0).network.state_dict()
+    assert not torch.equal(other["head.weight"], states[0]["head.weight"])
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    one, two = (train(FILTERED, SYNTHETIC).network.state_dict() for _ in range(2))
+    assert all(one[key].numpy().tobytes() == two[key].numpy().tobytes() for key in one)
+    other = train(FILTERED, OTHER).network.state_dict()
+    assert not torch.equal(one["head.weight"], other["head.weight"])
+
+
+def test_the_same_images_beside_the_real_ones_are_drawn_anew() -> None:
+    """A repeat has rows and augmentation of its own, or it would only double the gradient."""
+    shown = Exposure(TrainingSet(REAL, REAL), 12, augment=AUGMENTATION, mix=None, seed=0)
+    images, _ = next(shown)
+    assert len(images) == 24
+    assert not torch.equal(images[:12], images[12:])
+
+
+@pytest.mark.parametrize(
+    ("real", "added", "expected"),
+    [(100, 0, 0), (100, 100, 64), (100, 50, 32), (100, 500, 64), (1000, 1, 1), (0, 3, 64)],
+)
+def test_added_images_stand_in_proportion_up_to_as_many(
+    real: int, added: int, expected: int
+) -> None:
+    assert added_per_step(64, real, added) == expected
+
+
+def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -> None:
+    runs = [
+        train(CLASSICAL),
+        train(FILTERED, SYNTHETIC),
+        train(SYNTHETIC_ONLY, SYNTHETIC, real=NONE),
+        train(CLASSICAL, steps=5),
+    ]
+    counted = [(run.steps, run.real_seen, run.added_seen) for run in runs]
+    assert counted == [(4, 48, 0), (4, 48, 32), (4, 0, 48), (5, 60, 0)]
+    for run, batches in zip(runs, shown, strict=True):
+        assert run.real_seen + run.added_seen == sum(len(images) for images, _ in batches)
+
+
+def test_classes_are_shown_alike_in_both_parts() -> None:
+    rare = REAL.take([0, *range(6, 18)])  # one circle, six of the others
+    shown = Exposure(TrainingSet(rare, SYNTHETIC), 30, augment=None, mix=None, seed=0)
+    labels = torch.stack([next(shown)[1] for _ in range(20)])
+    for part in (labels[:, :30], labels[:, 30:]):
+        counts = np.bincount(part.flatten())
+        assert np.abs(counts / counts.sum() - 1 / 3).max() < 0.06
+
+
+def test_mixing_takes_the_augmented_real_batch_and_mixes_labels_with_it(
+    shown: list[list[Batch]],
+) -> None:
+    train(CLASSICAL, steps=20)
+    train(MIXUP, steps=20)
+    plain, mixed = shown
+    blended = cut = 0
+    for (images, labels), (others, shares) in zip(plain, mixed, strict=True):
+        assert shares.shape == (12, 3)
+        torch.testing.assert_close(shares.sum(dim=1), torch.ones(12))
+        partner = torch.nn.functional.one_hot(labels, 3).float()
+        own = (shares * partner + shares * partner.roll(1, 0)).sum(dim=1)
+        assert (own > 0.999).all()  # no class but the image's own and its neighbour's
+        own_pixel = torch.isclose(others, images, atol=1e-6)
+        either = own_pixel | torch.isclose(others, images.roll(1, 0), atol=1e-6)
+        cut, blended = cut + int(either.all()), blended + int(not either.all())
+    assert cut > 2
+    assert blended > 2
+
+
+def test_mixing_mixes_what_is_added_too() -> None:
+    arm = Arm(added="filtered", mix=True)
+    fitted = train_arm(
+        TrainingSet(REAL, SYNTHETIC),
+        arm,
+        SCHEDULE,
+        augmentation=AUGMENTATION,
+        weights=None,
+        classes=3,
+        seed=0,
+    )
+    assert fitted.added_seen == 32
+
+
+def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
+    """The state a network draws from is the same whatever was drawn for the batch."""
+    states = []
+    for added in (NONE, SYNTHETIC):
+        shown = Exposure(TrainingSet(REAL, added), 12, augment=AUGMENTATION, mix=None, seed=1)
+        next(shown)
+        states.append(torch.rand(3).tolist())
+    assert states[0] == states[1]
