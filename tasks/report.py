@@ -7,28 +7,36 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tasks.adapters.tracking import log_pipeline
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import ReportParams
 from tasks.contracts.stage import stage_main
-from tasks.lift.estimates import Estimates, estimate
+from tasks.contracts.verdict_params import ReportParams
+from tasks.lift.curve_picture import draw_real_curve
 from tasks.lift.evidence import (
-    REASONS,
     draw_filter_reasons,
     draw_gan_curves,
     draw_real_beside_synthetic,
+    draw_reliability,
 )
-from tasks.lift.page import Evidence, render_page
+from tasks.lift.funnel import funnel
+from tasks.lift.page import Evidence, exposure_of, render_page
 from tasks.lift.pictures import draw_lift_by_arm, draw_per_class_lift
-from tasks.lift.predictions import Predictions, read_predictions
-from tasks.lift.summary import Material, arms_table, headline, summarise
+from tasks.lift.result import lift_result
+from tasks.lift.tables import arms_table, curve_table, headline
 
-_LIBRARIES = ("torch", "torchvision", "scikit-learn", "numpy", "pandas")
-_SAME = 1e-4  # between a metric as retrain wrote it and as the predictions give it
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "scipy",
+    "statsmodels",
+    "numpy",
+    "pandas",
+)
 
 
 def run(
@@ -36,6 +44,10 @@ def run(
     dataset: str,
     runs: Path,
     predictions: Path,
+    retrained: Path,
+    classifier: Path,
+    pool: Path,
+    scores: Path,
     merged: Path,
     control: Path,
     ingest: Path,
@@ -44,83 +56,76 @@ def run(
     gan_curves: Path,
     filter_metrics: Path,
     reasons: Path,
+    reliability: Path,
     merge_result: Path,
     lift: Path,
     page: Path,
     pictures: Path,
     arms: Path,
+    curve: Path,
     params: ReportParams,
     seed: int,
 ) -> None:
     """Estimate the lift with its interval, take the verdict, draw it and tell it."""
-    tables = (runs, predictions, gan_curves, reasons)
-    for path in (*tables, ingest, validation, gan_metrics, filter_metrics, merge_result):
+    tables = (runs, predictions, scores, gan_curves, reasons, reliability)
+    results = (retrained, ingest, validation, gan_metrics, filter_metrics, merge_result)
+    for path in (*tables, *results):
         if not path.is_file():
             raise UserError(str(path), "is missing", "Run `ganlift run`, which makes it")
     ingested = _json(ingest)
-    class_names: list[str] = ingested["classes"]
+    training, retraining, gans = ImageSet.load(merged), _json(retrained), _json(gan_metrics)
     run_table = pd.read_parquet(runs)
-    judged = read_predictions(pd.read_parquet(predictions), class_names)
-    training = ImageSet.load(merged)
-    estimates = estimate(judged, len(class_names), params, seed)
-    _check_same(estimates, run_table)
-    material = Material(
-        class_names=class_names,
+    result = lift_result(
+        run_table,
+        pd.read_parquet(predictions),
+        ingested["classes"],
+        retrained=retraining,
         merged=training.manifest,
         control=len(ImageSet.load(control)),
-        test=np.bincount(judged.labels, minlength=len(class_names)).tolist(),
-        seeds=judged.arms[params.treatment].seeds,
-        gan_seeds=_gan_seeds(judged, params.treatment),
+        gans=gans,
+        params=params,
+        seed=seed,
     )
-    gans = _json(gan_metrics)
-    result = summarise(estimates, material, run_table, gans, params)
     reason_table = pd.read_csv(reasons, dtype={"class_name": str}, keep_default_na=False)
 
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
     draw_per_class_lift(result, pictures / "per_class_lift.png")
+    if result["worth"]:
+        draw_real_curve(result, pictures / "real_curve.png")
     draw_real_beside_synthetic(training, pictures / "real_beside_synthetic.png", seed)
     draw_gan_curves(pd.read_csv(gan_curves), pictures / "gan_curves.png")
-    draw_filter_reasons(reason_table, class_names, pictures / "filter_reasons.png")
+    draw_filter_reasons(reason_table, ingested["classes"], pictures / "filter_reasons.png")
+    draw_reliability(pd.read_csv(reliability), pictures / "reliability.png")
+    filtered = _json(filter_metrics)
     evidence = Evidence(
         ingest=ingested,
         validation=_json(validation),
         gans=gans,
-        filter=_json(filter_metrics),
-        reasons={
-            reason: int(reason_table.loc[reason_table["reason"] == reason, "count"].sum())
-            for reason in REASONS
-        },
+        filter=filtered,
+        funnel=funnel(filtered["rules"], ImageSet.load(pool), pd.read_parquet(scores), seed),
         merge=_json(merge_result),
+        retrain=retraining,
+        exposure=exposure_of(run_table),
         versions={name: version(name) for name in _LIBRARIES},
     )
-    for path in (lift, page, arms):
+    for path in (lift, page, arms, curve):
         path.parent.mkdir(parents=True, exist_ok=True)
     lift.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     arms_table(result).to_csv(arms, index=False)
+    curve_table(result).to_csv(curve, index=False)
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
     print(headline(result))
     print(f"report   {page}", flush=True)
     log_pipeline(
-        dataset=dataset, lift=lift, page=page, pictures=pictures, runs=runs, gan_metrics=gan_metrics
+        dataset=dataset,
+        lift=lift,
+        page=page,
+        pictures=pictures,
+        runs=runs,
+        gan_metrics=gan_metrics,
+        classifier=classifier,
+        retrained=retrained,
     )
-
-
-def _check_same(estimates: Estimates, runs: pd.DataFrame) -> None:
-    """Refuse runs and predictions that do not belong together."""
-    for arm, metrics in estimates.values.items():
-        rows = runs[runs["arm"] == arm].sort_values("seed")
-        for name, values in metrics.items():
-            written = rows[name].to_numpy(np.float64)
-            if written.shape != values.shape or not np.allclose(written, values, atol=_SAME):
-                raise UserError(
-                    f"arm {arm!r}",
-                    f"{name} in the runs is not what the predictions give",
-                    "Run `ganlift run --from retrain`, which makes both anew",
-                )
-
-
-def _gan_seeds(predictions: Predictions, treatment: str) -> list[int]:
-    return sorted(set(predictions.arms[treatment].gan_seeds or ()))
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -15,15 +15,16 @@ from matplotlib.figure import Figure
 
 # Okabe & Ito 2008, "Color Universal Design": told apart under every common colour blindness.
 BLACK, SLATE, GREY = "#1b1b1b", "#4a4f57", "#8a8f98"
-ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#E69F00",
     "#56B4E9",
     "#009E73",
+    "#F0E442",
     "#0072B2",
     "#D55E00",
     "#CC79A7",
 )
-_LONGEST_NAME = 26
+_LONGEST_NAME, _LONGEST_METRIC = 26, 48
 _STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
     "font.size": 10,
@@ -74,6 +75,18 @@ def drawable(name: str, label: int) -> str:
     if not flat or not all(ord(letter) in _letters() for letter in flat):
         return f"class {label}"
     return flat if len(flat) <= _LONGEST_NAME else flat[: _LONGEST_NAME - 1] + "…"
+
+
+def metric_title(name: str) -> str:
+    """Return a metric's name as the title of a picture, which may hold a class of any letters."""
+    fits = len(name) <= _LONGEST_METRIC and all(ord(letter) in _letters() for letter in name)
+    shown = name if fits else "primary metric"
+    return shown[0].upper() + shown[1:]
+
+
+def scale_of(metric: str) -> tuple[float, str]:
+    """Return what a metric's values are multiplied with to be shown, and their unit then."""
+    return (1.0, "nats, less is better") if metric == "log_loss" else (100.0, "%")
 
 
 def rows_axis(axes: Axes, names: Sequence[str]) -> None:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.contracts.arms import (
+    CLASSICAL,
+    DUPLICATED,
+    FILTERED,
+    NON_SYNTHETIC,
+    UNFILTERED,
+    fraction_of,
+)
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import ReportParams
-from tasks.lift.intervals import Interval, Replicated, interval
-from tasks.lift.metrics import METRICS, Counter, Counts, Floats, recall
+from tasks.contracts.verdict_params import ReportParams
+from tasks.lift.intervals import Interval, Noise, Replicated, interval, noise
+from tasks.lift.metrics import METRICS, Floats, Metric
+from tasks.lift.power import check_units
 from tasks.lift.predictions import Predictions
-from tasks.lift.resampling import RunDraws, draw_runs, image_units, image_weights
-
-CONTROL = "real+classical+control"
-FILTERED = "real+classical+filtered"
-_PERCENT = 100.0
+from tasks.lift.replication import Replication, replicate
+from tasks.lift.resampling import RunDraws, draw_runs, image_units
+from tasks.lift.significance import Comparison, McNemar, holm, mcnemar_pairs
+from tasks.lift.worth import Worth, worth
 
 
 @dataclass(frozen=True)
@@ -29,26 +38,45 @@ class ClassLift:
 
 @dataclass(frozen=True)
 class Estimates:
-    """All estimates. Lifts are in percentage points, metrics in 0 to 1.
+    """All estimates. Lifts are in the unit of the primary metric, metrics as they are.
 
     Attributes:
-        arms: by arm and metric, the mean over runs.
+        metric: the primary one.
+        baseline: arm that lifts are over.
+        arms: by arm and metric, the mean over runs; fractions of the real images left out.
         values: by arm and metric, one value a run ``[S]``.
         lift: treatment - baseline in the primary metric: what the verdict rests on.
-        filter_lift: filtered - control, the filter's own part, if both arms ran. Secondary.
+        noise: what makes the lift uncertain.
+        filter_lift: filtered - unfiltered, the filter's own part, if both arms ran.
         arm_lifts: every other arm - baseline. Exploratory: no claim rests on them.
+        comparisons: the secondary ones, their p-values corrected for how many they are.
+        mcnemar: treatment against baseline, one test a run.
         classes: K classes in the order of their labels.
+        worth: the lift in real images, if `CLASSICAL` ran on several numbers of them.
     """
 
+    metric: Metric
+    baseline: str
     arms: dict[str, dict[str, Interval]]
     values: dict[str, dict[str, Floats]]
     lift: Interval
+    noise: Noise
     filter_lift: Interval | None
     arm_lifts: dict[str, Interval]
+    comparisons: tuple[Comparison, ...]
+    mcnemar: tuple[McNemar, ...]
     classes: tuple[ClassLift, ...]
+    worth: Worth | None
 
 
-def estimate(predictions: Predictions, classes: int, params: ReportParams, seed: int) -> Estimates:
+def estimate(
+    predictions: Predictions,
+    metric: Metric,
+    baseline: str,
+    real_images: Mapping[str, int],
+    params: ReportParams,
+    seed: int,
+) -> Estimates:
     """Estimate metrics, lifts and their intervals.
 
     Runs are paired by classifier seed, images by being the same, and all arms meet the same
@@ -56,114 +84,146 @@ def estimate(predictions: Predictions, classes: int, params: ReportParams, seed:
 
     Args:
         predictions: of every arm.
-        classes: K.
-        params: primary metric, arms to compare, level, resamples.
+        metric: the primary one.
+        baseline: arm that the treatment is compared with.
+        real_images: by arm, how many real images it trained on.
+        params: treatment, level, resamples.
         seed: of all resampling.
 
     Raises:
-        UserError: the baseline or the treatment has no runs.
+        UserError: the baseline or the treatment has no runs, or there are fewer independent
+            test images than the level asks for.
     """
-    for role, arm in (("baseline", params.baseline), ("treatment", params.treatment)):
+    for role, arm in (("baseline", baseline), ("treatment", params.treatment)):
         if arm not in predictions.arms:
             raise UserError(
                 f"report.{role}",
                 f"the arm {arm!r} has no runs",
                 f"Choose one of: {', '.join(predictions.arms)}",
             )
-    metrics, recalls = _replicate(predictions, classes, params, seed)
-    images = np.bincount(predictions.labels, minlength=classes)
-    strata, _ = image_units(predictions.labels, predictions.groups)
-    image_df = len(strata) - len(np.unique(strata))
-
-    def between(quantity: Replicated, *arms: str, df: int = image_df) -> Interval:
-        draws = _draw_runs(predictions, arms, params.resamples, seed)
-        return interval(quantity, draws, df, params.level)
-
-    def lift(arm: str, over: str) -> Interval:
-        primary = params.primary_metric
-        difference = metrics[arm][primary] - metrics[over][primary]
-        return between(difference.scaled(_PERCENT), arm, over)
-
-    def class_lift(label: int) -> ClassLift:
-        treatment, baseline = (
-            Replicated(observed[:, label], resampled[:, :, label])
-            for observed, resampled in (recalls[params.treatment], recalls[params.baseline])
-        )
-        return ClassLift(
-            float(baseline.observed.mean()),
-            float(treatment.observed.mean()),
-            between(
-                (treatment - baseline).scaled(_PERCENT),
-                params.treatment,
-                params.baseline,
-                df=int(images[label]) - 1,
-            ),
-        )
-
+    check_units(predictions, metric, params.level)
+    metrics = {**METRICS, metric.key: metric}
+    verdict = (params.treatment, baseline)
+    replication = replicate(predictions, metrics, verdict, params.resamples, seed)
+    judge = _Judge(predictions, replication, metric, params, seed)
+    arms = {arm: of for arm, of in replication.metrics.items() if fraction_of(arm) is None}
+    others = [arm for arm in arms if arm != baseline]
+    both = {FILTERED, UNFILTERED} <= set(arms)
     return Estimates(
-        arms={
-            arm: {name: between(quantity, arm) for name, quantity in by_metric.items()}
-            for arm, by_metric in metrics.items()
-        },
+        metric=metric,
+        baseline=baseline,
+        arms={arm: {key: judge.value(arm, metrics[key]) for key in of} for arm, of in arms.items()},
         values={
-            arm: {name: quantity.observed for name, quantity in by_metric.items()}
-            for arm, by_metric in metrics.items()
+            arm: {key: quantity.observed for key, quantity in of.items()}
+            for arm, of in replication.metrics.items()
         },
-        lift=lift(params.treatment, params.baseline),
-        filter_lift=lift(FILTERED, CONTROL) if {FILTERED, CONTROL} <= set(metrics) else None,
-        arm_lifts={arm: lift(arm, params.baseline) for arm in metrics if arm != params.baseline},
-        classes=tuple(class_lift(label) for label in range(classes)),
+        lift=judge.lift(*verdict),
+        noise=judge.noise(judge.difference(*verdict), *verdict),
+        filter_lift=judge.lift(FILTERED, UNFILTERED) if both else None,
+        arm_lifts={arm: judge.lift(arm, baseline) for arm in others},
+        comparisons=holm(
+            [(arm, over, judge.lift(arm, over)) for arm, over in _secondary(arms, *verdict)]
+        ),
+        mcnemar=mcnemar_pairs(predictions, *verdict),
+        classes=judge.classes(*verdict),
+        worth=judge.worth(real_images, *verdict),
     )
 
 
-def _draw_runs(
-    predictions: Predictions, arms: tuple[str, ...], resamples: int, seed: int
-) -> RunDraws:
-    """Draw the runs of a comparison: by GAN as soon as one of its arms rests on GANs."""
-    runs = [predictions.arms[arm] for arm in arms]
-    gans = next((arm.gan_seeds for arm in runs if arm.gan_seeds is not None), None)
-    return draw_runs(gans, len(runs[0].seeds), resamples, seed)
+def _secondary(arms: Mapping[str, object], treatment: str, baseline: str) -> list[tuple[str, str]]:
+    """Return the pairs of arms whose difference is told with a corrected p-value."""
+    pairs = [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
+    pairs += [(treatment, arm) for arm in NON_SYNTHETIC if arm != treatment]
+    return [
+        (arm, over)
+        for arm, over in dict.fromkeys(pairs)
+        if arm in arms and over in arms and (arm, over) != (treatment, baseline)
+    ]
 
 
-_Metrics = dict[str, dict[str, Replicated]]
-_Recalls = dict[str, tuple[Floats, Floats]]
+class _Judge:
+    """Turns replicated metrics into intervals, each comparison with the draws that fit it."""
 
+    def __init__(
+        self,
+        predictions: Predictions,
+        replication: Replication,
+        metric: Metric,
+        params: ReportParams,
+        seed: int,
+    ) -> None:
+        self._predictions, self._replication = predictions, replication
+        self._metric, self._params, self._seed = metric, params, seed
+        strata, _ = image_units(predictions.labels, predictions.groups)
+        sizes = np.bincount(predictions.labels)
+        self._class_df = [int(size) - 1 for size in sizes]
+        whole = len(strata) - len(np.unique(strata))
+        self._image_df = whole if metric.label is None else self._class_df[metric.label]
 
-def _replicate(
-    predictions: Predictions, classes: int, params: ReportParams, seed: int
-) -> tuple[_Metrics, _Recalls]:
-    """Compute every metric of every run, observed and on B resamples of the test images.
+    def difference(self, arm: str, over: str) -> Replicated:
+        """Return the lift of every run."""
+        metrics, key = self._replication.metrics, self._metric.key
+        return (metrics[arm][key] - metrics[over][key]).scaled(self._metric.factor)
 
-    Returns metrics by arm, and for the two arms of the verdict the recalls
-    (observed ``[S, K]``, resampled ``[B, S, K]``).
-    """
-    labels = predictions.labels
-    judged = (params.baseline, params.treatment)
-    counters = {
-        arm: Counter(labels, runs.predicted, classes) for arm, runs in predictions.arms.items()
-    }
-    even = np.ones((1, len(labels)))
-    observed = {arm: counter(even) for arm, counter in counters.items()}
-    blocks: dict[str, dict[str, list[Floats]]] = {
-        arm: {name: [] for name in METRICS} for arm in counters
-    }
-    recall_blocks: dict[str, list[Floats]] = {arm: [] for arm in judged}
-    for weights in image_weights(labels, predictions.groups, params.resamples, seed):
-        for arm, counter in counters.items():
-            counts: Counts = counter(weights)
-            for name, metric in METRICS.items():
-                blocks[arm][name].append(metric(counts))
-            if arm in judged:
-                recall_blocks[arm].append(recall(counts))
-    metrics = {
-        arm: {
-            name: Replicated(METRICS[name](observed[arm])[0], np.concatenate(parts))
-            for name, parts in by_metric.items()
-        }
-        for arm, by_metric in blocks.items()
-    }
-    recalls = {
-        arm: (recall(observed[arm])[0], np.concatenate(parts))
-        for arm, parts in recall_blocks.items()
-    }
-    return metrics, recalls
+    def draws(self, *arms: str) -> RunDraws:
+        """Draw the runs of a comparison: by GAN as soon as one of its arms rests on GANs."""
+        runs = [self._predictions.arms[arm] for arm in arms]
+        gans = next((of.gan_seeds for of in runs if of.gan_seeds is not None), None)
+        return draw_runs(gans, len(runs[0].seeds), self._params.resamples, self._seed)
+
+    def noise(self, quantity: Replicated, *arms: str) -> Noise:
+        """Return what makes a quantity of the given arms uncertain."""
+        return noise(quantity, self.draws(*arms), self._image_df)
+
+    def mean(self, quantity: Replicated, *arms: str, df: int | None = None) -> Interval:
+        """Return the mean over runs with its interval."""
+        spread = noise(quantity, self.draws(*arms), self._image_df if df is None else df)
+        return interval(float(quantity.observed.mean()), spread, self._params.level)
+
+    def value(self, arm: str, metric: Metric) -> Interval:
+        """Return a metric of one arm."""
+        quantity = self._replication.metrics[arm][metric.key]
+        return self.mean(quantity, arm).within(0.0, metric.most)
+
+    def lift(self, arm: str, over: str) -> Interval:
+        """Return the lift of an arm over another."""
+        return self.mean(self.difference(arm, over), arm, over)
+
+    def classes(self, arm: str, over: str) -> tuple[ClassLift, ...]:
+        """Return the lift in recall of every class."""
+        recalls = self._replication.recalls
+        return tuple(
+            ClassLift(
+                float(recalls[over][:, label].mean()),
+                float(recalls[arm][:, label].mean()),
+                self.mean(
+                    Replicated(
+                        recalls[arm][:, label] - recalls[over][:, label],
+                        self._replication.recall_lifts[:, :, label],
+                    ).scaled(100.0),
+                    arm,
+                    over,
+                    df=df,
+                ),
+            )
+            for label, df in enumerate(self._class_df)
+        )
+
+    def worth(self, real_images: Mapping[str, int], arm: str, over: str) -> Worth | None:
+        """Return what the treatment is worth in real images."""
+        metrics, key = self._replication.metrics, self._metric.key
+        curve = [a for a in metrics if a == CLASSICAL or fraction_of(a) is not None]
+        if len(curve) < 2 or CLASSICAL not in curve:
+            return None
+        curve.sort(key=lambda name: real_images[name])
+        draws = self.draws(arm, over)
+        return worth(
+            {a: (real_images[a], self.value(a, self._metric)) for a in curve},
+            np.stack([metrics[a][key].replicates(draws) for a in curve], axis=1),
+            metrics[arm][key].replicates(draws),
+            float(metrics[arm][key].observed.mean()),
+            sign=float(np.sign(self._metric.factor)),
+            have=real_images[over],
+            df=self.lift(arm, over).df,
+            level=self._params.level,
+        )

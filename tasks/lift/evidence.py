@@ -13,9 +13,13 @@ from tasks.contracts.image_set import Images, ImageSet
 from tasks.lift.drawing import (
     BLUE,
     GREEN,
+    GREY,
     ORANGE,
     PURPLE,
+    SKY,
+    SLATE,
     VERMILION,
+    YELLOW,
     drawable,
     picture,
     rows_axis,
@@ -24,17 +28,15 @@ from tasks.lift.drawing import (
 
 MOST_ROWS = 12  # classes of the grid of images
 MOST_BARS = 30  # classes of the filter's picture
-REASONS = {
-    "accepted": GREEN,
-    "low p_real": ORANGE,
-    "low confidence": PURPLE,
-    "copy": VERMILION,
-}
+_COLOURS = (VERMILION, PURPLE, SKY, YELLOW, BLUE, ORANGE, GREY, SLATE)
+_HATCHES = ("", "///", "...")  # each colour once more, past the eighth reason
 _PANELS = (
     ("Loss", "loss_g", "loss_d", "generator", "discriminator"),
     ("Logit", "logit_fake", "logit_real", "synthetic", "real"),
     ("Gradient norm", "grad_norm_g", "grad_norm_d", "generator", "discriminator"),
 )
+_LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+_MARKERS = ("o", "s", "^", "D", "v", "P")
 _CELL, _GAP, _MIDDLE = 64, 6, 40  # pixels of the grid: least cell, gap, gap between the halves
 _LARGEST_CELL, _HALF = 128, 512  # largest cell, width of the images of one half
 
@@ -68,21 +70,26 @@ def draw_gan_curves(curves: pd.DataFrame, path: Path) -> None:
 def draw_filter_reasons(reasons: pd.DataFrame, class_names: Sequence[str], path: Path) -> None:
     """Draw how many pool images of each class were accepted, and why others were not.
 
+    A reason keeps its colour by its place in the table, whether or not others occur.
+
     Args:
-        reasons: class_name, reason, count.
+        reasons: class_name, reason, count; the reasons in their order, ``accepted`` among them.
         class_names: K names in the order of their labels; past 30, an even selection is shown.
         path: PNG to write.
     """
+    looks = _looks(list(reasons["reason"].unique()))
     table = reasons.pivot_table(
         index="class_name", columns="reason", values="count", aggfunc="sum", fill_value=0
-    ).reindex(index=list(class_names), columns=list(REASONS), fill_value=0)
+    ).reindex(index=list(class_names), columns=list(looks), fill_value=0)
     labels = spread_out(len(class_names), MOST_BARS)
     shown = table.iloc[labels]
     total = shown.sum(axis=1).clip(lower=1)
     with picture(path, 9.6, 1.5 + 0.28 * len(shown)) as figure:
         axes = figure.subplots()
         start = np.zeros(len(shown))
-        for reason, colour in REASONS.items():
+        for reason, (colour, hatch) in looks.items():
+            if not table[reason].any():
+                continue
             share = (100.0 * shown[reason] / total).to_numpy(np.float64)
             axes.barh(
                 range(len(shown)),
@@ -90,6 +97,7 @@ def draw_filter_reasons(reasons: pd.DataFrame, class_names: Sequence[str], path:
                 left=start,
                 height=0.72,
                 color=colour,
+                hatch=hatch,
                 edgecolor="white",
                 label=reason,
             )
@@ -97,7 +105,37 @@ def draw_filter_reasons(reasons: pd.DataFrame, class_names: Sequence[str], path:
         rows_axis(axes, [drawable(class_names[label], label) for label in labels])
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of the pool images of the class")
-        figure.legend(loc="outside upper left", ncols=len(REASONS), handlelength=1, fontsize=9)
+        figure.legend(loc="outside upper left", ncols=6, handlelength=1, fontsize=9)
+
+
+def draw_reliability(reliability: pd.DataFrame, path: Path) -> None:
+    """Draw how often images of equal p(real) are real, a line for each GAN's calibration.
+
+    Args:
+        reliability: gan_seed, p_real (mean of a bin, 0 to 1), share_real (0 to 1), images.
+        path: PNG to write.
+    """
+    seeds = sorted(reliability["gan_seed"].unique())
+    with picture(path, 6.4, 4.6) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0.8)
+        for number, seed in enumerate(seeds):
+            rows = reliability[reliability["gan_seed"] == seed].sort_values("p_real")
+            axes.plot(
+                rows["p_real"],
+                rows["share_real"],
+                color=_LINES[number % len(_LINES)],
+                marker=_MARKERS[number % len(_MARKERS)],
+                markeredgecolor="white",
+                linewidth=1.2,
+                label=f"GAN {seed}",
+            )
+        axes.set_aspect("equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        axes.set(xlabel="p(real) that the filter gives", ylabel="share that is real")
+        axes.set_title("Calibration of p(real)")
+        if len(seeds) <= len(_LINES):
+            axes.legend(fontsize=9, handlelength=1.5, loc="upper left")
 
 
 def draw_real_beside_synthetic(merged: ImageSet, path: Path, seed: int) -> None:
@@ -139,6 +177,15 @@ def draw_real_beside_synthetic(merged: ImageSet, path: Path, seed: int) -> None:
         axes.tick_params(axis="x", labeltop=True, labelbottom=False, labelsize=11)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
+
+
+def _looks(reasons: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return colour and hatch of each reason: green for ``accepted``, others by their place."""
+    looks = {"accepted": (GREEN, "")}
+    for place, reason in enumerate(name for name in reasons if name not in looks):
+        again, number = divmod(place, len(_COLOURS))
+        looks[reason] = (_COLOURS[number], _HATCHES[again % len(_HATCHES)])
+    return looks
 
 
 def _cell_size(pixels: int) -> int:

@@ -3,29 +3,54 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.ticker import MaxNLocator
 
+from tasks.contracts import arms
+from tasks.contracts.lift_text import short_unit
 from tasks.lift.drawing import drawable
 from tasks.lift.evidence import MOST_ROWS
-from tasks.lift.pictures import MOST_CLASSES
-from tasks.lift.verdict import METRIC_NAMES, signed
+from tasks.lift.funnel import TELLING, Step
+from tasks.lift.outlook import more_images, spoken_unit, what_it_is_worth, what_would_change
+from tasks.lift.pictures import MOST_CLASSES, shown_arms
+from tasks.lift.rails import arm_rails, number_line
+from tasks.lift.verdict import signed
 
 _FOLD_CLASSES = 24  # a longer table of classes is folded
 _MOST_NAMED = 12  # collapsed classes of a GAN; a table has the rest
-_ROLES = {
-    "real": "real images as they are",
-    "real+classical": "real images, rotated, shifted, scaled …",
-    "real+classical+control": "with GAN images picked at random",
-    "real+classical+filtered": "with GAN images that passed the filter",
-    "synthetic only": "accepted GAN images alone",
+_COLUMNS = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
 }
+_ROLES = {
+    arms.REAL: "real images as they are",
+    arms.CLASSICAL: "real images, rotated, shifted, scaled …",
+    arms.DUPLICATED: "real images repeated, as many as GAN images are added",
+    arms.MIXUP: "real images blended by MixUp or CutMix",
+    arms.PSEUDO_LABELLED: "with the unlabelled images themselves, and no GAN",
+    arms.UNFILTERED: "with GAN images picked at random",
+    arms.FILTERED: "with GAN images that passed the filter",
+    arms.SYNTHETIC_ONLY: "accepted GAN images alone",
+}
+_RULES = {
+    "copy": "nearer to a training image than real ones are to each other",
+    "near duplicate": "to the eye the same as a training image",
+    "not authentic": "nearer to a real image than that one is to its own neighbour",
+    "off manifold": "far from everything real",
+    "other label": "classifiers that never saw it see another class",
+    "low confidence": "classifiers that never saw it do not see its class clearly",
+    "low margin": "another class is too close a second",
+    "low p_real": "the calibrated discriminator takes it for synthetic",
+    "over quota": "its class has enough of them",
+}
+_SCORES = {"p_real": "p(real)", "confidence": "confidence", "margin": "lead", "realism": "realism"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +62,10 @@ class Evidence:
         validation: content of ``validation.json``.
         gans: content of ``gan.json``.
         filter: content of ``filter.json``.
-        reasons: pool images by what the filter decided.
+        funnel: its steps, with examples.
         merge: content of ``merge.json``.
+        retrain: content of ``retrain.json``.
+        exposure: of each arm, what a run was shown (see `exposure_of`).
         versions: of the libraries.
     """
 
@@ -46,9 +73,18 @@ class Evidence:
     validation: Mapping[str, Any]
     gans: Mapping[str, Any]
     filter: Mapping[str, Any]
-    reasons: Mapping[str, int]
+    funnel: Sequence[Step]
     merge: Mapping[str, Any]
+    retrain: Mapping[str, Any]
+    exposure: Mapping[str, Mapping[str, int]]
     versions: Mapping[str, str]
+
+
+def exposure_of(runs: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return steps, and real and added images shown, of each arm's average run."""
+    columns = ["steps", "real_seen", "added_seen"]
+    means = runs.groupby("arm", sort=False)[columns].mean().round().astype(int)
+    return {str(arm): {name: int(row[name]) for name in columns} for arm, row in means.iterrows()}
 
 
 def render_page(lift: Mapping[str, Any], evidence: Evidence, pictures: Path) -> str:
@@ -69,19 +105,30 @@ def render_page(lift: Mapping[str, Any], evidence: Evidence, pictures: Path) -> 
     environment.filters |= {
         "decimal": _decimal,
         "drawable": drawable,
+        "p_value": _p_value,
         "percent": _percent,
+        "short_unit": short_unit,
         "signed": signed,
         "thousands": _thousands,
     }
     return environment.get_template("page.html.j2").render(
         lift=lift,
         evidence=evidence,
-        metric_names=METRIC_NAMES,
+        unit=spoken_unit(lift),
+        arms=shown_arms(lift),
+        pseudo_labelled=arms.PSEUDO_LABELLED,
+        metric_columns=_metric_columns(lift),
         roles=_ROLES,
+        rules=_RULES,
+        scores={rule: _SCORES[score] for rule, score in TELLING.items()},
         line=number_line(lift),
+        rails=arm_rails(lift),
+        worth=what_it_is_worth(lift),
+        more=more_images(lift),
         changes=what_would_change(lift),
         checks=_held(evidence.validation),
         gate=_held(evidence.merge),
+        mean_of_gans=_mean_of_gans(evidence.gans),
         classes_of_gans=classes_of_gans(evidence.gans),
         most_named=_MOST_NAMED,
         short=[name for name, of in evidence.merge["per_class"].items() if of["short"] > 0],
@@ -95,72 +142,6 @@ def render_page(lift: Mapping[str, Any], evidence: Evidence, pictures: Path) -> 
     )
 
 
-def number_line(lift: Mapping[str, Any]) -> dict[str, Any]:
-    """Return where the lift, its interval, 0 and the smallest lift sit on a line, 0 to 100 %."""
-    points, smallest = lift["lift_pp"], lift["rule"]["smallest_lift_pp"]
-    low, high = min(points["ci_low"], -smallest), max(points["ci_high"], smallest)
-    margin = 0.12 * (high - low) or 1.0
-    low, high = low - margin, high + margin
-
-    def place(value: float) -> float:
-        share: float = (value - low) / (high - low)
-        return round(100.0 * share, 2)
-
-    ticks = [round(float(t), 6) for t in MaxNLocator(5).tick_values(low, high) if low <= t <= high]
-    digits = 0 if all(tick == round(tick) for tick in ticks) else 1
-    return {
-        "zero": place(0.0),
-        "mean": place(points["mean"]),
-        "low": place(points["ci_low"]),
-        "width": round(place(points["ci_high"]) - place(points["ci_low"]), 2),
-        "band": place(-smallest),
-        "band_width": round(place(smallest) - place(-smallest), 2),
-        "ticks": [(place(tick), signed(tick, digits)) for tick in ticks],
-    }
-
-
-def what_would_change(lift: Mapping[str, Any]) -> list[str]:
-    """Return what stands between this answer and another, from the result itself."""
-    points, noise = lift["lift_pp"], lift["noise_pp"]
-    mean, smallest = points["mean"], lift["rule"]["smallest_lift_pp"]
-    said = []
-    variance = noise["runs"] ** 2 + noise["images"] ** 2
-    if variance > 0:
-        share = noise["runs"] ** 2 / variance
-        said.append(
-            f"{100 * share:.0f} % of the uncertainty comes from the draw of GANs and classifier "
-            "seeds: more train_gan.seeds and retrain.seeds narrow the interval fastest."
-            if share >= 0.5
-            else f"{100 - 100 * share:.0f} % of the uncertainty comes from the draw of test "
-            "images: a larger test set narrows the interval fastest."
-        )
-    reach = mean - points["ci_low"] if mean > 0 else points["ci_high"] - mean
-    if lift["verdict"] != "inconclusive":
-        spare = abs(mean) - reach
-        said.append(
-            f"The interval stays {spare:.1f} points clear of 0. The verdict would be "
-            f"inconclusive if it touched 0, or with a mean nearer to 0 than {smallest:g} points."
-        )
-    elif abs(mean) >= max(smallest, 1e-9):
-        said.append(
-            f"If the mean stayed at {signed(mean)} points, about {(reach / abs(mean)) ** 2:.1f} "
-            "times as much evidence (seeds, GANs and test images alike) would carry the "
-            "interval past 0. It may as well move towards 0."
-        )
-    else:
-        said.append(
-            f"More evidence narrows the interval, but with the mean at {signed(mean)} points, "
-            f"below the {smallest:g} that matter, the verdict would stay as it is: better GAN "
-            "images would have to move it."
-        )
-    said.append(
-        "The answer holds for these classes, this many real images, this GAN budget and this "
-        "classifier. GAN images help most where real ones are few, and less beside strong "
-        "classical augmentation."
-    )
-    return said
-
-
 def classes_of_gans(gans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return each class's mean evaluation over the GANs, and the seeds of those it collapsed in.
 
@@ -170,12 +151,27 @@ def classes_of_gans(gans: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in dict.fromkeys(name for gan in gans.values() for name in gan["by_class"]):
         rows = [gan["by_class"][name] for gan in gans.values() if name in gan["by_class"]]
-        found[name] = {
-            key: fmean(row[key] for row in rows if key in row)
-            for key in dict.fromkeys(key for row in rows for key in row)
-        }
+        found[name] = _means(rows)
         found[name]["collapsed"] = [seed for seed, gan in gans.items() if name in gan["collapsed"]]
     return found
+
+
+def _mean_of_gans(gans: Mapping[str, Any]) -> dict[str, Any]:
+    return _means([gan["evaluation"] for gan in gans.values()])
+
+
+def _means(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Return the mean of each key over the rows that have it."""
+    return {
+        key: fmean(row[key] for row in rows if key in row)
+        for key in dict.fromkeys(key for row in rows for key in row)
+    }
+
+
+def _metric_columns(lift: Mapping[str, Any]) -> dict[str, str]:
+    """Return three metrics for the table of arms, the primary one first."""
+    columns = {lift["primary_metric"]: str(lift["metric_name"])} | _COLUMNS
+    return dict(list(columns.items())[:3])
 
 
 def _held(result: Mapping[str, Any]) -> str:
@@ -187,6 +183,11 @@ def _held(result: Mapping[str, Any]) -> str:
 def _decimal(value: float, digits: int = 3) -> str:
     """Return a number with a true minus."""
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _p_value(value: float) -> str:
+    """Return a p-value; a tiny one as a bound."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _percent(share: float, digits: int = 1) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from tasks.contracts.arms import NON_SYNTHETIC, SYNTHETIC_ONLY, fraction_of
 from tasks.lift.drawing import (
     BLACK,
     BLUE,
@@ -18,12 +19,19 @@ from tasks.lift.drawing import (
     SLATE,
     VERMILION,
     drawable,
+    metric_title,
     picture,
     rows_axis,
+    scale_of,
 )
-from tasks.lift.verdict import METRIC_NAMES, signed
+from tasks.lift.verdict import signed
 
 MOST_CLASSES = 30  # shown in a picture; the table of the page has all
+
+
+def shown_arms(lift: Mapping[str, Any]) -> list[str]:
+    """Return the arms of tables and pictures; the fractions belong to the curve."""
+    return [arm for arm in lift["arms"] if fraction_of(arm) is None]
 
 
 def draw_lift_by_arm(lift: Mapping[str, Any], path: Path) -> None:
@@ -33,22 +41,23 @@ def draw_lift_by_arm(lift: Mapping[str, Any], path: Path) -> None:
         lift: content of ``lift.json``.
         path: PNG to write.
     """
-    arms, metric = list(lift["arms"]), lift["primary_metric"]
-    with picture(path, 9.6, 1.5 + 0.52 * len(arms)) as figure:
+    arms, metric = shown_arms(lift), lift["primary_metric"]
+    factor, unit = scale_of(metric)
+    with picture(path, 9.6, 1.5 + 0.46 * len(arms)) as figure:
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.15, 1))
         for row, arm in enumerate(arms):
             colour = _arm_colour(arm, lift)
             result = lift["arms"][arm][metric]
-            values = 100.0 * np.asarray(result["values"])
+            values = factor * np.asarray(result["values"])
             offsets = np.linspace(-0.16, 0.16, len(values))
             left.scatter(values, row + offsets, s=15, color=colour, alpha=0.55, linewidth=0)
-            _whisker(left, row, {key: 100.0 * result[key] for key in _ENDS}, colour)
+            _whisker(left, row, {key: factor * result[key] for key in _ENDS}, colour)
             if arm != lift["baseline"]:
                 points = lift["arm_lift_pp"][arm]
                 _whisker(right, row, points, colour)
                 _label(right, row, points, colour)
         base = lift["arms"][lift["baseline"]][metric]["mean"]
-        left.axvline(100.0 * base, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0.8)
+        left.axvline(factor * base, color=GREY, linewidth=0.8, linestyle=(0, (3, 3)), zorder=0.8)
         right.annotate(
             "baseline",
             (0.0, arms.index(lift["baseline"])),
@@ -58,19 +67,22 @@ def draw_lift_by_arm(lift: Mapping[str, Any], path: Path) -> None:
             color=SLATE,
         )
         _zero_line(right, lift["rule"]["smallest_lift_pp"])
-        _focus(left, lift, {arm: lift["arms"][arm][metric] for arm in arms}, 100.0, str)
+        decimals = "{:.3f}" if metric == "log_loss" else "{:.1f}"
+        found = {arm: lift["arms"][arm][metric] for arm in arms}
+        _focus(left, lift, found, factor, decimals.format)
         nothing = dict.fromkeys(_ENDS, 0.0)
         _focus(right, lift, {arm: lift["arm_lift_pp"].get(arm, nothing) for arm in arms}, 1.0)
         rows_axis(left, arms)
+        _divide(left, right, arms)
         right.spines["left"].set_visible(False)
         right.grid(visible=False, axis="y")
         for text in left.get_yticklabels():
-            if text.get_text() == lift["treatment"]:
+            if text.get_text() in (lift["treatment"], lift["baseline"]):
                 text.set(fontweight="bold", color=BLACK)
-        left.set_title(f"{METRIC_NAMES[metric].capitalize()} on the test images")
-        left.set_xlabel("%")
+        left.set_title(f"{metric_title(lift['metric_name'])} on the test images")
+        left.set_xlabel(unit)
         right.set_title("Lift over the baseline")
-        right.set_xlabel("percentage points")
+        right.set_xlabel(lift["unit"])
 
 
 def draw_per_class_lift(lift: Mapping[str, Any], path: Path) -> None:
@@ -82,7 +94,7 @@ def draw_per_class_lift(lift: Mapping[str, Any], path: Path) -> None:
     """
     labels = {name: label for label, name in enumerate(lift["per_class"])}
     names = shown_classes(lift)
-    with picture(path, 9.6, 1.3 + 0.3 * len(names)) as figure:
+    with picture(path, 6.4, 1.3 + 0.27 * len(names)) as figure:
         axes = figure.subplots()
         for row, name in enumerate(names):
             result = lift["per_class"][name]
@@ -95,13 +107,13 @@ def draw_per_class_lift(lift: Mapping[str, Any], path: Path) -> None:
                 GREEN if above else VERMILION if below else GREY,
                 marker="D" if result["rare"] else "o",
             )
-        _zero_line(axes, lift["rule"]["smallest_lift_pp"])
+        axes.axvline(0.0, color=BLACK, linewidth=0.9, zorder=0.8)
         shown = [
             drawable(name, labels[name]) + (" (rare)" if lift["per_class"][name]["rare"] else "")
             for name in names
         ]
         rows_axis(axes, shown)
-        axes.set_title(f"Lift in recall by class: {lift['treatment']} − {lift['baseline']}")
+        axes.set_title("Lift in recall by class")
         axes.set_xlabel("percentage points")
 
 
@@ -114,7 +126,6 @@ def shown_classes(lift: Mapping[str, Any]) -> list[str]:
     return by_lift[:half] + by_lift[-half:]
 
 
-_FAR = "synthetic only"  # no real image in it: often so far below that it would hide the rest
 _ENDS = ("mean", "ci_low", "ci_high")
 
 
@@ -147,8 +158,9 @@ def _focus(
     show: Callable[[float], str] = signed,
 ) -> None:
     """Scale x to the arms that bear on the verdict; one beyond the edge becomes an arrow."""
-    judged = (lift["baseline"], lift["treatment"])
-    near = [result for arm, result in results.items() if arm != _FAR or arm in judged]
+    # Without a real image in it an arm is often so far below that it would hide the rest.
+    far = {SYNTHETIC_ONLY} - {lift["baseline"], lift["treatment"]}
+    near = [result for arm, result in results.items() if arm not in far]
     low = factor * min(result["ci_low"] for result in near)
     high = factor * max(result["ci_high"] for result in near)
     margin = 0.12 * (high - low) or 1.0
@@ -158,16 +170,24 @@ def _focus(
         if not low - margin <= mean <= high + margin:
             below = mean < low
             axes.annotate(
-                f"◀ {show(round(mean, 1))}" if below else f"{show(round(mean, 1))} ▶",
+                f"◀ {show(mean)}" if below else f"{show(mean)} ▶",
                 (0.01 if below else 0.99, row),
                 xycoords=axes.get_yaxis_transform(),
-                xytext=(0, 7),  # above its interval, as the other numbers
-                textcoords="offset points",
+                va="center",
                 ha="left" if below else "right",
                 color=SLATE,
                 fontsize=9,
                 fontweight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
+
+
+def _divide(left: Axes, right: Axes, arms: list[str]) -> None:
+    """Draw a line between the arms without GAN images and those with them."""
+    without = sum(arm in NON_SYNTHETIC for arm in arms)
+    if 0 < without < len(arms):
+        for axes in (left, right):
+            axes.axhline(without - 0.5, color="#c9ccd1", linewidth=0.8, zorder=0.5)
 
 
 def _label(axes: Axes, row: int, points: Mapping[str, float], colour: str) -> None:
@@ -180,6 +200,7 @@ def _label(axes: Axes, row: int, points: Mapping[str, float], colour: str) -> No
         color=SLATE if colour == GREY else colour,
         fontsize=9,
         fontweight="bold",
+        annotation_clip=True,
     )
 
 

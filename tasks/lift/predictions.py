@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from tasks.contracts.arms import ARMS, fraction_of
 from tasks.contracts.errors import UserError
-from tasks.lift.metrics import Labels
+from tasks.lift.metrics import Floats, Labels
 
 _MEND = "Run `ganlift run --from retrain`, which makes runs and predictions anew"
 
@@ -22,11 +23,13 @@ class ArmRuns:
         seeds: S classifier seeds, rising.
         gan_seeds: the GAN behind each run, or None for an arm without synthetic images.
         predicted: predicted labels ``[S, N]``.
+        p_label: probability given to the true label ``[S, N]``, 0 to 1.
     """
 
     seeds: tuple[int, ...]
     gan_seeds: tuple[int, ...] | None
     predicted: Labels
+    p_label: Floats
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Predictions:
     Attributes:
         labels: true labels ``[N]``, 0 to K-1.
         groups: group number of each image ``[N]``; images of a group are not independent.
-        arms: the runs by name of the arm.
+        arms: the runs by name of the arm, fractions of the real images last.
     """
 
     labels: Labels
@@ -49,18 +52,17 @@ def read_predictions(frame: pd.DataFrame, class_names: Sequence[str]) -> Predict
 
     Args:
         frame: a row per arm, seed and test image: arm, seed, gan_seed, image_id, group, label,
-            predicted.
+            predicted, p_label.
         class_names: K names in the order of the labels.
 
     Raises:
-        UserError: runs that saw different images or seeds, labels that no class has, or a
-            class without a test image.
+        UserError: runs that saw different images or seeds, a single seed, labels that no class
+            has, or a class without a test image.
     """
     runs: dict[str, dict[int, pd.DataFrame]] = {}
-    for arm, of_arm in frame.groupby("arm", sort=True, observed=True):
-        runs[str(arm)] = {
-            int(seed): of_arm[of_arm["seed"] == seed] for seed in sorted(of_arm["seed"].unique())
-        }
+    for arm, of_arm in sorted(frame.groupby("arm", observed=True), key=_place):
+        by_run = (rows for _, rows in of_arm.groupby("seed", sort=True))
+        runs[str(arm)] = {int(rows["seed"].iloc[0]): rows for rows in by_run}
     if not runs:
         raise UserError("predictions", "hold no runs", _MEND)
     first = next(iter(next(iter(runs.values())).values()))
@@ -69,6 +71,12 @@ def read_predictions(frame: pd.DataFrame, class_names: Sequence[str]) -> Predict
 
     arms: dict[str, ArmRuns] = {}
     seeds = tuple(next(iter(runs.values())))
+    if len(seeds) < 2:
+        raise UserError(
+            f"retrain.seeds {list(seeds)}",
+            "one seed says nothing about another, so there is no interval",
+            "Set at least 2, better 8, and run `ganlift run`",
+        )
     for arm, by_seed in runs.items():
         if tuple(by_seed) != seeds:
             raise UserError(
@@ -80,10 +88,19 @@ def read_predictions(frame: pd.DataFrame, class_names: Sequence[str]) -> Predict
         predicted = np.stack([rows["predicted"].to_numpy(np.int64) for rows in by_seed.values()])
         if predicted.min() < 0 or predicted.max() >= len(class_names):
             raise UserError(f"arm {arm!r}", "predicts labels that no class has", _MEND)
+        p_label = np.stack([rows["p_label"].to_numpy(np.float64) for rows in by_seed.values()])
         gans = [rows["gan_seed"].iloc[0] for rows in by_seed.values()]
         without = any(pd.isna(gan) for gan in gans)
-        arms[arm] = ArmRuns(seeds, None if without else tuple(int(g) for g in gans), predicted)
+        gan_seeds = None if without else tuple(int(gan) for gan in gans)
+        arms[arm] = ArmRuns(seeds, gan_seeds, predicted, p_label)
     return Predictions(labels, pd.factorize(first["group"])[0].astype(np.int64), arms)
+
+
+def _place(named: tuple[object, pd.DataFrame]) -> tuple[float, str]:
+    """Order the arms as they are declared, then fractions of the real images by their size."""
+    arm = str(named[0])
+    place = ARMS.index(arm) if arm in ARMS else len(ARMS) + (fraction_of(arm) or 0.0)
+    return place, arm
 
 
 def _check_labels(labels: Labels, class_names: Sequence[str]) -> None:

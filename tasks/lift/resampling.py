@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,22 +28,27 @@ class RunDraws:
 
     Attributes:
         weights: of the runs ``[B, S]``, each row summing to 1.
-        sources: what makes the runs differ: weights under which one source alone varies
-            ``[B, S]``, with its degrees of freedom.
+        units: number of the independent unit behind each run ``[S]``: its GAN, or itself.
     """
 
     weights: Floats
-    sources: tuple[tuple[Floats, int], ...]
+    units: Labels
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom: units less one."""
+        return int(self.units.max())
 
 
+@lru_cache(maxsize=4)  # every comparison of a report meets the same few draws
 def draw_runs(gan_seeds: tuple[int, ...] | None, runs: int, resamples: int, seed: int) -> RunDraws:
     """Draw the runs of a comparison anew, B times.
 
     Classifier seeds are nested in GANs, and the runs behind one GAN share its luck: GANs are
-    drawn first, then runs within each GAN drawn (Davison & Hinkley 1997, section 3.8). There
-    n of n are drawn on both levels, since the second adds about what the first leaves out.
-    Runs without a GAN, behind a single one, or each behind its own are drawn on one level; a
-    single GAN says nothing about the next.
+    drawn, and each comes with its runs as they are. Drawing the runs anew within each GAN as
+    well would add a part of their noise that the means of the GANs hold already (Davison &
+    Hinkley 1997, section 3.8, their first strategy). Runs without a GAN or behind a single one
+    are drawn themselves; a single GAN says nothing about the next.
 
     Args:
         gan_seeds: the GAN behind each run ``[S]``, None without.
@@ -51,23 +57,11 @@ def draw_runs(gan_seeds: tuple[int, ...] | None, runs: int, resamples: int, seed
         seed: equal arguments give equal draws, so that comparisons stay paired.
     """
     rng = np.random.default_rng([seed, 1])
-    count = len(set(gan_seeds or ()))
-    if gan_seeds is None or not 2 <= count < runs:
-        weights = _to_one(_draw(runs, resamples, rng))
-        return RunDraws(weights, ((weights, runs - 1),))
-    gan_of = np.unique(np.asarray(gan_seeds), return_inverse=True)[1]
-    times = rng.multinomial(count, np.full(count, 1.0 / count), size=resamples)
-    nested, within = np.empty((2, resamples, runs))
-    for gan in range(count):
-        members = np.flatnonzero(gan_of == gan)
-        even = np.full(len(members), 1.0 / len(members))
-        # k draws of m runs, m at a time, are one draw of k * m
-        nested[:, members] = rng.multinomial(times[:, gan] * len(members), even)
-        within[:, members] = rng.multinomial(len(members), even, size=resamples)
-    between = times[:, gan_of].astype(np.float64)
-    return RunDraws(
-        _to_one(nested), ((_to_one(between), count - 1), (_to_one(within), runs - count))
-    )
+    units = np.arange(runs)
+    if gan_seeds is not None and len(set(gan_seeds)) > 1:
+        units = np.unique(np.asarray(gan_seeds), return_inverse=True)[1]
+    weights = _draw(int(units.max()) + 1, resamples, rng)[:, units]
+    return RunDraws(weights / weights.sum(axis=1, keepdims=True), units)
 
 
 def image_units(labels: Labels, groups: Labels) -> tuple[Labels, Labels]:
@@ -108,12 +102,6 @@ def image_weights(labels: Labels, groups: Labels, resamples: int, seed: int) -> 
         for column in columns:
             weights[:, column] = _draw(len(column), rows, rng)
         yield weights[:, members]
-
-
-def _to_one(weights: Floats) -> Floats:
-    """Scale each row to the sum 1."""
-    totals: Floats = weights.sum(axis=1, keepdims=True)
-    return np.divide(weights, totals)
 
 
 def _draw(units: int, rows: int, rng: np.random.Generator) -> Floats:

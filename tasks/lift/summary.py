@@ -1,199 +1,197 @@
-"""``lift.json``: the result as plain values, schema ``ganlift/lift/1``.
+"""``lift.json``: the result as plain values, schema ``ganlift/lift/2``.
 
-Metrics and recalls are shares of 1, whatever ends in ``_pp`` is in percentage points.
+Metrics and recalls are shares of 1, log loss is in nats. Whatever ends in ``_pp`` is in the
+``unit`` of the primary metric, and more of it is better.
 Numbers are rounded before the verdict is taken, so that a reader of the file can check it.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.params import ReportParams
+from tasks.contracts.verdict_params import ReportParams
+from tasks.lift.baseline import Baseline
 from tasks.lift.estimates import Estimates
 from tasks.lift.intervals import Interval
-from tasks.lift.verdict import explain, signed
+from tasks.lift.material import Material
+from tasks.lift.power import POWER, minimum_detectable, settle
+from tasks.lift.verdict import Verdict, explain
+from tasks.lift.worth import Worth
 
-SCHEMA = "ganlift/lift/1"
+SCHEMA = "ganlift/lift/2"
 _DIGITS = 6
 _FLAGS = ("collapsed", "rollbacks", "stopped_early", "pseudo_labelled")
-_RARE_SHARE = 0.5  # of the average class
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the runs were made of.
-
-    Attributes:
-        class_names: K names in the order of their labels.
-        merged: manifest of the merged training set.
-        control: images of the control set, over all GANs.
-        test: test images of each class ``[K]``.
-        seeds: classifier seeds.
-        gan_seeds: GANs that the treatment rests on, empty without.
-    """
-
-    class_names: Sequence[str]
-    merged: pd.DataFrame
-    control: int
-    test: Sequence[int]
-    seeds: Sequence[int]
-    gan_seeds: Sequence[int]
-
-    @property
-    def train(self) -> dict[str, int]:
-        """Real training images by class."""
-        return self._by_class(self.merged[self.merged["origin"] == "real"])
-
-    def synthetic(self, gan_seed: int) -> dict[str, int]:
-        """Synthetic images of one GAN by class."""
-        rows = self.merged["origin"].eq("synthetic") & self.merged["gan_seed"].eq(gan_seed)
-        return self._by_class(self.merged[rows.fillna(False)])
-
-    @property
-    def rare(self) -> tuple[str, ...]:
-        """Classes with fewer real training images than half the average class."""
-        train = self.train
-        bar = _RARE_SHARE * sum(train.values()) / len(train)
-        return tuple(name for name, count in train.items() if count < bar)
-
-    @property
-    def digest(self) -> str:
-        """Sha256 over id, label and origin of every merged image, in their order."""
-        columns = self.merged[["image_id", "label", "origin"]].astype(str)
-        lines = columns.agg(" ".join, axis=1)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    def _by_class(self, rows: pd.DataFrame) -> dict[str, int]:
-        counts = np.bincount(rows["label"], minlength=len(self.class_names))
-        return {name: int(n) for name, n in zip(self.class_names, counts, strict=True)}
 
 
 def summarise(
     estimates: Estimates,
+    baseline: Baseline,
     material: Material,
     runs: pd.DataFrame,
     gans: Mapping[str, Any],
+    retrained: Mapping[str, Any],
     params: ReportParams,
 ) -> dict[str, Any]:
     """Return the content of ``lift.json``.
 
     Args:
         estimates: of every arm.
+        baseline: that the treatment is compared with.
         material: images behind the runs.
-        runs: a row per arm and seed; its log_loss joins the metrics.
+        runs: a row per arm and seed; its ece and its metric on real/val join the arms.
         gans: content of ``gan.json``, of which the flags are kept.
+        retrained: content of ``retrain.json``.
         params: the rule.
     """
+    metric = estimates.metric
     lift = _rounded(estimates.lift)
+    gan_luck = len(material.gan_seeds) != 1
     verdict = explain(
         lift,
         treatment=params.treatment,
-        baseline=params.baseline,
-        metric=params.primary_metric,
+        baseline=baseline.arm,
+        strongest=baseline.strongest,
+        metric=metric,
         level=params.level,
         smallest_lift_pp=params.smallest_lift_pp,
+        gan_luck=gan_luck,
     )
-    train = material.train
+    rule = "strongest" if baseline.strongest else "declared"
     return {
         "schema": SCHEMA,
         "verdict": verdict.word,
         "answer": verdict.answer,
         "advice": verdict.advice,
-        "primary_metric": params.primary_metric,
-        "baseline": params.baseline,
+        "primary_metric": metric.key,
+        "metric_name": metric.title,
+        "unit": metric.unit,
+        "baseline": baseline.arm,
+        "baseline_choice": {"rule": rule, "val": _round(baseline.val)},
         "treatment": params.treatment,
-        "lift_pp": {**_ends(lift), "level": params.level},
-        "noise_pp": {"runs": lift.noise_runs, "images": lift.noise_images},
+        "lift_pp": {
+            **_ends(lift),
+            "level": params.level,
+            **_round({"p_value": lift.p_value, "df": lift.df, "se": lift.se}),
+        },
+        "noise_pp": _round(
+            {"runs": estimates.noise.runs**0.5, "images": estimates.noise.images**0.5}
+        ),
+        "gan_luck": gan_luck,
         "rule": {"smallest_lift_pp": params.smallest_lift_pp, "resamples": params.resamples},
+        "power": POWER,
+        "mde_pp": round(minimum_detectable(lift, params.level), _DIGITS),
+        "settle": _settle(verdict, lift, estimates, material, params),
         "filter_lift_pp": _ends(_rounded(estimates.filter_lift)) if estimates.filter_lift else None,
         "arm_lift_pp": {arm: _ends(_rounded(x)) for arm, x in estimates.arm_lifts.items()},
-        "arms": _arms(estimates, runs),
-        "per_class": {
-            name: {
-                "baseline_recall": round(result.baseline_recall, _DIGITS),
-                "treatment_recall": round(result.treatment_recall, _DIGITS),
-                "lift_pp": _ends(_rounded(result.lift)),
-                "train_images": train[name],
-                "test_images": int(test),
-                "rare": name in material.rare,
+        "comparisons": [
+            {
+                "arm": found.arm,
+                "over": found.over,
+                "lift_pp": _ends(_rounded(found.lift)) | _round({"p_value": found.lift.p_value}),
+                "p_holm": round(found.p_holm, _DIGITS),
             }
-            for name, test, result in zip(
-                material.class_names, material.test, estimates.classes, strict=True
-            )
-        },
+            for found in estimates.comparisons
+        ],
+        "mcnemar": [_round(vars(found)) for found in estimates.mcnemar],
+        "arms": _arms(estimates, runs),
+        "worth": _worth(estimates.worth),
+        "per_class": _per_class(estimates, material),
         "gans": {seed: {flag: gan[flag] for flag in _FLAGS} for seed, gan in gans.items()},
-        "counts": {
-            "classes": len(material.class_names),
-            "train": sum(train.values()),
-            "synthetic": {
-                str(seed): sum(material.synthetic(seed).values()) for seed in material.gan_seeds
-            },
-            "control": material.control,
-            "test": int(sum(material.test)),
-            "seeds": len(material.seeds),
-            "gan_seeds": len(material.gan_seeds),
-        },
+        "counts": _counts(material),
         "seeds": {"classifier": list(material.seeds), "gan": list(material.gan_seeds)},
-        "digests": {"merged": material.digest},
+        "classifier": {
+            "name": retrained["classifier"],
+            **{key: retrained[key] for key in ("learning_rate", "weight_decay", "kept")},
+        },
+        "digests": {"merged": material.digest, "test": retrained["test"]["digest"]},
     }
 
 
-def arms_table(lift: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the primary metric and its lift, one row an arm.
-
-    One row, since the bars of `dvc plots` add up rows of equal name; single runs are in
-    ``lift.json``.
-    """
-    metric = lift["primary_metric"]
-    nothing = {"mean": 0.0, "ci_low": 0.0, "ci_high": 0.0}
-    rows = []
-    for arm, by_metric in lift["arms"].items():
-        result, points = by_metric[metric], lift["arm_lift_pp"].get(arm, nothing)
-        rows.append(
-            {"arm": arm, "metric": metric, "runs": len(result["values"])}
-            | {column: result[column] for column in ("mean", "std", "ci_low", "ci_high")}
-            | {"lift_pp": points["mean"]}
-            | {f"lift_{column}": points[column] for column in ("ci_low", "ci_high")}
+def _settle(
+    verdict: Verdict,
+    lift: Interval,
+    estimates: Estimates,
+    material: Material,
+    params: ReportParams,
+) -> dict[str, int | None] | None:
+    """Return what would settle it; None where it is settled, or the mean too small to matter."""
+    if verdict.word != "inconclusive" or abs(lift.mean) < params.smallest_lift_pp:
+        return None
+    return dict(
+        vars(
+            settle(
+                lift,
+                estimates.noise,
+                gans=len(material.gan_seeds),
+                seeds=len(material.seeds),
+                test_images=sum(material.test),
+                level=params.level,
+            )
         )
-    return pd.DataFrame(rows)
-
-
-def headline(lift: Mapping[str, Any]) -> str:
-    """Return the verdict and the answer in a few lines, for a terminal."""
-    points = lift["lift_pp"]
-    collapsed = [
-        f"collapse GAN {seed}: {', '.join(gan['collapsed'])}"
-        for seed, gan in lift["gans"].items()
-        if gan["collapsed"]
-    ]
-    return "\n".join(
-        [
-            f"verdict  {lift['verdict']}",
-            f"lift     {signed(points['mean'])} pp in {lift['primary_metric']}, "
-            f"{points['level'] * 100:g} % interval "
-            f"{signed(points['ci_low'])} to {signed(points['ci_high'])}",
-            f"answer   {lift['answer']}",
-            f"         {lift['advice']}",
-            *collapsed,
-        ]
     )
+
+
+def _per_class(estimates: Estimates, material: Material) -> dict[str, Any]:
+    train = material.train
+    return {
+        name: {
+            "baseline_recall": round(result.baseline_recall, _DIGITS),
+            "treatment_recall": round(result.treatment_recall, _DIGITS),
+            "lift_pp": _ends(_rounded(result.lift)),
+            "train_images": train[name],
+            "test_images": int(test),
+            "rare": name in material.rare,
+        }
+        for name, test, result in zip(
+            material.class_names, material.test, estimates.classes, strict=True
+        )
+    }
+
+
+def _counts(material: Material) -> dict[str, Any]:
+    return {
+        "classes": len(material.class_names),
+        "train": sum(material.train.values()),
+        "synthetic": {
+            str(seed): sum(material.synthetic(seed).values()) for seed in material.gan_seeds
+        },
+        "control": material.control,
+        "test": int(sum(material.test)),
+        "seeds": len(material.seeds),
+        "gan_seeds": len(material.gan_seeds),
+    }
+
+
+def _worth(worth: Worth | None) -> dict[str, Any] | None:
+    if worth is None:
+        return None
+    return {
+        "real_images": worth.real_images,
+        "low": worth.low,
+        "high": worth.high,
+        "beyond": worth.beyond,
+        "have": worth.have,
+        "curve": [
+            {"arm": arm, "real_images": images, **_ends(_rounded(point))}
+            for arm, (images, point) in worth.curve.items()
+        ],
+    }
 
 
 def _arms(estimates: Estimates, runs: pd.DataFrame) -> dict[str, Any]:
     arms: dict[str, Any] = {}
     for arm, metrics in estimates.arms.items():
-        values = {name: estimates.values[arm][name] for name in metrics}
+        rows = runs[runs["arm"] == arm].sort_values("seed")
         arms[arm] = {
-            name: {**_spread(values[name]), **_ends(_rounded(metrics[name]))} for name in metrics
+            name: {**_spread(estimates.values[arm][name]), **_ends(_rounded(found))}
+            for name, found in metrics.items()
         }
-        losses = runs[runs["arm"] == arm].sort_values("seed")["log_loss"].to_numpy(np.float64)
-        arms[arm]["log_loss"] = _spread(losses)
+        arms[arm]["ece"] = _spread(rows["ece"])
+        arms[arm]["val"] = _round({"mean": rows[f"val_{estimates.metric.column}"].mean()})
     return arms
 
 
@@ -211,3 +209,10 @@ def _ends(interval: Interval) -> dict[str, float]:
 
 def _rounded(interval: Interval) -> Interval:
     return Interval(*(round(value, _DIGITS) for value in vars(interval).values()))
+
+
+def _round(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: round(float(value), _DIGITS) if isinstance(value, float) else value
+        for key, value in values.items()
+    }

@@ -10,22 +10,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tasks.contracts.arms import (
+    CLASSICAL,
+    DUPLICATED,
+    FILTERED,
+    MIXUP,
+    PSEUDO_LABELLED,
+    REAL,
+    SYNTHETIC_ONLY,
+    UNFILTERED,
+)
 from tasks.lift.intervals import Interval
+from tasks.lift.metrics import Metric
 
 Word = Literal["helps", "hurts", "inconclusive"]
 
-METRIC_NAMES = {
-    "balanced_accuracy": "balanced accuracy",
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-}
 _DEEDS = {
-    "real": "training on the real images as they are",
-    "real+classical": "classical augmentation",
-    "real+classical+control": "adding unfiltered GAN images",
-    "real+classical+filtered": "adding filtered GAN images",
-    "synthetic only": "training on GAN images alone",
+    REAL: "training on the real images as they are",
+    CLASSICAL: "classical augmentation",
+    DUPLICATED: "repeating real images",
+    MIXUP: "mixing real images (MixUp, CutMix)",
+    PSEUDO_LABELLED: "adding pseudo-labelled real images",
+    UNFILTERED: "adding unfiltered GAN images",
+    FILTERED: "adding filtered GAN images",
+    SYNTHETIC_ONLY: "training on GAN images alone",
 }
+_ADDS = (UNFILTERED, FILTERED)
+_ONE_GAN = (
+    " All runs rest on one GAN: another one may do better or worse, and the interval does not "
+    "cover that."
+)
 
 
 @dataclass(frozen=True)
@@ -51,41 +65,42 @@ def explain(
     *,
     treatment: str,
     baseline: str,
-    metric: str,
+    strongest: bool,
+    metric: Metric,
     level: float,
     smallest_lift_pp: float,
+    gan_luck: bool,
 ) -> Verdict:
     """Return the verdict with its sentences.
 
     Args:
-        lift: treatment - baseline, in percentage points.
+        lift: treatment - baseline, in the unit of the metric.
         treatment: name of the arm.
         baseline: name of the arm it is compared with.
-        metric: name of the primary metric.
+        strongest: the baseline was chosen as the strongest arm without GAN images.
+        metric: the primary one.
         level: of the interval, 0.5 to 1.
         smallest_lift_pp: smallest lift that matters.
+        gan_luck: the interval covers the luck of the GANs.
     """
     word = judge(lift, smallest_lift_pp)
-    deed = _DEEDS[treatment]
-    name = METRIC_NAMES[metric]
+    deed, name = _DEEDS[treatment], metric.title
+    better, worse = ("improves", "worsens") if metric.factor < 0.0 else ("raises", "lowers")
+    rival = _DEEDS[baseline] + (", the strongest training without GAN images" if strongest else "")
     span = f"{level * 100:g} % interval {signed(lift.low)} to {signed(lift.high)}"
-    points = f"{abs(lift.mean):.1f} percentage points ({span})"
+    points = f"{abs(lift.mean):.1f} {metric.unit} ({span})"
+    end = f"against {rival}."
+    doubt = "" if gan_luck else _ONE_GAN
     if word == "helps":
-        return Verdict(
-            word,
-            f"Yes: {deed} raises {name} by {points}.",
-            f"Use {treatment} in place of {baseline}.",
-        )
+        answer = f"Yes: {deed} {better} {name} by {points}, {end}"
+        return Verdict(word, answer, f"Use {treatment} in place of {baseline}.{doubt}")
     if word == "hurts":
-        return Verdict(
-            word,
-            f"No, don’t add them: {deed} lowers {name} by {points}."
-            if treatment.startswith("real+classical+")
-            else f"No: {deed} lowers {name} by {points}.",
-            f"Stay with {baseline}.",
-        )
-    moved = f"{deed} moved {name} by {signed(lift.mean)} percentage points ({span})"
-    return Verdict(word, f"Not on this evidence: {moved}.", _why_not(lift, smallest_lift_pp))
+        refusal = "No, don’t add them" if treatment in _ADDS else "No"
+        answer = f"{refusal}: {deed} {worse} {name} by {points}, {end}"
+        return Verdict(word, answer, f"Stay with {baseline}.{doubt}")
+    moved = f"{deed} moved {name} by {signed(lift.mean)} {metric.unit} ({span})"
+    answer = f"Not on this evidence: {moved}, {end}"
+    return Verdict(word, answer, _why_not(lift, smallest_lift_pp) + doubt)
 
 
 def _why_not(lift: Interval, smallest: float) -> str:

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.image_set import ImageSet, image_id
-from tasks.contracts.params import ARMS, ReportParams
-from tasks.lift.metrics import METRICS, Counter, recall
-from tests.contracts.tiny import tiny_values
+from tests.lift.fake_runs import DIGITS, fake_predictions, report_params, retrained_of, runs_of
 
-DIGITS = tuple(str(digit) for digit in range(10))
 INPUTS = (
     "runs",
     "predictions",
+    "retrained",
+    "classifier",
+    "pool",
+    "scores",
     "merged",
     "control",
     "ingest",
@@ -28,82 +29,9 @@ INPUTS = (
     "gan_curves",
     "filter_metrics",
     "reasons",
+    "reliability",
     "merge_result",
 )
-_EFFECTS = {"real": -0.05, "real+classical+control": 0.3, "synthetic only": -1.5}
-
-
-def report_params(**changes: Any) -> ReportParams:
-    return ReportParams(**(tiny_values()["report"] | changes))
-
-
-def fake_predictions(
-    class_names: Sequence[str] = DIGITS,
-    *,
-    effect: float = 0.6,
-    test_per_class: int = 40,
-    seeds: int = 6,
-    gans: int = 3,
-    arms: Sequence[str] = ARMS,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Long predictions; the treatment's accuracy moves by ``effect`` in probit units.
-
-    With an effect of 0 the treatment's runs are the baseline's.
-    """
-    rng = np.random.default_rng(seed)
-    classes = len(class_names)
-    labels = np.repeat(np.arange(classes), test_per_class)
-    easiness = rng.normal(1.3, 1.0, len(labels)) + 0.4 * np.sin(labels)
-    of_class = 1.0 + 0.7 * np.cos(2.1 * labels)  # the effect differs from class to class
-    wrong = (labels + rng.integers(1, classes, len(labels))) % classes
-    ids = [hashlib.sha256(str(n).encode()).hexdigest() for n in range(len(labels))]
-    frames = []
-    for classifier_seed in range(seeds):
-        noise = rng.normal(0.0, 0.5, len(labels)) + rng.normal(0.0, 0.05)
-        for arm in arms:
-            gan_arm = arm in ARMS[2:]
-            treated = arm == "real+classical+filtered"
-            shift = effect * of_class if treated else _EFFECTS.get(arm, 0.0)
-            own = rng.normal(0.0, 0.06, len(labels)) if np.any(shift) else 0.0
-            hit = easiness + noise + shift + own > 0
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "arm": arm,
-                        "seed": classifier_seed,
-                        "gan_seed": pd.array(
-                            [classifier_seed % gans if gan_arm else pd.NA] * len(labels),
-                            dtype="Int64",
-                        ),
-                        "image_id": ids,
-                        "group": ids,
-                        "label": labels,
-                        "predicted": np.where(hit, labels, wrong),
-                        "p_label": np.where(hit, 0.9, 0.2),
-                        "confidence": 0.9,
-                    }
-                )
-            )
-    return pd.concat(frames, ignore_index=True)
-
-
-def runs_of(predictions: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """The table of runs that belongs to predictions."""
-    rows = []
-    for (arm, seed), run in predictions.groupby(["arm", "seed"]):
-        labels = run["label"].to_numpy()
-        counts = Counter(labels, run["predicted"].to_numpy()[None], classes)(
-            np.ones((1, len(labels)))
-        )
-        recalls = recall(counts)[0, 0]
-        rows.append(
-            {"arm": arm, "seed": seed, "gan_seed": run["gan_seed"].iloc[0]}
-            | {name: metric(counts)[0, 0] for name, metric in METRICS.items()}
-            | {"log_loss": -np.log(run["p_label"]).mean()}
-            | {f"recall_{label}": value for label, value in enumerate(recalls)}
-        )
-    return pd.DataFrame(rows).astype({"gan_seed": "Int64"})
 
 
 def fake_merged(
@@ -150,9 +78,18 @@ def fake_line(
     inputs = {name: folder / "in" / name for name in INPUTS}
     merged = fake_merged(class_names, train, gans=gans, size=size)
     merged.save(inputs["merged"])
-    merged.take(merged.manifest["origin"].eq("synthetic").to_numpy()).save(inputs["control"])
+    pool = merged.take(merged.manifest["origin"].eq("synthetic").to_numpy())
+    for name in ("pool", "control"):
+        pool.save(inputs[name])
+    reasons = ("accepted", "low p_real", "low confidence", "copy")
+    pool.manifest[["image_id", "class_name", "gan_seed"]].assign(
+        reason=np.resize(reasons, len(pool)), p_real=0.4, confidence=0.6, margin=0.2, realism=1.0
+    ).to_parquet(inputs["scores"], index=False)
     predictions.to_parquet(inputs["predictions"], index=False)
-    runs_of(predictions, len(class_names)).to_parquet(inputs["runs"], index=False)
+    runs = runs_of(predictions, len(class_names))
+    runs.to_parquet(inputs["runs"], index=False)
+    test_ids = predictions["image_id"].unique().tolist()
+    _write(inputs["retrained"], retrained_of(runs, sum(train), test_ids))
     counts = {
         split: dict(zip(class_names, train, strict=True))
         for split in ("train", "val", "test", "cut")
@@ -231,18 +168,16 @@ def fake_line(
     pd.DataFrame(reasons, columns=["class_name", "reason", "count"]).to_csv(
         inputs["reasons"], index=False
     )
-    accepted = sum(count for _, reason, count in reasons if reason == "accepted")
-    _write(
-        inputs["filter_metrics"],
-        {
-            "pool": sum(count for *_, count in reasons),
-            "accepted": accepted,
-            "acceptance_rate": 0.7,
-            "copies": sum(count for _, reason, count in reasons if reason == "copy"),
-            "brier": 0.171,
-            "per_class": {},
-        },
-    )
+    bins = np.linspace(0.05, 0.95, 10)
+    pd.DataFrame(
+        [
+            (gan, p_real, min(p_real + 0.03 * gan, 1.0), 20)
+            for gan in range(gans)
+            for p_real in bins.round(2)
+        ],
+        columns=["gan_seed", "p_real", "share_real", "images"],
+    ).to_csv(inputs["reliability"], index=False)
+    _write(inputs["filter_metrics"], fake_filter(reasons, gans))
     return (
         {"dataset": "data/embedded/digits.yaml"}
         | inputs
@@ -251,9 +186,48 @@ def fake_line(
             "page": folder / "out" / "lift.html",
             "pictures": folder / "out" / "pictures",
             "arms": folder / "out" / "lift_by_arm.csv",
+            "curve": folder / "out" / "real_curve.csv",
         }
         | {"params": report_params(), "seed": 0}
     )
+
+
+def fake_filter(reasons: Sequence[tuple[str, str, int]], gans: int) -> dict[str, Any]:
+    """What the filter says of the given (class, reason, count)."""
+    counts: dict[str, int] = {}
+    for _, reason, count in reasons:
+        counts[reason] = counts.get(reason, 0) + count
+    left = pool = sum(counts.values())
+    quality = {"coverage": 0.73, "recall": 0.62, "precision": 0.91}
+    rules = [{"rule": "pool", "rejected": 0, "left": left} | quality]
+    for rule in ("copy", "low p_real", "low confidence"):
+        left -= counts[rule]
+        rules.append({"rule": rule, "rejected": counts[rule], "left": left} | quality)
+    rules.append({"rule": "accepted", "rejected": pool - left, "left": left} | quality)
+    names = dict.fromkeys(name for name, *_ in reasons)
+    return {
+        "pool": pool,
+        "accepted": left,
+        "acceptance_rate": left / pool,
+        "copies": counts["copy"],
+        "calibration": "logistic",
+        "brier": 0.171,
+        "brier_per_gan": {str(gan): 0.17 + 0.001 * gan for gan in range(gans)},
+        "temperature": 1.2,
+        "rules": rules,
+        "authentic": {"pool": 0.91, "accepted": 0.93, "real": 0.95},
+        "tuned": None,
+        "per_class": {
+            name: {
+                "pool": sum(count for of, _, count in reasons if of == name),
+                "accepted": sum(c for of, why, c in reasons if (of, why) == (name, "accepted")),
+                "p_real_threshold": 0.3,
+                "confidence_threshold": 0.6,
+            }
+            for name in names
+        },
+        "copy_threshold": 0.01,
+    }
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -2,19 +2,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy import stats
 
-from tasks.lift.intervals import Replicated, interval
+from tasks.lift.intervals import Noise, Replicated, interval, noise
 from tasks.lift.metrics import METRICS, Counter
 from tasks.lift.resampling import RunDraws, draw_runs, image_units, image_weights
-from tests.reference.lift_bootstrap import draw_and_count, replicates
+from tests.reference.lift_bootstrap import METRICS as REFERENCE
+from tests.reference.lift_bootstrap import crossed_variances, draw_and_count, replicates
 
 
 def stacked(labels, groups, resamples, seed=0):
     return np.concatenate(list(image_weights(labels, groups, resamples, seed)))
 
 
-@pytest.mark.parametrize("name", METRICS)
+def two(labels, predicted, weights, name):
+    counter = Counter(labels, predicted, np.ones(predicted.shape), int(labels.max()) + 1)
+    metric = METRICS[name].of
+    return metric(counter(np.ones((1, len(labels)))))[0], metric(counter(weights))
+
+
+@pytest.mark.parametrize("name", REFERENCE)
 def test_vectorised_equals_the_textbook_loop(name):
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 12)
@@ -23,24 +30,16 @@ def test_vectorised_equals_the_textbook_loop(name):
         for skill in (0.8, 0.5)
     )
     of_images = stacked(labels, np.arange(36), 30)
-    draws = draw_runs((7, 8, 7, 8), 4, 30, seed=0)
-    of_runs = draws.weights
+    of_runs = draw_runs((7, 8, 7, 8), 4, 30, seed=0).weights
     quantity = Replicated(*two(labels, treatment, of_images, name)) - Replicated(
         *two(labels, baseline, of_images, name)
     )
     found = (of_runs * quantity.resampled).sum(axis=1)
     expected = replicates(labels, treatment, baseline, of_images, of_runs, name)
     np.testing.assert_allclose(found, expected, atol=1e-12)
-    whole = interval(quantity, draws, 33, 0.9)
-    assert min(expected) - 1e-12 <= whole.low <= whole.high <= max(expected) + 1e-12
-    assert whole.mean == pytest.approx(
+    assert quantity.observed.mean() == pytest.approx(
         np.mean(replicates(labels, treatment, baseline, np.ones((1, 36)), [[0.25] * 4], name))
     )
-
-
-def two(labels, predicted, weights, name):
-    counter, metric = Counter(labels, predicted, int(labels.max()) + 1), METRICS[name]
-    return metric(counter(np.ones((1, len(labels)))))[0], metric(counter(weights))
 
 
 def test_draws_have_the_variance_of_the_textbook_draw():
@@ -79,28 +78,22 @@ def test_groups_that_span_classes_are_drawn_from_all():
     np.testing.assert_array_equal(members, [0, 0, 1, 1])
 
 
-def test_gans_are_drawn_first_and_runs_within_them():
-    gans = (0, 1, 2, 0, 1, 2)
-    draws = draw_runs(gans, 6, 50_000, seed=0)
-    (between, df_between), (within, df_within) = draws.sources
-    assert (df_between, df_within) == (2, 3)
-    for weights in (draws.weights, between, within):
-        np.testing.assert_allclose(weights.sum(axis=1), 1.0)
-    np.testing.assert_array_equal(between[:, :3], between[:, 3:])
-    np.testing.assert_allclose(within[:, :3] + within[:, 3:], 1 / 3)
-    # a value of the GAN alone, and one that cancels within it
-    shared, own = np.array([4.0, 1.0, 2.0] * 2), np.array([1.0, 1.0, 1.0, -1.0, -1.0, -1.0])
-    assert (draws.weights @ shared).var() == pytest.approx((between @ shared).var(), rel=0.03)
-    assert (within @ shared).var() == pytest.approx(0.0, abs=1e-20)
-    assert (between @ own).var() == pytest.approx(0.0, abs=1e-20)
-    assert (draws.weights @ own).var() == pytest.approx(1 / 6, rel=0.03)
+def test_gans_are_drawn_and_bring_their_runs():
+    draws = draw_runs((0, 1, 2, 0, 1, 2), 6, 50_000, seed=0)
+    assert draws.df == 2
+    np.testing.assert_allclose(draws.weights.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(draws.weights[:, :3], draws.weights[:, 3:])
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=6)
+    means = (values[:3] + values[3:]) / 2  # which hold what the runs of a GAN do by themselves
+    assert (draws.weights @ values).var() == pytest.approx(means.var(ddof=1) / 3, rel=0.03)
 
 
 @pytest.mark.parametrize("gans", [None, (3, 3, 3, 3), (5, 6, 7, 8)])
-def test_runs_that_are_not_nested_are_drawn_on_one_level(gans):
+def test_runs_that_are_not_nested_are_drawn_themselves(gans):
     draws = draw_runs(gans, 4, 500, seed=0)
     np.testing.assert_array_equal(draws.weights, draw_runs(None, 4, 500, seed=0).weights)
-    assert [df for _, df in draws.sources] == [3]
+    assert draws.df == 3
 
 
 def test_equal_seeds_give_equal_draws_and_others_do_not():
@@ -111,49 +104,80 @@ def test_equal_seeds_give_equal_draws_and_others_do_not():
     assert np.any(one[:256] != one[256:512])  # blocks do not repeat one another
 
 
+def accuracies(hits, resamples):
+    """Accuracy of ``[S, N]`` hits in one class, observed and resampled."""
+    weights = stacked(np.zeros(hits.shape[1], np.int64), np.arange(hits.shape[1]), resamples)
+    return Replicated(hits.mean(axis=1), weights @ hits.T / hits.shape[1])
+
+
+def test_noise_splits_as_the_two_way_table_does():
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 1, 60) + rng.normal(0, 0.4, (7, 1)) + rng.normal(0, 1, (7, 60))
+    hits = (logits > 0).astype(float)
+    of_rows, of_columns, of_cells = crossed_variances(hits)
+    found = noise(accuracies(hits, 20_000), draw_runs(None, 7, 20_000, seed=0), 59)
+    assert found.runs == pytest.approx(of_rows, rel=0.05)
+    assert found.cells == pytest.approx(of_cells, rel=0.05)
+    assert found.images == pytest.approx(of_columns - of_cells, rel=0.1)
+    assert (found.df_runs, found.df_images, found.seeds) == (6, 59, 0.0)
+
+
+def test_noise_tells_gans_from_the_seeds_behind_them():
+    gans = np.array([0, 0, 1, 1, 2, 2])
+    shared = np.array([4.0, 4.0, 1.0, 1.0, 2.0, 2.0])
+    own = np.array([1.0, -1.0] * 3)
+    draws = draw_runs(tuple(gans), 6, 4000, seed=0)
+    by_gan, by_seed = (
+        noise(Replicated(values, np.tile(values, (4000, 1))), draws, 100)
+        for values in (shared, own)
+    )
+    assert by_gan.units == pytest.approx(shared[::2].var(ddof=1) / 3, rel=0.05)
+    assert by_gan.seeds == by_gan.images == 0.0
+    assert by_gan.cells == pytest.approx(0.0, abs=1e-20)
+    assert by_seed.runs == pytest.approx(0.0, abs=1e-20)  # the GANs' means do not differ
+
+
+def test_the_interval_is_students_where_runs_alone_vary():
+    values = np.array([0.3, 1.1, 0.8, 0.2, 0.9])
+    quiet = Replicated(values, np.tile(values, (50_000, 1)))
+    found = interval(values.mean(), noise(quiet, draw_runs(None, 5, 50_000, seed=0), 10), level=0.9)
+    expected = stats.ttest_1samp(values, 0.0)
+    low, high = expected.confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=0.02)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=0.05)
+    assert found.df == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize("mean", [-0.31, -0.1, 0.0, 0.2, 0.45])
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_p_value_agrees_with_the_interval(mean, level):
+    found = interval(mean, Noise(0.01, 0.004, 0.002, 0.005, 3, 200), level)
+    assert (found.p_value < 1 - level) == (not found.low <= 0.0 <= found.high)
+
+
+def test_few_gans_widen_the_interval_and_many_images_narrow_it():
+    few, many = (interval(0.0, Noise(0.04, 0, 0, 0.01, df, 500), 0.95) for df in (2, 30))
+    assert few.se == many.se
+    assert few.high > many.high
+    by_images = interval(0.0, Noise(0.01, 0, 0, 0.04, 2, 500), 0.95)
+    assert by_images.se == pytest.approx(few.se)
+    assert by_images.df == pytest.approx(0.05**2 / (0.01**2 / 2 + 0.04**2 / 500))
+
+
 def test_nothing_varies_nothing_is_uncertain():
     quiet = Replicated(np.full(4, 0.25), np.full((50, 4), 0.25))
-    found = interval(quiet, draw_runs(None, 4, 50, seed=0), 10, 0.95)
-    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
+    spread = noise(quiet, draw_runs(None, 4, 50, seed=0), 10)
+    found = interval(0.25, spread, 0.95)
+    assert (found.mean, found.low, found.high, found.p_value) == (0.25, 0.25, 0.25, 0.0)
+    assert interval(0.0, spread, 0.95).p_value == 1.0
 
 
-def test_few_units_widen_the_interval():
-    rng = np.random.default_rng(0)
-    values = rng.normal(size=6)
-    quantity = Replicated(values, np.repeat(values[None], 4000, axis=0))
-    weights = draw_runs(None, 6, 4000, seed=0).weights
-    few, many = (
-        interval(quantity, RunDraws(weights, ((weights, df),)), 100, 0.9) for df in (2, 1000)
-    )
-    assert few.low < many.low < many.high < few.high
-
-
-@pytest.mark.parametrize(("noise_gan", "noise_run"), [(0.0, 0.1), (0.15, 0.05)])
-def test_intervals_hold_a_planted_effect_as_often_as_they_say(noise_gan, noise_run):
-    rng = np.random.default_rng(11)
-    classes, size, runs, gans, effect, sets = 4, 60, 6, 3, 0.15, 150
-    labels = np.repeat(np.arange(classes), size)
-    gan_of = np.arange(runs) % gans
-    draws = draw_runs(tuple(gan_of), runs, 1000, seed=0)
-    of_images = stacked(labels, np.arange(len(labels)), 1000)
-    own = 0.5  # noise of a single cell
-    truth = norm.cdf((1.0 + effect) / np.sqrt(1 + own**2 + noise_gan**2 + noise_run**2)) - norm.cdf(
-        1.0 / np.sqrt(1 + own**2 + noise_run**2)
-    )
-    held = 0
-    for _ in range(sets):
-        easy = rng.normal(1.0, 1.0, len(labels))
-        noise = rng.normal(0, own, (2, runs, len(labels)))
-        noise += rng.normal(0, noise_run, (2, runs, 1))
-        hits = [easy + noise[0] > 0]
-        hits.append(easy + effect + rng.normal(0, noise_gan, gans)[gan_of, None] + noise[1] > 0)
-        base, treated = (
-            Replicated(*two(labels, np.where(hit, labels, (labels + 1) % classes), of_images, B))
-            for hit in hits
-        )
-        found = interval(treated - base, draws, len(labels) - classes, 0.9)
-        held += found.low <= truth <= found.high
-    assert held / sets >= 0.85
-
-
-B = "balanced_accuracy"
+def test_resamples_that_lost_a_class_are_left_out():
+    values = np.array([0.2, 0.4, 0.6])
+    resampled = np.tile(values, (400, 1))
+    draws = draw_runs(None, 3, 400, seed=0)
+    kept = RunDraws(draws.weights[:200], draws.units)
+    broken = resampled.copy()
+    broken[200:] = np.nan
+    whole = noise(Replicated(values, resampled[:200]), kept, 9)
+    assert noise(Replicated(values, broken), draws, 9) == whole

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.contracts.arms import ARMS
 from tasks.lift.intervals import Interval
+from tasks.lift.metrics import METRICS
 from tasks.lift.verdict import explain, judge, signed
 
 
 def lift(mean: float, low: float, high: float) -> Interval:
-    return Interval(mean, low, high, 0.1, 0.1)
+    return Interval(mean, low, high, 0.1, 9.0, 0.04)
 
 
 @pytest.mark.parametrize(
@@ -40,18 +42,51 @@ def test_rule(mean, low, high, word):
     ],
 )
 def test_words(found, answer, advice):
-    verdict = explain(
-        found,
-        treatment="real+classical+filtered",
-        baseline="real+classical",
-        metric="macro_f1",
-        level=0.95,
-        smallest_lift_pp=0.5,
-    )
+    verdict = said(found)
     assert verdict.answer.startswith(answer)
     assert "macro F1" in verdict.answer
     assert "95 % interval" in verdict.answer
+    assert verdict.answer.endswith("against classical augmentation.")
     assert advice in verdict.advice
+    assert "one GAN" not in verdict.advice
+
+
+def said(found, **changes):
+    return explain(
+        found,
+        **(
+            {
+                "treatment": "real+classical+filtered",
+                "baseline": "real+classical",
+                "strongest": False,
+                "metric": METRICS["macro_f1"],
+                "level": 0.95,
+                "smallest_lift_pp": 0.5,
+                "gan_luck": True,
+            }
+            | changes
+        ),
+    )
+
+
+@pytest.mark.parametrize("treatment", ARMS)
+@pytest.mark.parametrize("mean", [2.0, -2.0, 0.1])
+def test_every_arm_has_words_in_either_part(treatment, mean):
+    found = lift(mean, mean - 0.5, mean + 0.5)
+    for baseline in ARMS:
+        verdict = said(found, treatment=treatment, baseline=baseline, strongest=True)
+        assert verdict.answer.endswith(", the strongest training without GAN images.")
+    assert ("don’t add them" in verdict.answer) == (mean == -2.0 and "filtered" in treatment)
+
+
+def test_less_log_loss_is_better_and_one_gan_is_told():
+    loss = METRICS["log_loss"]
+    better, worse = (said(lift(m, m - 1, m + 1), metric=loss, gan_luck=False) for m in (2, -2))
+    assert "improves log loss by 2.0 hundredths of a nat" in better.answer
+    assert "worsens log loss by 2.0 hundredths of a nat" in worse.answer
+    assert "rest on one GAN" in better.advice
+    assert "rest on one GAN" in worse.advice
+    assert "rest on one GAN" in said(lift(1.0, -1.0, 3.0), gan_luck=False).advice
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,22 @@ import pandas as pd
 import pytest
 
 from tasks import report
+from tasks.contracts.arms import ARMS
 from tasks.contracts.errors import UserError
-from tasks.lift.estimates import estimate
-from tasks.lift.predictions import read_predictions
-from tests.lift.fake_inputs import DIGITS, fake_line, fake_predictions, report_params
+from tests.lift.fake_inputs import fake_line
+from tests.lift.fake_runs import report_params
 
+LOGGED = (
+    "dataset", "lift", "page", "pictures", "runs", "gan_metrics", "classifier", "retrained",
+)  # fmt: skip
 PICTURES = {
     "lift_by_arm.png",
     "per_class_lift.png",
     "real_beside_synthetic.png",
     "gan_curves.png",
     "filter_reasons.png",
+    "real_curve.png",
+    "reliability.png",
 }
 
 
@@ -47,11 +52,12 @@ def hashes(folder):
 def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
     line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
     lift = outcome(line)
-    assert lift["schema"] == "ganlift/lift/1"
+    assert lift["schema"] == "ganlift/lift/2"
     assert lift["verdict"] == word
     points = lift["lift_pp"]
     assert points["ci_low"] < points["mean"] < points["ci_high"]
-    assert points == lift["arm_lift_pp"]["real+classical+filtered"] | {"level": 0.95}
+    ends = {name: points[name] for name in ("mean", "ci_low", "ci_high")}
+    assert lift["arm_lift_pp"]["real+classical+filtered"] == ends
     arms = lift["arms"]
     means = [
         arms[arm]["balanced_accuracy"]["mean"] for arm in (lift["treatment"], lift["baseline"])
@@ -69,9 +75,12 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
         "test": 120, "seeds": 6, "gan_seeds": 3,
     }  # fmt: skip
     assert {path.name for path in line["pictures"].iterdir()} == PICTURES
-    assert list(pd.read_csv(line["arms"])["arm"]) == list(arms)
+    assert list(pd.read_csv(line["arms"])["arm"]) == list(arms) == list(ARMS)
+    curve = pd.read_csv(line["curve"])
+    assert list(curve["real_images"]) == [15, 30, 60, 120]
+    assert curve.to_dict("records") == lift["worth"]["curve"]
     assert f"verdict  {word}" in capsys.readouterr().out
-    assert logged[0]["lift"] == line["lift"]
+    assert logged[0] == {name: line[name] for name in LOGGED}
 
 
 def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsys):
@@ -138,7 +147,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
         report.run(**fake_line(tmp_path / folder, ["cat", "dog"]))
     first, second = hashes(tmp_path / "one" / "out"), hashes(tmp_path / "two" / "out")
     assert first == second
-    assert len(first) == 3 + len(PICTURES)
+    assert len(first) == 4 + len(PICTURES)
 
 
 def test_page_loads_nothing_and_escapes_names(tmp_path):
@@ -153,7 +162,7 @@ def test_page_loads_nothing_and_escapes_names(tmp_path):
     assert "&lt;img src=&#34;http://x.test/a&#34;&gt;" in page
     assert "日本語" in page
     assert lift["answer"] in page
-    assert page.count("data:image/png;base64,") == len(PICTURES)
+    assert page.count('<div class="pan"') == len(PICTURES)
     assert page.count('<span class="tag">rare</span>') == 1
     assert str(tmp_path) not in page
 
@@ -185,31 +194,9 @@ def test_many_classes_fold_their_table_and_are_all_in_it(tmp_path):
 def test_one_gan_pairs_single_runs(tmp_path):
     lift = outcome(fake_line(tmp_path, ["a", "b"], gans=1))
     assert lift["counts"]["gan_seeds"] == 1
+    assert lift["gan_luck"] is False
+    assert "one GAN" in lift["advice"]
     assert lift["lift_pp"]["ci_low"] < lift["lift_pp"]["ci_high"]
-
-
-def refused(frame, names=DIGITS, **changes):
-    with pytest.raises(UserError) as caught:
-        estimate(read_predictions(frame, names), len(names), report_params(**changes), 0)
-    return str(caught.value)
-
-
-def test_a_class_without_test_image_is_named():
-    assert "'unicorn'" in refused(fake_predictions(), [*DIGITS, "unicorn"])
-
-
-def test_an_arm_that_did_not_run_cannot_be_judged():
-    frame = fake_predictions(arms=["real", "real+classical"])
-    assert "report.treatment" in refused(frame)
-
-
-def test_runs_that_cannot_be_paired_are_refused():
-    frame = fake_predictions()
-    one = (frame["arm"] == "real") & (frame["seed"] == 2)
-    assert "seeds" in refused(frame[~one])
-    swapped = frame.copy()
-    swapped.loc[one, "image_id"] = frame.loc[one, "image_id"].to_numpy()[::-1]
-    assert "other images" in refused(swapped)
 
 
 def test_runs_of_another_retraining_are_refused(tmp_path):
@@ -219,6 +206,28 @@ def test_runs_of_another_retraining_are_refused(tmp_path):
     with pytest.raises(UserError, match="accuracy in the runs"):
         report.run(**line)
     assert not line["lift"].exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"),
+    [("log_loss", "hundredths of a nat"), ("recall:$5_{x & y}", "percentage points")],
+)
+def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
+    names = ["$5_{x & y}", "b", "c"]
+    params = report_params(primary_metric=metric, baseline="strongest")
+    line = fake_line(tmp_path, names, test_per_class=160) | {"params": params}
+    lift = outcome(line)
+    assert (lift["unit"], lift["baseline_choice"]["rule"]) == (unit, "strongest")
+    assert lift["verdict"] == "helps"
+    assert metric in lift["arms"]["real"]
+    assert list(pd.read_csv(line["arms"])["metric"].unique()) == [metric]
+    assert unit in line["page"].read_text(encoding="utf-8")
+
+
+def test_without_a_curve_its_table_has_a_header_alone(tmp_path):
+    line = fake_line(tmp_path, ["a", "b"], arms=["real+classical", "real+classical+filtered"])
+    assert outcome(line)["worth"] is None
+    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high\n"
 
 
 def test_a_missing_input_is_named(tmp_path):

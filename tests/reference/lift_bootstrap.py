@@ -35,3 +35,28 @@ def draw_and_count(units: int, rng: np.random.Generator) -> np.ndarray:
     for _ in range(max(units - 1, 1)):
         counts[rng.integers(units)] += 1
     return counts * units / counts.sum()
+
+
+def crossed_variances(cells: np.ndarray) -> tuple[float, float, float]:
+    """Variance of the mean of ``[S, N]`` cells: by rows, by columns, by neither.
+
+    Each from its mean square in the two-way table without replication (Searle, Casella &
+    McCulloch 1992, section 4.3); the first two hold the third.
+    """
+    rows, columns = cells.shape
+    grand = cells.mean()
+    of_rows = of_columns = of_cells = 0.0
+    for row in range(rows):
+        of_rows += columns * (cells[row].mean() - grand) ** 2
+        for column in range(columns):
+            of_cells += (
+                cells[row, column] - cells[row].mean() - cells[:, column].mean() + grand
+            ) ** 2
+    for column in range(columns):
+        of_columns += rows * (cells[:, column].mean() - grand) ** 2
+    size = rows * columns
+    return (
+        of_rows / (rows - 1) / size,
+        of_columns / (columns - 1) / size,
+        of_cells / (rows - 1) / (columns - 1) / size,
+    )

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+
+from tasks.contracts.arms import FILTERED, NON_SYNTHETIC, SYNTHETIC_ONLY
+from tasks.contracts.errors import UserError
+from tasks.lift.baseline import choose_baseline
+from tasks.lift.fairness import check_fair
+from tasks.lift.metrics import METRICS, metric_named
+from tests.lift.fake_runs import FRACTIONS, fake_predictions, report_params, runs_of
+
+STRONGEST = report_params(baseline="strongest")
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return runs_of(fake_predictions(["a", "b"], seeds=3), 2)
+
+
+def with_value(runs, arm, column, value, seeds=(0, 1, 2)):
+    changed = runs.copy()
+    rows = (changed["arm"] == arm) & changed["seed"].isin(seeds)
+    changed.loc[rows, column] = value
+    return changed
+
+
+@pytest.mark.parametrize("arm", [FILTERED, SYNTHETIC_ONLY, FRACTIONS[0]])
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (1,)])
+def test_an_arm_with_more_steps_is_caught(runs, arm, seeds):
+    check_fair(runs)
+    with pytest.raises(UserError, match=r"optimiser steps") as caught:
+        check_fair(with_value(runs, arm, "steps", 60, seeds))
+    assert repr(arm) in str(caught.value)
+
+
+def test_an_arm_that_saw_more_real_images_is_caught(runs):
+    with pytest.raises(UserError, match=r"'real\+classical\+filtered', seed 0.*real images"):
+        check_fair(with_value(runs, FILTERED, "real_seen", 10_000))
+
+
+@pytest.mark.parametrize("arm", [SYNTHETIC_ONLY, FRACTIONS[1]])
+def test_arms_that_train_on_other_real_images_are_left_alone(runs, arm):
+    check_fair(with_value(runs, arm, "real_seen", 7))
+
+
+@pytest.mark.parametrize("arm", NON_SYNTHETIC)
+def test_the_baseline_is_the_best_on_val(runs, arm):
+    chosen = choose_baseline(
+        with_value(runs, arm, "val_balanced_accuracy", 0.999),
+        METRICS["balanced_accuracy"],
+        STRONGEST,
+    )
+    assert (chosen.arm, chosen.strongest) == (arm, True)
+    assert chosen.val[arm] == pytest.approx(0.999)
+    assert tuple(chosen.val) == NON_SYNTHETIC
+
+
+def test_test_scores_cannot_move_the_baseline(runs):
+    expected = choose_baseline(runs, METRICS["balanced_accuracy"], STRONGEST)
+    for arm in NON_SYNTHETIC:
+        tempting = with_value(runs, arm, "balanced_accuracy", 1.0)
+        assert choose_baseline(tempting, METRICS["balanced_accuracy"], STRONGEST) == expected
+    blind = runs[["arm", "seed", "val_balanced_accuracy"]]
+    assert choose_baseline(blind, METRICS["balanced_accuracy"], STRONGEST) == expected
+
+
+def test_the_baseline_follows_the_primary_metric(runs):
+    tempting = with_value(runs, "real", "val_log_loss", 0.001)
+    tempting = with_value(tempting, NON_SYNTHETIC[2], "val_recall_1", 1.0)
+    tempting = with_value(tempting, NON_SYNTHETIC[3], "val_log_loss", 9.0)
+    assert choose_baseline(tempting, METRICS["log_loss"], STRONGEST).arm == "real"
+    one_class = metric_named("recall:b", ["a", "b"])
+    assert choose_baseline(tempting, one_class, STRONGEST).arm == NON_SYNTHETIC[2]
+
+
+def test_equals_fractions_and_gan_arms(runs):
+    level = runs.assign(val_balanced_accuracy=0.9)
+    for arm in (FILTERED, SYNTHETIC_ONLY, *FRACTIONS):
+        level = with_value(level, arm, "val_balanced_accuracy", 1.0)
+    metric = METRICS["balanced_accuracy"]
+    assert choose_baseline(level, metric, STRONGEST).arm == "real"  # the first of equals
+    treated = report_params(baseline="strongest", treatment="real")
+    assert choose_baseline(level, metric, treated).arm == "real+classical"
+    declared = choose_baseline(level, metric, report_params(baseline="real+classical+mixup"))
+    assert (declared.arm, declared.strongest) == ("real+classical+mixup", False)
+
+
+def test_runs_that_cannot_tell_are_refused(runs):
+    old = runs.drop(columns="val_balanced_accuracy")
+    with pytest.raises(UserError, match=r"lack val_balanced_accuracy"):
+        choose_baseline(old, METRICS["balanced_accuracy"], STRONGEST)
+    with pytest.raises(UserError, match=r"no arm without synthetic"):
+        choose_baseline(runs[runs["arm"] == FILTERED], METRICS["accuracy"], STRONGEST)
