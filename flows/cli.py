@@ -105,6 +105,27 @@ def run(
     run_line(_enter_project(), Wishes(source, written, from_stage, until, force))
 
 
+@app.command(name="filter", epilog="Example: [bold]ganlift filter --preview[/]")
+def filter_pool(
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Write a page of accepted and rejected images beside their scores, by class.",
+        ),
+    ] = False,
+) -> None:
+    """Run the line up to the filter: nothing is merged yet and no classifier retrained."""
+    from flows.run import Wishes, run_line
+
+    root = _enter_project()
+    run_line(root, Wishes(None, (), None, "quality_filter", False))
+    if preview:
+        from flows.filter_preview import write_preview
+
+        print(write_preview())
+
+
 @app.command(
     epilog='Example: [bold]ganlift schedule --cron "0 3 * * *" --timezone Europe/Berlin[/]'
 )
@@ -160,6 +181,34 @@ def grid(
     from flows.grid import Frame, draw_checkpoint
 
     print(draw_checkpoint(checkpoint, seed, Frame(kind, out, scale, force)))
+
+
+@app.command(epilog="Example: [bold]ganlift predict new_photos --out classes.csv[/]")
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its images, at any depth.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv")] = Path("predictions.csv"),
+    version: Annotated[
+        int | None, typer.Option("--model", metavar="VERSION", help="By default the champion.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+) -> None:
+    """Tell the classes of images with the champion, a classifier that a run has shown to help."""
+    folder, out = Path.cwd() / folder, Path.cwd() / out
+    _enter_project()
+    from flows.predict import Order, predict_folder
+
+    predict_folder(Order(folder, out, version, force))
+
+
+@app.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="MLflow run ids, or how they begin; latest~1.")],
+) -> None:
+    """Set the reports of several runs side by side, from MLflow."""
+    _enter_project()
+    from flows.compare import compare_runs
+
+    compare_runs(runs)
 
 
 @app.command(epilog="Example: [bold]ganlift track[/]")

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.project import run_lock
-from flows.verdict import LIFT, MEANING, PAGE, interval
+from flows.verdict import LIFT, MEANING, PAGE, against, interval, worth
 from tasks.contracts.params import load_params, parse_params
 
 PARAMS = Path("params.yaml")
@@ -95,8 +95,9 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
     console.print(
         Panel(
             f"[bold {colour}]{lift['verdict']}[/]: {MEANING[lift['verdict']]}\n"
-            f"lift in {lift['primary_metric']}: [bold]{escape(interval(lift))}[/]\n"
-            f"{lift['treatment']} against {lift['baseline']}\n\n"
+            f"lift in {escape(lift['metric_name'])}: [bold]{escape(interval(lift))}[/]\n"
+            f"{escape(against(lift))}\n"
+            f"{escape(worth(lift))}\n\n"
             f"report   {PAGE}\n"
             "MLflow   make ui, or ganlift ui\n"
             f"took     {took}",

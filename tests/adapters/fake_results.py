@@ -7,20 +7,25 @@ import json
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 import yaml
 from PIL import Image, ImageDraw
+from safetensors.torch import save_file
 
 from tasks.adapters.tracking.store import Store
+from tasks.classifier.networks import build_classifier
+from tasks.contracts.arms import ARMS, CLASSICAL, FILTERED, SYNTHETIC, fraction_arm
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet, image_id
-from tasks.contracts.params import ARMS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATASET = "data/embedded/digits.yaml"
 TRAIN_MD5 = "0123456789abcdef0123456789abcdef.dir"
+HALF = fraction_arm(0.5)
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1")
 
 
@@ -98,6 +103,7 @@ def make_gans(root: Path, paths: dict[str, Path], seeds: tuple[int, ...], rows: 
             "checkpoint": hashlib.sha256(b"weights %d" % seed).hexdigest(),
             "kimg": 2.0 * rows,
             "loss_g": 0.5,
+            "evaluation": {"kid": 0.01 * (1 + seed), "coverage": 0.75},
             "collapsed": ["class 1"] if seed else [],
             "rollbacks": 2 * seed,
             "stopped_early": False,
@@ -129,40 +135,10 @@ def grid(seed: int, n: int) -> Image.Image:
 
 
 def make_report(root: Path, paths: dict[str, Path]) -> None:
-    rng = np.random.default_rng(3)
-    runs = pd.DataFrame(
-        [
-            {
-                "arm": arm,
-                "seed": seed,
-                "gan_seed": seed % 2 if "filtered" in arm else None,
-                **{name: 0.9 + 0.01 * k + 0.01 * rng.random() for name in METRICS},
-            }
-            for k, arm in enumerate(ARMS)
-            for seed in range(3)
-        ]
-    ).astype({"gan_seed": "Int64"})
-    runs.to_parquet(root / paths["runs"], index=False)
-    arms = {
-        arm: {
-            name: {"mean": rows[name].mean(), "std": rows[name].std(), "values": list(rows[name])}
-            for name in METRICS
-        }
-        for arm, rows in runs.groupby("arm", sort=False)
-    }
-    lift = {
-        "schema": 1,
-        "verdict": "helps",
-        "primary_metric": "balanced_accuracy",
-        "baseline": "real+classical",
-        "treatment": "real+classical+filtered",
-        "lift_pp": {"mean": 1.31, "ci_low": 0.42, "ci_high": 2.18, "level": 0.95},
-        "arms": arms,
-        "gans": {"0": {"collapsed": []}, "1": {"collapsed": ["class 1", "<i>"]}},
-        "per_class": {},
-        "counts": {},
-    }
-    write_json(root / paths["lift"], lift)
+    make_runs().to_parquet(root / paths["runs"], index=False)
+    make_classifier(root / paths["classifier"])
+    write_json(root / paths["retrain"], make_retrained(root / paths["classifier"]))
+    write_json(root / paths["lift"], make_lift())
     (root / paths["page"]).write_text("<html><body><h1>It helps</h1></body></html>")
     (root / paths["pictures"]).mkdir()
     for name in ("lift_by_arm.png", "per_class.png"):
@@ -170,6 +146,120 @@ def make_report(root: Path, paths: dict[str, Path]) -> None:
         ImageDraw.Draw(picture).text((40, 40), name, fill="black")
         ImageDraw.Draw(picture).rectangle((60, 120, 700, 300), fill="#2a7")
         picture.save(root / paths["pictures"] / name)
+
+
+def make_runs() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "arm": arm,
+            "seed": seed,
+            "gan_seed": seed % 2 if arm in SYNTHETIC else None,
+            "steps": 300,
+            "real_seen": 19200,
+            "added_seen": 9600 if arm in SYNTHETIC else 0,
+            **{name: 0.9 + 0.01 * k + 0.01 * rng.random() for name in (*METRICS, "ece")},
+        }
+        for k, arm in enumerate((*ARMS, HALF))
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows).astype({"gan_seed": "Int64"})
+
+
+def make_lift(**changes: Any) -> dict[str, Any]:
+    """Content of a ``lift.json`` whose verdict is "helps"."""
+    arms: dict[str, Any] = {}
+    for arm, rows in make_runs().groupby("arm", sort=False):
+        arms[str(arm)] = {
+            name: {"mean": rows[name].mean(), "std": rows[name].std(), "values": list(rows[name])}
+            for name in (*METRICS, "ece")
+        } | {"val": {"mean": 0.9}}
+        if (metric := changes.get("primary_metric", "accuracy")) not in arms[str(arm)]:
+            arms[str(arm)][metric] = arms[str(arm)]["accuracy"]
+    ends = {"ci_low": 0.42, "ci_high": 2.18}
+    curve = [
+        {"arm": arm, "real_images": n, "mean": 0.9, "ci_low": 0.89, "ci_high": 0.91}
+        for arm, n in ((HALF, 100), (CLASSICAL, 200))
+    ]
+    return {
+        "schema": "ganlift/lift/2",
+        "verdict": "helps",
+        "answer": "Yes: adding filtered GAN images raises balanced accuracy by 1.3 points.",
+        "advice": "Use real+classical+filtered in place of real+classical.",
+        "primary_metric": "balanced_accuracy",
+        "metric_name": "balanced accuracy",
+        "unit": "percentage points",
+        "baseline": CLASSICAL,
+        "baseline_choice": {"rule": "strongest", "val": {"real": 0.88, CLASSICAL: 0.91}},
+        "treatment": FILTERED,
+        "lift_pp": {"mean": 1.31, **ends, "level": 0.95, "p_value": 0.012, "df": 3.1, "se": 0.4},
+        "mde_pp": 1.2,
+        "power": 0.8,
+        "gan_luck": True,
+        "rule": {"smallest_lift_pp": 0.5, "resamples": 4000},
+        "settle": None,
+        "comparisons": [
+            {
+                "arm": FILTERED,
+                "over": "real+classical+unfiltered",
+                "lift_pp": {"mean": 0.53, **ends, "p_value": 0.02},
+                "p_holm": 0.04,
+            }
+        ],
+        "arm_lift_pp": {arm: {"mean": 0.25, **ends} for arm in arms if arm != CLASSICAL},
+        "worth": {
+            "real_images": 241.0,
+            "low": 215.0,
+            "high": 290.0,
+            "beyond": None,
+            "have": 200,
+            "curve": curve,
+        },
+        "arms": arms,
+        "gans": {"0": {"collapsed": []}, "1": {"collapsed": ["class 1", "<i>"]}},
+        "per_class": {},
+        "counts": {"train": 200, "test": 800},
+        "seeds": {"classifier": [0, 1, 2], "gan": [0, 1]},
+        "digests": {"merged": "ab" * 32, "test": "cd" * 32},
+        "classifier": {"name": "small_cnn", "learning_rate": 0.002, "weight_decay": 0.01},
+    } | changes
+
+
+def make_classifier(folder: Path, seed: int = 0) -> None:
+    """Write a small CNN for 8 px grey images of two classes, as the stage retrain keeps it."""
+    torch.manual_seed(seed)
+    network = build_classifier("small_cnn", channels=1, classes=2, image_size=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    config = {
+        "schema": "ganlift/classifier/1",
+        "classifier": "small_cnn",
+        "channels": 1,
+        "image_size": 8,
+        "class_names": ["class 0", "class 1"],
+        "arm": FILTERED,
+        "seed": 2,
+        "gan_seed": 0,
+    }
+    write_json(folder / "config.json", config)
+
+
+def make_retrained(classifier: Path, test: str = "cd" * 32, **scores: float) -> dict[str, Any]:
+    """Content of the ``retrain.json`` that goes with a classifier."""
+    weights = (classifier / "model.safetensors").read_bytes()
+    return {
+        "schema": "ganlift/retrain/1",
+        "classifier": "small_cnn",
+        "test": {"images": 800, "digest": test},
+        "kept": {
+            "arm": FILTERED,
+            "seed": 2,
+            "gan_seed": 0,
+            "sha256": hashlib.sha256(weights).hexdigest(),
+            "test": dict.fromkeys(METRICS, 0.9) | scores,
+            "val": dict.fromkeys(METRICS, 0.9),
+        },
+    }
 
 
 def write_json(path: Path, value: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tasks.adapters.tracking import gan_run, store
+from tasks.adapters.tracking import gan_run, log_pipeline, store
 from tests.adapters.fake_results import DATASET, curve
 
 
@@ -27,6 +27,13 @@ def runs_of(kind: str) -> list[Run]:
 
 def checkpoint(paths: dict[str, Path], seed: int) -> str:
     return str(json.loads(paths["gan_metrics"].read_text())[str(seed)]["checkpoint"])
+
+
+def log_results(paths: dict[str, Path]) -> None:
+    """Log the pipeline's results, as the stage report does."""
+    same = ("lift", "page", "pictures", "runs", "gan_metrics", "classifier")
+    files = {name: paths[name] for name in same}
+    log_pipeline(dataset=DATASET, retrained=paths["retrain"], **files)
 
 
 def log_gan(paths: dict[str, Path], seed: int = 0) -> None:

@@ -12,19 +12,20 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 
-from tasks.adapters.tracking import gan_run, log_missing, log_pipeline, store
+from tasks.adapters.tracking import gan_run, log_missing, store
+from tasks.adapters.tracking.names import plain
+from tasks.contracts.arms import ARMS, FILTERED
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import ARMS, load_params
+from tasks.contracts.params import load_params
 from tests.adapters.fake_results import (
     DATASET,
+    HALF,
     METRICS,
     TRAIN_MD5,
     curve,
     write_json,
 )
-from tests.adapters.logged import checkpoint, client, log_gan, runs_of
-
-RESULTS = ("lift", "page", "pictures", "runs", "gan_metrics")
+from tests.adapters.logged import checkpoint, client, log_gan, log_results, runs_of
 
 
 def test_mlflow_is_the_real_package() -> None:
@@ -131,7 +132,7 @@ def test_the_model_makes_images_again_and_holds_no_pickle(paths: dict[str, Path]
 
 def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     log_gan(paths)
-    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    log_results(paths)
     (run,) = runs_of("pipeline")
     assert run.info.run_name == "helps: +1.3 pp [0.4, 2.2]"
     assert run.info.status == "FINISHED"
@@ -143,13 +144,22 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert run.data.metrics["lift_pp_ci_high"] == lift["lift_pp"]["ci_high"]
     mean = lift["arms"]["real+classical+filtered"]["macro_f1"]["mean"]
     assert run.data.metrics["real_classical_filtered.macro_f1"] == pytest.approx(mean)
+    assert run.data.metrics["gan/kid"] == pytest.approx(0.015)  # mean of 0.01 and 0.02
+    assert run.data.metrics["worth_real_images"] == 41
+    for name, value in {"mde_pp": 1.2, "p_value": 0.012}.items():
+        assert run.data.metrics[name] == value
     files = [f.path for f in client().list_artifacts(run.info.run_id)]
     assert {"00_lift_report.html", "lift.json", "pictures"} <= set(files)
     assert min(f for f in files if f != "pictures") == "00_lift_report.html"
 
     note = run.data.tags["mlflow.note.content"]
     assert "Yes, it helps: +1.3 pp [0.4, 2.2]" in note
-    assert all(arm in note for arm in ARMS)
+    assert all(plain(arm) in note for arm in ARMS)
+    assert "about 41 more real images" in note
+    assert "the strongest arm without GAN images on real/val" in note
+    told = [FILTERED, "real+classical+unfiltered", "+0.53", "+0.42 to +2.18", "0.04"]
+    assert f"| {' | '.join(told)} |" in note.replace(" &emsp;", " ")
+    assert plain(HALF) not in note  # of the curve, not of the table
     assert f"get-artifact?path=lift_by_arm_small.png&run_uuid={run.info.run_id}" in note
     assert f"runs/{runs_of('gan')[0].info.run_id}" in note
     assert "GAN seed 1 (not logged yet" in note
@@ -158,23 +168,26 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
 
     table = pd.read_parquet(paths["runs"])
     arms = runs_of("arm")
-    assert [arm.info.run_name for arm in arms] == list(ARMS)
+    assert [arm.info.run_name for arm in arms] == [*ARMS, HALF]
     assert all(arm.data.tags["mlflow.parentRunId"] == run.info.run_id for arm in arms)
     rows = table[table["arm"] == "synthetic only"]
-    history = client().get_metric_history(arms[-1].info.run_id, "accuracy")
+    judged = arms[ARMS.index("synthetic only")]
+    history = client().get_metric_history(judged.info.run_id, "accuracy")
     assert {m.step: m.value for m in history} == dict(
         zip(rows["seed"], rows["accuracy"], strict=True)
     )
     for name in METRICS:
-        assert arms[-1].data.metrics[f"{name}.std"] == pytest.approx(rows[name].std())
+        assert judged.data.metrics[f"{name}.std"] == pytest.approx(rows[name].std())
+    assert judged.data.metrics["steps"] == 300
+    assert not {"steps.mean", "gan_seed"} & set(judged.data.metrics)
 
 
 def test_the_same_results_are_logged_once(paths: dict[str, Path]) -> None:
     for _ in range(2):
-        log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+        log_results(paths)
     assert len(runs_of("pipeline")) == 1
     write_json(paths["lift"], json.loads(paths["lift"].read_text()) | {"verdict": "inconclusive"})
-    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    log_results(paths)
     assert [run.data.tags["ganlift.verdict"] for run in runs_of("pipeline")] == [
         "helps",
         "inconclusive",
@@ -193,16 +206,17 @@ def test_what_an_interrupted_attempt_left_is_replaced(
 
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "set_terminated", broken)
-        log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+        log_results(paths)
     assert "No space left on device" in capsys.readouterr().err
-    assert log_missing(dataset=DATASET, paths=paths)[-1].startswith("pipeline: logged")
+    said = log_missing(dataset=DATASET, paths=paths)[2:]  # two GANs come first
+    assert [line.split()[0] for line in said] == ["pipeline:", "model"]
     assert [run.info.status for run in runs_of("pipeline")] == ["FINISHED"]
-    assert len(runs_of("arm")) == len(ARMS)
+    assert len(runs_of("arm")) == len([*ARMS, HALF])
 
 
 def test_exactly_what_is_missing_is_logged(paths: dict[str, Path]) -> None:
     log_gan(paths, seed=0)
-    log_pipeline(dataset=DATASET, **{name: paths[name] for name in RESULTS})
+    log_results(paths)
     assert log_missing(dataset=DATASET, paths=paths) == [
         f"GAN seed 1: logged, checkpoint {checkpoint(paths, 1)[:12]}"
     ]

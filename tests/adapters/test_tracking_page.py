@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tasks.adapters.tracking import log_pipeline
-from tests.adapters.fake_results import DATASET, REPOSITORY, make_results, make_store
+from tests.adapters.fake_results import REPOSITORY, make_results, make_store
+from tests.adapters.logged import log_results
 
 CHROMIUM = shutil.which("chromium")
 SERVE = "import sys; from tasks.adapters.tracking import serve; serve(int(sys.argv[1]))"
@@ -27,13 +27,12 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     make_store(root)
     shutil.copy(REPOSITORY / "mlflow" / "server.env", root / "mlflow")
     paths = make_results(root)
-    names = ("lift", "page", "pictures", "runs", "gan_metrics")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("DVC_ROOT", raising=False)
         patch.setenv("PYTHONPATH", str(REPOSITORY))
-        log_pipeline(dataset=DATASET, **{name: paths[name] for name in names})
+        log_results(paths)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
@@ -82,7 +81,7 @@ def test_the_answer_is_on_the_first_screen(page: Page) -> None:
     picture = page.locator("img[src*='lift_by_arm']")
     expect(picture).to_be_in_viewport()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 640
-    table = page.get_by_test_id("note-editor-preview-content").get_by_role("table")
+    table = page.get_by_test_id("note-editor-preview-content").get_by_role("table").first
     expect(table).to_contain_text("real+classical+filtered")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="The whole report").click()

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.tracking import gan_run, log_missing, log_pipeline
+from tasks.adapters.tracking import gan_run, log_missing
 from tasks.adapters.tracking.lineage import digest_of
 from tasks.adapters.tracking.names import experiment_name, flatten, safe_name
 from tasks.adapters.tracking.server import serve
 from tasks.adapters.tracking.store import Store, quick, tracking_uri
 from tasks.contracts.errors import UserError
 from tests.adapters.fake_results import DATASET, curve, make_images, make_results, make_store
+from tests.adapters.logged import log_results
 
 
 @pytest.fixture
@@ -41,8 +42,7 @@ def test_an_unreachable_server_costs_one_line(
             run.tick({"kimg": 2.0, **curve(seed, 1)}, None)
             run.finish(paths["gan"] / str(seed), "00")
         assert not run.logged
-    names = ("lift", "page", "pictures", "runs", "gan_metrics")
-    log_pipeline(dataset=DATASET, **{name: paths[name] for name in names})
+    log_results(paths)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"tracking: cannot reach {tracking_uri()};")
     assert line.endswith("results are safe in reports/, `ganlift track` logs them later")

@@ -51,6 +51,10 @@ Path(f"out/{name}").mkdir()
 Path(f"out/{name}/data").write_text(orders)
 Path(f"page/{name}.html").write_text(f"all is well: {orders}")
 lift = {"verdict": "helps", "primary_metric": "balanced_accuracy", "baseline": "real",
+        "metric_name": "balanced accuracy", "unit": "percentage points",
+        "baseline_choice": {"rule": "strongest", "val": {}}, "mde_pp": 1.1, "power": 0.8,
+        "worth": {"have": 200, "real_images": 241, "low": 215, "high": None, "beyond": None,
+                  "curve": []},
         "treatment": "real+classical", "lift_pp":
         {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0, "level": 0.95}}
 Path("reports/lift.json" if name == "report" else f"reports/{name}.json").write_text(

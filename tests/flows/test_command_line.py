@@ -36,7 +36,9 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prefect_server, "ready", lambda *_: lambda: None)
 
 
-@pytest.mark.parametrize("command", ["run", "schedule", "ui", "grid", "track", "docs"])
+@pytest.mark.parametrize(
+    "command", ["run", "filter", "schedule", "ui", "grid", "predict", "compare", "track", "docs"]
+)
 def test_every_help_shows_an_example(
     command: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -133,6 +135,8 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     shown = capfd.readouterr().out
     for text in ("helps", "+1.20 pp [+0.40, +2.00] at 95%", "reports/lift.html", "ganlift ui"):
         assert text in shown
+    assert "real+classical against real, the strongest arm without GAN images" in shown
+    assert "worth about 41 more real images" in shown
     assert shown.count("unchanged") == 8
 
 

@@ -70,7 +70,9 @@ def test_the_report_shows_verdict_interval_and_pictures(doors: Doors, page: Page
     assert lift["verdict"] in text.lower()
     for key in ("mean", "ci_low", "ci_high"):
         assert f"{abs(lift['lift_pp'][key]):.1f}" in text
-    loaded = page.evaluate("[...document.images].map(i => i.complete && i.naturalWidth > 100)")
+    loaded = page.evaluate(
+        "[...document.querySelectorAll('.pan img')].map(i => i.complete && i.naturalWidth > 100)"
+    )
     assert len(loaded) >= 4
     assert all(loaded)
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []

@@ -9,15 +9,18 @@ and `log_missing` logs later what was missed, from the files of the results.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from tasks.adapters.tracking.gan import GanRun, gan_run, open_run, unsent_speed
 from tasks.adapters.tracking.gan_health import evaluations_of, events_of
 from tasks.adapters.tracking.lineage import recorded_params, written_params
-from tasks.adapters.tracking.pipeline import write_pipeline
+from tasks.adapters.tracking.pipeline import Results, write_pipeline
+from tasks.adapters.tracking.registry import register
+from tasks.adapters.tracking.retrained import Retrained
 from tasks.adapters.tracking.server import serve
 from tasks.adapters.tracking.store import Store, explain, quick, store_at, tracking_uri
 from tasks.contracts.errors import UserError
@@ -26,25 +29,43 @@ __all__ = ["GanRun", "gan_run", "log_missing", "log_pipeline", "serve"]
 
 
 def log_pipeline(
-    *, dataset: str, lift: Path, page: Path, pictures: Path, runs: Path, gan_metrics: Path
+    *,
+    dataset: str,
+    lift: Path,
+    page: Path,
+    pictures: Path,
+    runs: Path,
+    gan_metrics: Path,
+    retrained: Path,
+    classifier: Path,
 ) -> None:
-    """Log the pipeline's run with its arms; results that are logged already stay as they are.
+    """Log the pipeline's run with its arms and register its classifier, each once.
 
     Args:
-        dataset: the source as in ``params.yaml``; names the experiment.
+        dataset: the source as in ``params.yaml``; names the experiment and the model.
         lift: ``lift.json``; its sha256 is what the run is known by.
         page: the report, one HTML file.
         pictures: a folder of PNG files.
         runs: ``runs.parquet``, a row for each arm and classifier seed.
         gan_metrics: ``gan.json``, with the checkpoints the result was made with.
+        retrained: ``retrain.json``.
+        classifier: the retrained classifier's folder.
     """
-    store = store_at(tracking_uri())
-    files = {"lift": lift, "page": page, "pictures": pictures, "runs": runs}
-    store.attempt(
-        lambda: write_pipeline(
-            store, dataset=dataset, params=written_params(), gan_metrics=gan_metrics, **files
-        )
-    )
+    store, params = store_at(tracking_uri()), written_params()
+    results = Results(lift, page, pictures, runs, gan_metrics, retrained, classifier)
+    run_ids: list[str] = []
+
+    def log() -> None:
+        logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+        run_ids.append(logged.run_id)
+
+    def enter() -> None:
+        of = _registered(results, params)
+        if line := register(store, dataset=dataset, run_id=run_ids[0], of=of):
+            print(line, flush=True)
+
+    if store.attempt(log):
+        store.attempt(enter, store.registry_uri)
 
 
 def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
@@ -118,12 +139,33 @@ def _replay(run: GanRun, rows: pd.DataFrame, grids: Sequence[Path]) -> None:
         run.tick({str(name): float(known[name]) for name in known.index}, nearest.get(index))
 
 
-def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> list[str]:
-    """Log the pipeline's run if none has this ``lift.json``."""
-    names = ("lift", "page", "pictures", "runs", "gan_metrics")
-    files = {name: paths[name] for name in names}
-    for path in files.values():
-        if not path.exists():
-            raise UserError(str(path), "missing beside its lift.json", "Run `dvc checkout`")
-    name = write_pipeline(store, dataset=dataset, params=recorded_params(), **files)
-    return [f"pipeline: logged, {name}"] if name else []
+def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> Iterator[str]:
+    """Log the pipeline's run if none has this ``lift.json``, and register its classifier."""
+    names = ("lift", "page", "pictures", "runs", "gan_metrics", "retrain", "classifier")
+    for name in names:
+        if not paths[name].exists():
+            raise UserError(str(paths[name]), "missing beside its lift.json", "Run `dvc checkout`")
+    results, params = Results(*(paths[name] for name in names)), recorded_params()
+    logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+    if logged.new:
+        yield f"pipeline: logged, {logged.name}"
+    try:
+        of = _registered(results, params)
+        line = register(store, dataset=dataset, run_id=logged.run_id, of=of)
+    except UserError:
+        raise
+    except Exception as error:
+        yield f"model: not registered, {explain(store.registry_uri, error)}"
+    else:
+        yield from [line] if line else []
+
+
+def _registered(results: Results, params: Mapping[str, Any]) -> Retrained:
+    """Return what is to be registered."""
+    return Retrained(
+        folder=results.classifier,
+        fit=params["ingest"]["fit"],
+        summary=json.loads(results.retrained.read_text(encoding="utf-8")),
+        result=results.content,
+        digest=results.digest,
+    )

@@ -12,9 +12,10 @@ import pandas as pd
 from PIL import Image
 
 from tasks.adapters.tracking.gan_health import TAG, evaluation_metrics, health_note, health_tag
-from tasks.adapters.tracking.gan_model import log_model
+from tasks.adapters.tracking.gan_model import save_generator
 from tasks.adapters.tracking.lineage import dataset_input, lineage_tags
 from tasks.adapters.tracking.names import flatten
+from tasks.adapters.tracking.saved_model import log_model
 from tasks.adapters.tracking.store import Store, home, store_at, tracking_uri
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet
@@ -155,7 +156,13 @@ class GanRun:
         first = self._store.finished(experiment, "ganlift.checkpoint", checkpoint)
         if first is None:
             shape = ImageSet.load(self._train).image_shape
-            log_model(self._store, experiment, self.run_id, checkpoint_dir, shape)
+            log_model(
+                self._store,
+                experiment,
+                self.run_id,
+                "generator",
+                lambda folder, model: save_generator(folder, checkpoint_dir, shape, model),
+            )
             client.set_tag(self.run_id, "ganlift.checkpoint", checkpoint)
         else:
             client.set_tag(self.run_id, "ganlift.repeat_of", first.info.run_id)

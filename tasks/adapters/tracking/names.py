@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.contracts.lift_text import short_unit
+
 _PARAM_LENGTH = 6000  # MLflow's limit
 _PART_LENGTH = 200  # MLflow's limit is 250, of the whole name
 
@@ -16,6 +18,18 @@ def experiment_name(dataset: str) -> str:
     """Return the experiment of a data set: ``data/embedded/digits.yaml`` → ``digits``."""
     path = Path(dataset).resolve()
     return path.stem if path.suffix in (".yaml", ".yml") else path.name
+
+
+def registered_name(dataset: str) -> str:
+    """Return the name of a data set's classifier in the registry: ``ganlift-digits``."""
+    return f"ganlift-{safe_part(experiment_name(dataset))}"
+
+
+def interval_text(result: Mapping[str, Any]) -> str:
+    """Return lift and interval of ``lift.json``'s content: ``+1.3 pp [0.4, 2.2]``."""
+    lift = result["lift_pp"]
+    unit = short_unit(result["unit"])
+    return f"{lift['mean']:+.1f} {unit} [{lift['ci_low']:.1f}, {lift['ci_high']:.1f}]"
 
 
 def run_page(experiment: str, run_id: str, part: str = "") -> str:

@@ -75,8 +75,15 @@ class Store:
         self._said = False
         self._rest_until = 0.0
 
-    def attempt(self, action: Callable[[], object]) -> bool:
+    @property
+    def registry_uri(self) -> str:
+        """Where models are registered: ``MLFLOW_REGISTRY_URI``, or the store itself."""
+        return os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+
+    def attempt(self, action: Callable[[], object], place: str | None = None) -> bool:
         """Run ``action`` and say whether it was done; say once, in one line, why not.
+
+        ``place`` is the address it calls, the store's own by default.
 
         Where the store cannot be reached it rests a minute, in which nothing is tried: a dead
         server costs a stage one timeout a minute at most.
@@ -93,7 +100,7 @@ class Store:
                 self._rest_until = time.monotonic() + _REST_SECONDS
             if not self._said:
                 self._said = True
-                reason = explain(self.uri, error)
+                reason = explain(place or self.uri, error)
                 mend = "results are safe in reports/, `ganlift track` logs them later"
                 print(f"tracking: {reason}; {mend}", file=sys.stderr, flush=True)
             return False

@@ -1,0 +1,153 @@
+"""``ganlift predict``: the classes of a person's own images, by the champion."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from tasks.adapters.tracking.champion import Classifier, load_classifier
+from tasks.contracts.errors import UserError
+from tasks.contracts.params import IngestParams, load_params
+from tasks.data.collection import Rejected, read
+from tasks.data.decoding import SUFFIXES, open_image
+from tasks.data.sources import Item, image_files
+
+_CHUNK = 256  # images in memory at a time
+_MOST_NAMED = 10  # unreadable files
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be told apart, and where the answer goes.
+
+    Attributes:
+        folder: its images are read, at any depth.
+        out: CSV to write.
+        version: of the model in the registry; None takes the champion.
+        force: write over a file that is there.
+    """
+
+    folder: Path
+    out: Path
+    version: int | None
+    force: bool
+
+
+@dataclass
+class _Tally:
+    """Each class's probabilities where it was the most likely one, and the unreadable."""
+
+    certain: dict[str, list[float]]
+    unreadable: list[Rejected] = field(default_factory=list)
+
+
+def predict_folder(order: Order) -> None:
+    """Write the class and the probabilities of every image, and show a summary.
+
+    The CSV has a row for each image that can be read: file, class, p (of that class), then
+    ``p_<class>`` for every class.
+
+    Raises:
+        UserError: no images, none readable, a file in the way, or no model to be had.
+    """
+    _see_free(order)
+    items = _items(order.folder)
+    ingest = load_params().ingest
+    console = Console(highlight=False)
+    with console.status("loading the model"):
+        model = load_classifier(ingest.source, order.version)
+    tally = _Tally({name: [] for name in model.class_names})
+    part = order.out.with_name(f".{order.out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["file", "class", "p", *(f"p_{name}" for name in model.class_names)])
+            writer.writerows(_rows(items, model, ingest, tally, console))
+        if len(tally.unreadable) == len(items):
+            raise UserError(
+                str(order.folder),
+                f"none of its {len(items)} images could be read ({tally.unreadable[0].reason})",
+                "Check the files with an image viewer",
+            )
+        part.replace(order.out)  # whole or not at all
+    finally:
+        part.unlink(missing_ok=True)
+    _show(console, order, model, tally)
+
+
+def _see_free(order: Order) -> None:
+    out = order.out
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}", f"no folder {out.parent}", "Make it, or name another")
+    if out.is_dir() or (out.exists() and not order.force):
+        mend = "Name another" if out.is_dir() else "Name another with --out, or give --force"
+        raise UserError(f"--out {out}", "is already there", mend)
+
+
+def _items(folder: Path) -> list[Item]:
+    if not folder.is_dir():
+        raise UserError(str(folder), "no such folder", "Give a folder of images")
+    items = [
+        Item("", _name(path.relative_to(folder)), None, partial(open_image, path))
+        for path in image_files(folder, folder)
+    ]
+    if not items:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise UserError(str(folder), f"holds no images ({kinds})", "Give a folder of images")
+    return items
+
+
+def _name(path: Path) -> str:
+    """Return a path as text that any file and terminal takes, bytes that are no UTF-8 escaped."""
+    return (
+        path.as_posix()
+        .encode("utf-8", errors="surrogateescape")
+        .decode("utf-8", errors="backslashreplace")
+    )
+
+
+def _rows(
+    items: list[Item], model: Classifier, ingest: IngestParams, tally: _Tally, console: Console
+) -> Iterator[list[str]]:
+    """Yield the row of each image that can be read, seen as the model's own were in training."""
+    asked = {"image_size": model.image_size, "channels": model.channels, "fit": model.fit}
+    params = ingest.model_copy(update=asked)
+    starts = range(0, len(items), _CHUNK)
+    hidden = not console.is_terminal
+    for start in track(starts, "predict", console=console, transient=True, disable=hidden):
+        pixels, kept, unreadable = read(items[start : start + _CHUNK], params, lambda *_: None)
+        tally.unreadable += unreadable
+        if not kept:
+            continue
+        for item, told in zip(kept, model.predict(np.stack(pixels)), strict=True):
+            name, p = model.class_names[int(told.argmax())], float(told.max())
+            tally.certain[name].append(p)
+            yield [item.source, name, f"{p:.6f}", *(f"{value:.6f}" for value in told)]
+
+
+def _show(console: Console, order: Order, model: Classifier, tally: _Tally) -> None:
+    console.print(escape(f"{model.name} (verdict: {model.verdict})"), soft_wrap=True)
+    table = Table()
+    table.add_column("class", overflow="fold")
+    table.add_column("images", justify="right")
+    table.add_column("mean p", justify="right")
+    for name, certain in tally.certain.items():
+        mean = f"{np.mean(certain):.3f}" if certain else "–"
+        table.add_row(escape(name), f"{len(certain):,}", mean)
+    console.print(table)
+    for bad in tally.unreadable[:_MOST_NAMED]:
+        console.print(f"[yellow]skipped[/] {escape(bad.source)}: {escape(bad.reason)}")
+    if len(tally.unreadable) > _MOST_NAMED:
+        console.print(f"[yellow]skipped[/] {len(tally.unreadable) - _MOST_NAMED} more")
+    total = sum(map(len, tally.certain.values()))
+    unread = f", {len(tally.unreadable):,} unreadable" if tally.unreadable else ""
+    console.print(f"{total:,} images told apart{unread}: {escape(str(order.out))}", soft_wrap=True)

@@ -1,0 +1,100 @@
+"""A model as MLflow keeps ours: weights and the code that reads them, no pickle."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tasks
+from tasks.adapters.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+    from mlflow.models import Model, ModelSignature
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an MLflow model is made of.
+
+    Attributes:
+        code: file beside this one that MLflow runs to load the model.
+        weights: name and folder of what that file reads.
+        rooms: parts of ``tasks`` that it imports.
+        requirements: packages that it imports, to be pinned as they are installed here.
+        signature: what it takes and gives.
+        example: an input.
+        config: more that the code is told when it loads the weights.
+    """
+
+    code: str
+    weights: tuple[str, Path]
+    rooms: Sequence[str]
+    requirements: Sequence[str]
+    signature: ModelSignature
+    example: Any
+    config: Mapping[str, Any] | None = None
+
+
+def log_model(
+    store: Store, experiment: str, run_id: str, name: str, save: Callable[[Path, Model], None]
+) -> LoggedModel:
+    """Log what ``save`` writes into a folder as a model of the run, and return its entry."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    client = store.client()
+    entry = client.create_logged_model(experiment, name=name, source_run_id=run_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        model = Model(
+            artifact_path=entry.artifact_location,
+            run_id=run_id,
+            model_uuid=entry.model_id,
+            model_id=entry.model_id,
+        )
+        save(folder, model)
+        client.log_model_artifacts(entry.model_id, str(folder))
+    client.finalize_logged_model(entry.model_id, "READY")
+    client.log_outputs(run_id, [LoggedModelOutput(entry.model_id, step=0)])
+    return entry
+
+
+def save_model(folder: Path, recipe: Recipe, model: Model | None = None) -> None:
+    """Write an MLflow model that loads without a checkout.
+
+    Args:
+        folder: where to, not there yet.
+        recipe: what it is made of.
+        model: the ``mlflow.models.Model`` to write, a new one by default.
+    """
+    import mlflow.pyfunc
+
+    source = Path(tasks.__file__).parent
+    with tempfile.TemporaryDirectory() as scratch:
+        code = Path(scratch) / "tasks"
+        for room in recipe.rooms:
+            shutil.copytree(
+                source / room, code / room, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        shutil.copy(source / "__init__.py", code)
+        name, weights = recipe.weights
+        mlflow.pyfunc.save_model(
+            folder,
+            mlflow_model=model,
+            python_model=Path(__file__).with_name(recipe.code),
+            artifacts={name: str(weights)},
+            code_paths=[str(code)],
+            signature=recipe.signature,
+            input_example=recipe.example,
+            model_config=dict(recipe.config) if recipe.config else None,
+            # A local build's label ("+cpu") is no version a registry knows.
+            pip_requirements=[
+                f"{package}=={version(package).split('+')[0]}" for package in recipe.requirements
+            ],
+        )
