@@ -18,8 +18,10 @@ from bench.datasets import ROOT
 from bench.ledger import Row
 from bench.verdict_pool import POOLS, make_pool
 from tasks import ingest, merge, quality_filter, retrain
+from tasks.contracts.arms import DUPLICATED
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params import Params
+from tasks.contracts.verdict_params import ReportParams
 from tasks.gan.checkpoint import checkpoint_hash, checkpoints, save_checkpoint
 from tasks.gan.model import build_gan
 from tasks.gan.training import train_gan
@@ -114,8 +116,24 @@ class Line:
         ).save(self.path("pool"))
 
     def _verdict(self) -> Row:
-        """Judge the runs as `report` does, without its page and without MLflow."""
+        """Judge the runs as `report` does, without its page and without MLflow.
+
+        Once by the declared rule, and once against the same number of repeated real images,
+        whichever arm is the strongest.
+        """
         merged = ImageSet.load(self.path("merged")).manifest
+        filtered, rule = self._json("filter"), self.params.report
+        return {
+            **self._judged(merged, rule),
+            "against_duplicated": self._judged(
+                merged, rule.model_copy(update={"baseline": DUPLICATED})
+            ),
+            "pool": filtered["pool"],
+            "accepted": filtered["accepted"],
+            "added": int((merged["origin"] == "synthetic").sum()),
+        }
+
+    def _judged(self, merged: pd.DataFrame, rule: ReportParams) -> Row:
         found = lift_result(
             pd.read_parquet(self.path("runs")),
             pd.read_parquet(self.path("predictions")),
@@ -124,10 +142,10 @@ class Line:
             merged=merged,
             control=len(ImageSet.load(self.path("control"))),
             gans={},
-            params=self.params.report,
+            params=rule,
             seed=self.seed,
         )
-        filtered, lift = self._json("filter"), found["lift_pp"]
+        lift = found["lift_pp"]
         return {
             "verdict": found["verdict"],
             "baseline": found["baseline"],
@@ -135,9 +153,6 @@ class Line:
             "ci_low": lift["ci_low"],
             "ci_high": lift["ci_high"],
             "mde_pp": found["mde_pp"],
-            "pool": filtered["pool"],
-            "accepted": filtered["accepted"],
-            "added": int((merged["origin"] == "synthetic").sum()),
         }
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "weights": None,
         "seeds": [0, 1, 2, 3],
         "steps": 100,
-        "batch_size": 32,
+        "batch_size": 48,
         "learning_rate": 0.01,
         "weight_decay": 0.01,
         "fractions": [],
@@ -123,7 +123,8 @@ class VerdictRun:
 
         Returns:
             names, then ``refused`` (what the line refused and why), or verdict, baseline, lift_pp,
-            ci_low, ci_high, mde_pp, and images in ``pool`` and ``accepted``; ``seconds`` by stage.
+            ci_low, ci_high and mde_pp, the same of ``against_duplicated``, and images in ``pool``
+            and ``accepted``; ``seconds`` by stage.
         """
         torch.set_num_threads(1)
         folder = self.scratch / "verdict_runs" / self.key

@@ -27,14 +27,17 @@ def calibration_report(mode: str, rows: Sequence[Row]) -> str:
     judged = [row for row in rows if "refused" not in row]
     lines = [_counts(mode, rows, judged)]
     if judged:
-        mean = float(np.mean([row["lift_pp"] for row in judged]))
-        held = [row["ci_low"] <= mean <= row["ci_high"] for row in judged]
         baselines = Counter(row["baseline"] for row in judged).most_common()
-        lines += [
-            f"- Baselines: {', '.join(f'{arm} ({count})' for arm, count in baselines)}.",
-            f"- The interval holds the mean lift of all runs, {mean:+.2f} pp, in {rate(held)}.",
-            *(_null(judged) if mode == "null" else _planted(judged, mean)),
-        ]
+        lines.append(f"- Baselines: {', '.join(f'{arm} ({count})' for arm, count in baselines)}.")
+        repeated = [row["against_duplicated"] for row in judged]
+        for against, found in (("the strongest arm", judged), ("repeated real images", repeated)):
+            mean = float(np.mean([row["lift_pp"] for row in found]))
+            held = [row["ci_low"] <= mean <= row["ci_high"] for row in found]
+            lines += [
+                f"- Against {against}: the interval holds the mean lift of all runs, "
+                f"{mean:+.2f} pp, in {rate(held)}.",
+                *(_null(found) if mode == "null" else _planted(found, mean)),
+            ]
     reasons = Counter(row["refused"] for row in rows if "refused" in row).most_common()
     lines += [f"- Refused {count} times: {reason}" for reason, count in reasons]
     return "\n".join(lines)
@@ -71,7 +74,7 @@ def _median(values: Sequence[float]) -> str:
 
 def _null(judged: Sequence[Row]) -> list[str]:
     false = rate([row["verdict"] == "helps" for row in judged])
-    return [f"- False “helps”: {false}."]
+    return [f"  - False “helps”: {false}."]
 
 
 def _planted(judged: Sequence[Row], mean: float) -> list[str]:
@@ -80,7 +83,7 @@ def _planted(judged: Sequence[Row], mean: float) -> list[str]:
         "the run’s own |lift|": [row for row in judged if row["mde_pp"] <= abs(row["lift_pp"])],
     }
     return [
-        "- “Helps” where the stated minimum detectable effect is within "
+        "  - “Helps” where the stated minimum detectable effect is within "
         f"{what}: {rate([row['verdict'] == 'helps' for row in chosen])}."
         for what, chosen in promised.items()
     ]

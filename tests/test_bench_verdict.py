@@ -97,7 +97,9 @@ def test_no_two_runs_share_a_root_seed(tmp_path: Path) -> None:
 
 def _row(verdict: str, lift: float, half: float, mde: float) -> Row:
     ends = {"lift_pp": lift, "ci_low": lift - half, "ci_high": lift + half, "mde_pp": mde}
-    return {"verdict": verdict, "baseline": "real", "seconds": {"a": 1.0}, **ends}
+    against = {"verdict": "hurts"} | {key: -value for key, value in ends.items()}
+    row = {"verdict": verdict, "baseline": "real", "seconds": {"a": 1.0}, **ends}
+    return row | {"against_duplicated": against | {"ci_low": -9.0, "ci_high": 9.0}}
 
 
 def test_rates_are_exact() -> None:
@@ -113,6 +115,7 @@ def test_a_null_report_counts_every_helps_and_every_refusal() -> None:
     text = calibration_report("null", rows)
     assert "| null | 4 | 1 | 1 | 1 | 1 | +0.00 ± 3.00 |" in text
     assert "False “helps”: 1 of 3 (" in text
+    assert "False “helps”: 0 of 3 (" in text.split("Against repeated real images")[1]
     assert "+0.00 pp, in 2 of 3 (" in text
     assert "Refused 1 times: x: no. Do." in text
 

@@ -38,11 +38,15 @@ def what_it_is_worth(lift: Mapping[str, Any]) -> str | None:
         f"{lift['treatment']} does about as well as {worth['real_images']} real images with "
         f"classical augmentation ({span})"
     )
-    if more > 0:
-        return f"About {more} more real images: {as_good}, and has {have}."
-    if more < 0:
-        return f"Less than nothing: {as_good}, and has {have}. They do better without it."
-    return f"No further real image: {as_good}, which is what it has."
+    if more == 0:
+        return f"No further real image: {as_good}, which is what it has."
+    way = "more" if more > 0 else "fewer"
+    answer = f"About {abs(more)} {way} real images: {as_good}, and has {have}."
+    if worth["high"] is not None and worth["high"] < have:
+        return f"{answer} They do better without it."
+    if worth["low"] is not None and worth["low"] > have:
+        return answer
+    return f"{answer} The interval holds {have} too, so it may be worth nothing."
 
 
 def more_images(lift: Mapping[str, Any]) -> tuple[str, str] | None:
