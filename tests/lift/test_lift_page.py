@@ -107,7 +107,7 @@ def test_luck_of_a_single_gan_is_named(gans, warned, pictures):
         ({}, "About 140 more real images", ("+140", "+40 to over +200")),
         ({"real_images": 90, "low": None, "high": 130}, "They do better without it.",
          ("−110", "below −150 to −70")),
-        ({"real_images": 190, "low": 120, "high": None}, "holds 200 too, so it may be worth nothing",
+        ({"real_images": 190, "low": 120, "high": None}, "so it may be worth nothing",
          ("−10", "−80 to over +200")),
         ({"real_images": None, "low": 300, "beyond": "above"}, "does better than 400 real images",
          ("> +200", "the curve ends there")),
