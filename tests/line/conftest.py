@@ -17,8 +17,8 @@ TINY = (
     "ingest.test_share=0.2",
     "train_gan.seeds=[0,1]",
     "train_gan.width=12",
-    "train_gan.total_kimg=10",
-    "train_gan.grid_kimg=5",
+    "train_gan.total_kimg=6",
+    "train_gan.grid_kimg=3",
     "generate.per_class=40",
     "quality_filter.folds=2",
     "quality_filter.classifier_steps=60",
@@ -27,6 +27,8 @@ TINY = (
     "quality_filter.copy_quantile=0.0",
     "retrain.seeds=[0,1]",
     "retrain.steps=30",
+    "retrain.batch_size=32",
+    "retrain.fractions=[2]",
 )
 
 
