@@ -161,7 +161,8 @@ def test_deps_cover_what_the_stage_imports(
 
 
 def test_no_name_shadows_a_tool_or_a_room() -> None:
-    assert not list((ROOT / "mlflow").rglob("*.py"))
+    store = ROOT / "mlflow" / "artifacts"  # models logged by a run bring their code
+    assert not [one for one in (ROOT / "mlflow").rglob("*.py") if store not in one.parents]
     assert not list((ROOT / "tests").rglob("__init__.py"))
     for shadow in ("tests/tasks", "flows/tasks.py", "flows/mlflow.py", "flows/prefect.py"):
         assert not (ROOT / shadow).exists()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from tasks.adapters.tracking.past_runs import PastRun
 from tasks.contracts.arms import fraction_of
 from tasks.contracts.lift_text import short_unit, worth_text
+from tasks.contracts.pages import templates
 
 NOTHING = "–"
 _HERE = Path(__file__).parent
@@ -75,14 +74,7 @@ def compare(runs: Sequence[PastRun]) -> Comparison:
 
 def render(comparison: Comparison) -> str:
     """Return the comparison as one HTML file; all text from data is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader([_HERE, _HERE.parent / "lift"]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("comparison.html.j2")
+    page = templates(_HERE, _HERE.parent / "lift").get_template("comparison.html.j2")
     return page.render(of=comparison, line=_line(comparison.runs), nothing=NOTHING)
 
 

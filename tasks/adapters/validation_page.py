@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 
 from tasks.adapters.findings import FailingRow, Finding
 from tasks.contracts.image_set import Images, ImageSet
+from tasks.contracts.pages import templates
 from tasks.contracts.params import ValidateParams
+from tasks.data.pictures import png_base64, to_picture
 from tasks.data.tallies import class_counts, classes_of
 
 _SHOWN = 24
@@ -40,13 +39,7 @@ def render_page(
         sets: split -> the images, in the order to show.
         params: least images of a class in each split.
     """
-    template = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("validation.html.j2")
+    template = templates(Path(__file__).parent).get_template("validation.html.j2")
     asked: dict[tuple[str, str], dict[str, Finding]] = {}  # of every set the same, a row each
     for finding in findings:
         if finding.split in sets:
@@ -69,16 +62,14 @@ def picture(image: Images) -> str:
     Small images are enlarged by a whole factor without smoothing, so every pixel is seen.
     """
     edge = max(image.shape[:2])
-    drawn = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    drawn = to_picture(image)
     if edge <= _EDGE_PX:
         factor = _EDGE_PX // edge
         size = (drawn.width * factor, drawn.height * factor)
         drawn = drawn.resize(size, Image.Resampling.NEAREST)
     else:
         drawn.thumbnail((_EDGE_PX, _EDGE_PX))
-    buffer = io.BytesIO()
-    drawn.save(buffer, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return f"data:image/png;base64,{png_base64(drawn)}"
 
 
 def _failure(finding: Finding, sets: Mapping[str, ImageSet]) -> _Failure:

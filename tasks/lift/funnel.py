@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from PIL import Image
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet
-from tasks.data.pictures import to_picture
+from tasks.data.pictures import png_base64, to_picture
 
 _ALL = "pool"  # the step before any rule
 _EXAMPLES = 8  # images of a step
@@ -113,6 +111,4 @@ def _png(image: Images) -> str:
     picture = to_picture(np.ascontiguousarray(image))
     if max(picture.size) > _LARGEST:
         picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.BOX)
-    stream = BytesIO()
-    picture.save(stream, format="PNG")
-    return base64.b64encode(stream.getvalue()).decode()
+    return png_base64(picture)

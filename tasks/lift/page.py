@@ -10,10 +10,10 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.contracts import arms
 from tasks.contracts.lift_text import short_unit
+from tasks.contracts.pages import templates
 from tasks.lift.drawing import drawable
 from tasks.lift.evidence import MOST_ROWS
 from tasks.lift.funnel import TELLING, Step
@@ -95,13 +95,7 @@ def render_page(lift: Mapping[str, Any], evidence: Evidence, pictures: Path) -> 
         evidence: of the earlier stages.
         pictures: folder of the PNG files, each inlined under its name.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(Path(__file__).parent)
     environment.filters |= {
         "decimal": _decimal,
         "drawable": drawable,

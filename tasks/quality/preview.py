@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.data.pictures import to_picture
+from tasks.contracts.pages import templates
+from tasks.data.pictures import png_base64, to_picture
 from tasks.quality.selection import ACCEPTED
 
 _MOST = 12  # images of a class on either side
@@ -64,14 +62,8 @@ def render_preview(pool: ImageSet, scores: pd.DataFrame, seed: int, most: int = 
                 ],
             }
         )
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("preview.html.j2").render(
+    page = templates(Path(__file__).parent)
+    return page.get_template("preview.html.j2").render(
         classes=classes,
         pool=len(scores),
         accepted=int(accepted.sum()),
@@ -89,10 +81,8 @@ def _picked(rows: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.DataF
 
 def _card(image: npt.NDArray[np.uint8], row: pd.Series[Any]) -> dict[str, Any]:
     """What the page shows of one image."""
-    file = BytesIO()
-    to_picture(np.asarray(image)).save(file, "PNG")
     return {
-        "png": base64.b64encode(file.getvalue()).decode(),
+        "png": png_base64(to_picture(np.asarray(image))),
         "reason": row["reason"],
         "gan_seed": row["gan_seed"],
         "figures": [
