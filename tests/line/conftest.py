@@ -26,7 +26,8 @@ TINY = (
     "quality_filter.confidence_quantile=0.0",
     "quality_filter.copy_quantile=0.0",
     "retrain.seeds=[0,1]",
-    "retrain.steps=30",
+    "retrain.steps=20",
+    "retrain.learning_rate=0.004",
     "retrain.batch_size=32",
     "retrain.fractions=[2]",
 )
