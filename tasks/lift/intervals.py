@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
 from tasks.lift.metrics import Floats
 from tasks.lift.resampling import RunDraws
@@ -36,11 +37,26 @@ class Noise:
         """The draw of GANs and classifier seeds, with what they do to single images."""
         return self.units + self.seeds + self.cells
 
-    @property
-    def df(self) -> float:
-        """Degrees of freedom of the sum (Satterthwaite 1946)."""
-        spread = self.runs**2 / self.df_runs + self.images**2 / self.df_images
-        return (self.runs + self.images) ** 2 / spread if spread > 0.0 else float(self.df_images)
+    def df(self, level: float) -> float:
+        """Degrees of freedom of the sum, for an interval of that level.
+
+        Satterthwaite (1946). From two GANs, whose one degree of freedom often makes `runs` look
+        small, that held the truth in as few as 86 % of simulated cases at a claimed 95. There
+        each source keeps a quantile of its own, and the interval is as wide as both together
+        (Graybill & Wang 1980).
+        """
+        if self.runs + self.images == 0.0:
+            return float(self.df_images)
+        if self.df_runs > 1 or self.runs == 0.0:
+            spread = self.runs**2 / self.df_runs + self.images**2 / self.df_images
+            return (self.runs + self.images) ** 2 / spread
+        of_runs, of_images = stats.t.ppf((1.0 + level) / 2.0, [self.df_runs, self.df_images])
+        square = (of_runs**2 * self.runs + of_images**2 * self.images) / (self.runs + self.images)
+
+        def excess(df: float) -> float:
+            return float(stats.t.ppf((1.0 + level) / 2.0, df) - np.sqrt(square))
+
+        return float(brentq(excess, 0.999, 1.001 * self.df_images))
 
 
 @dataclass(frozen=True)
@@ -139,7 +155,7 @@ def interval(mean: float, spread: Noise, level: float) -> Interval:
         spread: variance of the mean.
         level: share of such intervals that hold the truth, 0.5 to 1.
     """
-    se, df = float(np.sqrt(spread.runs + spread.images)), spread.df
+    se, df = float(np.sqrt(spread.runs + spread.images)), spread.df(level)
     reach = se * float(stats.t.ppf((1.0 + level) / 2.0, df))
     p_value = 2.0 * float(stats.t.sf(abs(mean) / se, df)) if se > 0.0 else float(mean == 0.0)
     return Interval(mean, mean - reach, mean + reach, se, df, p_value)

@@ -164,6 +164,21 @@ def test_few_gans_widen_the_interval_and_many_images_narrow_it():
     assert by_images.df == pytest.approx(0.05**2 / (0.01**2 / 2 + 0.04**2 / 500))
 
 
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("mean", [0.1, 2.0, 40.0])
+def test_two_gans_keep_a_quantile_of_their_own(mean, level):
+    runs, images = 0.3, 0.05
+    found = interval(mean, Noise(runs, 0.0, 0.0, images, 1, 500), level)
+    of_runs, of_images = stats.t.ppf((1 + level) / 2, [1, 500])
+    reach = np.sqrt(of_runs**2 * runs + of_images**2 * images)
+    assert found.high - mean == pytest.approx(reach)
+    assert (found.p_value < 1 - level) == (found.low > 0)
+    three = interval(mean, Noise(runs, 0.0, 0.0, images, 2, 500), level)
+    assert three.high < found.high
+    alone = interval(mean, Noise(0.0, 0.0, 0.0, images, 1, 500), level)
+    assert alone.df == pytest.approx(500)
+
+
 def test_nothing_varies_nothing_is_uncertain():
     quiet = Replicated(np.full(4, 0.25), np.full((50, 4), 0.25))
     spread = noise(quiet, draw_runs(None, 4, 50, seed=0), 10)
