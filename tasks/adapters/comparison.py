@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.adapters.tracking.names import p_text
 from tasks.adapters.tracking.past_runs import PastRun
 from tasks.contracts.arms import fraction_of
 from tasks.contracts.lift_text import short_unit, worth_text
@@ -116,7 +117,7 @@ _ANSWER: Mapping[str, Callable[[PastRun], str]] = {
     "verdict": lambda run: str(run.lift["verdict"]),
     "lift": _lift,
     "interval": _interval,
-    "p": lambda run: f"{run.lift['lift_pp']['p_value']:.2g}",
+    "p": lambda run: p_text(run.lift["lift_pp"]["p_value"]),
     "primary metric": lambda run: str(run.lift["metric_name"]),
     "treatment": lambda run: str(run.lift["treatment"]),
     "baseline": _baseline,

@@ -32,6 +32,11 @@ def interval_text(result: Mapping[str, Any]) -> str:
     return f"{lift['mean']:+.1f} {unit} [{lift['ci_low']:.1f}, {lift['ci_high']:.1f}]"
 
 
+def p_text(value: float) -> str:
+    """Return a p-value of ``lift.json``; one that was rounded away as a bound."""
+    return "< 0.001" if value < 0.001 else f"{value:.2g}"
+
+
 def run_page(experiment: str, run_id: str, part: str = "") -> str:
     """Return a run's page on the server, in the half of MLflow for training models."""
     return f"#/experiments/{experiment}/runs/{run_id}{part}?workflowType=machine_learning"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters.tracking.names import interval_text, plain, run_page
+from tasks.adapters.tracking.names import interval_text, p_text, plain, run_page
 from tasks.contracts.arms import fraction_of
 from tasks.contracts.lift_text import short_unit, worth_text
 
@@ -65,7 +65,7 @@ def _facts(result: Mapping[str, Any], dataset: str) -> Iterator[str]:
         f"Verdict **{result['verdict']}**: lift in {plain(result['metric_name'])} of "
         f"*{plain(result['treatment'])}* over *{plain(result['baseline'])}*{why}, on "
         f"{plain(Path(dataset).name)}: **{lift['mean']:+.2f} {unit}**, {lift['level']:.0%} "
-        f"interval **[{lift['ci_low']:.2f}, {lift['ci_high']:.2f}]**, p = {lift['p_value']:.2g}"
+        f"interval **[{lift['ci_low']:.2f}, {lift['ci_high']:.2f}]**, p {p_text(lift['p_value'])}"
     )
     if worth := result["worth"]:
         yield f"Worth: **{worth_text(worth)}**; there are {worth['have']:,}"
@@ -112,7 +112,7 @@ def _comparisons(result: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for one in result["comparisons"]:
         lift, names = one["lift_pp"], (plain(one["arm"]), plain(one["over"]))
-        yield _row(*names, f"{lift['mean']:+.2f}", _span(lift), f"{one['p_holm']:.2g}")
+        yield _row(*names, f"{lift['mean']:+.2f}", _span(lift), p_text(one["p_holm"]))
 
 
 def _row(*cells: str) -> str:
