@@ -74,12 +74,19 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-def small_params(params: Params) -> Params:
-    """Return the product's settings with `SMALL` on top."""
+# Planted images are few (what the cut leaves, dealt to the GANs): they have to matter.
+OF_MODE: dict[str, dict[str, dict[str, Any]]] = {
+    "planted": {"ingest": {"per_class": 8}, "merge": {"synthetic_per_real": 1.5}},
+}
+
+
+def small_params(params: Params, mode: str) -> Params:
+    """Return the product's settings with `SMALL` on top, and on that what the mode needs."""
     sections = {}
     for name, own in SMALL.items():
         section = getattr(params, name)
-        sections[name] = type(section)(**section.model_dump() | own)
+        own_of_mode = OF_MODE.get(mode, {}).get(name, {})
+        sections[name] = type(section)(**section.model_dump() | own | own_of_mode)
     return dataclasses.replace(params, **sections)
 
 
