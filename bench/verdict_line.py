@@ -18,7 +18,7 @@ from bench.datasets import ROOT
 from bench.ledger import Row
 from bench.verdict_pool import POOLS, make_pool
 from tasks import ingest, merge, quality_filter, retrain
-from tasks.contracts.arms import DUPLICATED
+from tasks.contracts.arms import DUPLICATED, UNFILTERED
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params import Params
 from tasks.contracts.verdict_params import ReportParams
@@ -118,16 +118,17 @@ class Line:
     def _verdict(self) -> Row:
         """Judge the runs as `report` does, without its page and without MLflow.
 
-        Once by the declared rule, and once against the same number of repeated real images,
-        whichever arm is the strongest.
+        Once by the declared rule; once against the same number of repeated real images, whichever
+        arm is the strongest; and once more against these, of pool images that no filter chose.
         """
         merged = ImageSet.load(self.path("merged")).manifest
         filtered, rule = self._json("filter"), self.params.report
+        repeated = rule.model_copy(update={"baseline": DUPLICATED})
+        unfiltered = repeated.model_copy(update={"treatment": UNFILTERED})
         return {
             **self._judged(merged, rule),
-            "against_duplicated": self._judged(
-                merged, rule.model_copy(update={"baseline": DUPLICATED})
-            ),
+            "against_duplicated": self._judged(merged, repeated),
+            "unfiltered_against_duplicated": self._judged(merged, unfiltered),
             "pool": filtered["pool"],
             "accepted": filtered["accepted"],
             "added": int((merged["origin"] == "synthetic").sum()),

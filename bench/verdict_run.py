@@ -22,7 +22,7 @@ from tasks.contracts.params import Params
 MOST_RUNS = 10_000  # of one seed
 _ROOMS = ("contracts", "data", "gan", "quality", "classifier", "lift")
 CODE = (
-    "bench/verdict_*.py",
+    *(f"bench/verdict_{part}.py" for part in ("run", "line", "pool")),
     "tasks/*.py",
     *(f"tasks/{room}/**/*.py" for room in _ROOMS),
 )
@@ -76,7 +76,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 # Planted images are few (what the cut leaves, dealt to the GANs): they have to matter.
 OF_MODE: dict[str, dict[str, dict[str, Any]]] = {
-    "planted": {"ingest": {"per_class": 8}, "merge": {"synthetic_per_real": 1.5}},
+    "planted": {"ingest": {"per_class": 5}, "merge": {"synthetic_per_real": 2.4}},
 }
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, t
 
 from bench.datasets import ROOT
 from bench.ledger import Row
 from bench.verdict_pool import POOLS, make_pool
 from bench.verdict_run import MOST_RUNS, VerdictRun, small_params
-from bench.verdict_tables import calibration_report, rate
+from bench.verdict_tables import calibration_report, promised_power, rate
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params import Params, load_params
@@ -99,7 +99,8 @@ def _row(verdict: str, lift: float, half: float, mde: float) -> Row:
     ends = {"lift_pp": lift, "ci_low": lift - half, "ci_high": lift + half, "mde_pp": mde}
     against = {"verdict": "hurts"} | {key: -value for key, value in ends.items()}
     row = {"verdict": verdict, "baseline": "real", "seconds": {"a": 1.0}, **ends}
-    return row | {"against_duplicated": against | {"ci_low": -9.0, "ci_high": 9.0}}
+    against |= {"ci_low": -9.0, "ci_high": 9.0, "mde_pp": 12.0}
+    return row | {"against_duplicated": against}
 
 
 def test_rates_are_exact() -> None:
@@ -109,29 +110,49 @@ def test_rates_are_exact() -> None:
     assert rate([]) == "0 of 0"
 
 
-def test_a_null_report_counts_every_helps_and_every_refusal() -> None:
-    rows = [_row("helps", 3.0, 1.0, 1.0), _row("hurts", -3.0, 4.0, 1.0)]
-    rows += [_row("inconclusive", 0.0, 1.0, 1.0), {"refused": "x: no. Do.", "seconds": {}}]
+def _table(text: str) -> dict[str, list[str]]:
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {name: cells for name, *cells in lines}
+
+
+def test_a_null_report_counts_every_verdict_and_every_refusal() -> None:
+    rows = [_row("helps", 3.0, 1.0, 1.5), _row("hurts", -3.0, 4.0, 6.0)]
+    rows += [_row("inconclusive", 0.0, 1.0, 1.5), {"refused": "x: no. Do.", "seconds": {}}]
     text = calibration_report("null", rows)
-    assert "| null | 4 | 1 | 1 | 1 | 1 | +0.00 ± 3.00 |" in text
-    assert "False “helps”: 1 of 3 (" in text
-    assert "False “helps”: 0 of 3 (" in text.split("Against repeated real images")[1]
-    assert "+0.00 pp, in 2 of 3 (" in text
+    table = _table(text)
+    runs, helps, hurts, lift, half, mde, held = table["null: filtered, strongest arm"]
+    assert (runs, lift, half, mde) == ("3", "+0.00 ± 3.00", "1.00", "1.50")
+    assert helps.startswith("1 of 3 (")
+    assert hurts.startswith("1 of 3 (")
+    assert held.startswith("2 of 3 (")
+    repeated = table["null: filtered, repeated real images"]
+    assert [cell.split(" (")[0] for cell in repeated[1:3]] == ["0 of 3", "3 of 3"]
+    assert table["null: unfiltered, repeated real images"] == ["0", *"––––––"]
     assert "Refused 1 times: x: no. Do." in text
 
 
 def test_a_planted_report_asks_the_promise_of_the_runs_that_made_it() -> None:
-    rows = [_row("helps", 4.0, 1.0, 1.9), _row("inconclusive", 1.0, 2.0, 1.9)]
-    rows += [_row("inconclusive", 1.0, 9.0, 9.0)]
-    lines = calibration_report("planted", rows).splitlines()
-    assert any("true lift, +2.00 pp: 1 of 2 (" in line for line in lines)
-    assert any("own |lift|: 1 of 1 (" in line for line in lines)
-    assert "False" not in "".join(lines)
+    rows = [_row("helps", 4.0, 1.0, 1.9), _row("inconclusive", 1.0, 1.2, 1.9)]
+    rows += [_row("helps", 1.0, 8.0, 9.0)]
+    cells = _table(calibration_report("planted", rows))["planted: filtered, strongest arm"]
+    promised, power, found = cells[-3:]
+    assert promised.startswith("1 of 2 (")  # the true lift is taken for 2
+    assert (power, found) == (f"{100 * np.mean([promised_power(r, 2.0) for r in rows]):.0f}", "67")
+
+
+def test_the_promised_power_is_the_students_of_the_run() -> None:
+    df, se = 12.0, 0.7
+    half, mde = t.ppf(0.975, df) * se, t.ppf([0.975, 0.8], df).sum() * se
+    row = _row("helps", 1.0, half, mde)
+    assert promised_power(row, half) == pytest.approx(0.5)
+    assert promised_power(row, mde) == pytest.approx(0.8)
+    for lift in np.linspace(0.5, 3.5, 7):
+        assert promised_power(row, lift) == pytest.approx(t.cdf((lift - half) / se, df), abs=0.02)
 
 
 def test_a_report_of_refusals_alone_still_tells_them() -> None:
     text = calibration_report("planted", [{"refused": "x: no. Do.", "seconds": {}}])
-    assert "| planted | 1 | 1 | 0 | 0 | 0 | – | – | – | – |" in text
+    assert text == "- Refused 1 times: x: no. Do."
 
 
 def _small(folder: Path) -> VerdictRun:
