@@ -18,7 +18,7 @@ run: $(READY)
 	@ganlift run
 
 test: $(READY)
-	@OMP_NUM_THREADS=1 python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
 
 check: $(READY)
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target format lint types imports

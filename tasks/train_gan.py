@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import queue
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +25,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.progress import progress
-from tasks.contracts.stage import die_with_parent, stage_main
+from tasks.contracts.stage import stage_main
 from tasks.data.pictures import to_picture
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
 from tasks.gan.device import device_of
@@ -149,19 +152,11 @@ def _jobs(
     seen = np.concatenate([train.images, rest.images])
     evaluate = Evaluator(features, judge.probabilities, labelled, held_out, _JUDGED_PER_CLASS, seen)
     states = states_of(_STATES, state_key([train, held_out, rest], params, seed))
-    return [
-        Job(
-            train,
-            rest,
-            params,
-            gan_seed,
-            seed,
-            out / str(gan_seed),
-            states / str(gan_seed),
-            evaluate,
-        )
-        for gan_seed in params.seeds
-    ]
+    jobs = []
+    for gan_seed in params.seeds:
+        own = str(gan_seed)
+        jobs.append(Job(train, rest, params, gan_seed, seed, out / own, states / own, evaluate))
+    return jobs
 
 
 def _train_all(jobs: list[Job]) -> Iterator[Message]:
@@ -174,12 +169,13 @@ def _train_all(jobs: list[Job]) -> Iterator[Message]:
     Raises:
         UserError: a GAN could not be trained, or its process was killed.
     """
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")  # whose imports every worker is spared
+    context.set_forkserver_preload(["tasks.train_gan"])
     many = joblib.cpu_count() // jobs[0].params.processes
     gpu = device_of(jobs[0].params).type == "cuda"
     workers = 1 if gpu else max(1, min(many, len(jobs)))
     manager = SyncManager(ctx=context)
-    manager.start(initializer=die_with_parent)
+    manager.start(initializer=_end_with_stage)
     with (
         manager,
         ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
@@ -214,8 +210,20 @@ def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> 
 
 
 def _start_worker() -> None:
-    die_with_parent()
+    _end_with_stage()
     torch.set_num_threads(1)
+
+
+def _end_with_stage() -> None:
+    """End this process when the stage ends, even by SIGKILL; its parent is the fork server."""
+    stage = multiprocessing.parent_process()
+    assert stage is not None
+
+    def wait() -> None:
+        stage.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _forget(jobs: list[Job]) -> None:

@@ -4,13 +4,16 @@ import json
 import os
 import queue
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import joblib
 import pandas as pd
 import pytest
 from PIL import Image
@@ -20,7 +23,10 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.worker import Job, Message
+from tasks.quality.evaluation import Evaluator
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+
+ROOT = Path(__file__).parents[1]
 
 METRICS = {"kid", "fid", "precision", "recall", "density", "coverage", "diversity"}
 
@@ -145,8 +151,57 @@ def test_when_one_fails_the_others_stop(
     worker: object, words: str, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_gan, "train_one", worker)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)  # or the failing one waits for its turn
     with pytest.raises(UserError, match=words):
         run()
+
+
+def hold(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+    job.out.write_text(str(os.getpid()))
+    time.sleep(120)
+
+
+def hold_two(folder: Path) -> None:
+    """Train two GANs that never end, as the stage does."""
+    train_gan.train_one = hold
+    joblib.cpu_count = lambda: 2
+    none, params = shape_set(1, seed=0), tiny_params().train_gan
+    outs = [folder / "0", folder / "1"]
+    jobs = [Job(none, none, params, 0, 0, out, folder, cast(Evaluator, None)) for out in outs]
+    list(train_gan._train_all(jobs))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_stage_killed_with_minus_nine_leaves_no_process(tmp_path: Path) -> None:
+    code = f"from tests.test_train_gan_stage import *; hold_two(Path({str(tmp_path)!r}))"
+    stage = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    try:
+        wait_until(lambda: all((tmp_path / name).is_file() for name in "01"))
+        assert len(session(stage.pid)) >= 4  # stage, fork server, two GANs
+        stage.kill()
+        stage.wait()
+        wait_until(lambda: not session(stage.pid))
+    finally:
+        for pid in session(stage.pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes that a session holds, zombies left out."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(of) == leader and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 90
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_a_failure_is_raised_before_the_rest_is_waited_for() -> None:

@@ -86,7 +86,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     flow = subprocess.Popen(
         [str(BIN / "ganlift"), "run", *settings],
         cwd=by_flow,
-        env=environment(by_flow),
+        env=environment(by_flow) | {"LOKY_MAX_CPU_COUNT": "2"},  # 1 beside it, in `make test`
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
