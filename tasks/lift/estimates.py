@@ -53,6 +53,8 @@ class Estimates:
         mcnemar: treatment against baseline, one test a run.
         classes: K classes in the order of their labels.
         worth: the lift in real images, if `CLASSICAL` ran on several numbers of them.
+        more_real: the most real images `CLASSICAL` ran on and its lift with them over the
+            baseline, if these are more than the other arms had.
     """
 
     metric: Metric
@@ -67,6 +69,7 @@ class Estimates:
     mcnemar: tuple[McNemar, ...]
     classes: tuple[ClassLift, ...]
     worth: Worth | None
+    more_real: tuple[int, Interval] | None
 
 
 def estimate(
@@ -127,6 +130,7 @@ def estimate(
         mcnemar=mcnemar_pairs(predictions, *verdict),
         classes=judge.classes(*verdict),
         worth=judge.worth(real_images, *verdict),
+        more_real=judge.more_real(real_images, baseline),
     )
 
 
@@ -227,3 +231,10 @@ class _Judge:
             df=self.lift(arm, over).df,
             level=self._params.level,
         )
+
+    def more_real(self, real_images: Mapping[str, int], over: str) -> tuple[int, Interval] | None:
+        """Return the most real images that `CLASSICAL` ran on, and its lift with them."""
+        most = max(self._replication.metrics, key=lambda arm: real_images[arm])
+        if real_images[most] <= real_images[over]:
+            return None
+        return real_images[most], self.lift(most, over)

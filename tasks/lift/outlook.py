@@ -86,6 +86,8 @@ def what_would_change(lift: Mapping[str, Any]) -> list[str]:
             else f"{100 - 100 * share:.0f} % of the uncertainty comes from the draw of test "
             "images: a larger test set narrows the interval fastest."
         )
+    if lift["more_real"] is not None:
+        said.append(_more_real(lift))
     if lift["counts"]["gan_seeds"] == 1:
         said.append(
             "Only one GAN was trained, so the interval does not cover the luck of a GAN: another "
@@ -103,6 +105,19 @@ def what_would_change(lift: Mapping[str, Any]) -> list[str]:
         "classical augmentation."
     )
     return said
+
+
+def _more_real(lift: Mapping[str, Any]) -> str:
+    """Say what real images bring instead, which bounds what one can hope for from a GAN's."""
+    more, unit = lift["more_real"], spoken_unit(lift)
+    mean, low, high = (signed(more["lift_pp"][end]) for end in ("mean", "ci_low", "ci_high"))
+    found = (
+        f"{more['real_images']} real images in place of {lift['counts']['train']}, with classical "
+        f"augmentation, move it by {mean} {unit} ({low} to {high})"
+    )
+    if more["lift_pp"]["ci_low"] > 0:
+        return f"Real images would help: {found}. As many GAN images can hardly bring more."
+    return f"Even real images show no clear lift: {found}. There is little for a GAN to add here."
 
 
 def _decided(lift: Mapping[str, Any]) -> str:

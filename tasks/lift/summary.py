@@ -99,6 +99,7 @@ def summarise(
         "mcnemar": [_round(vars(found)) for found in estimates.mcnemar],
         "arms": _arms(estimates, runs),
         "worth": _worth(estimates.worth),
+        "more_real": _more_real(estimates.more_real),
         "per_class": _per_class(estimates, material),
         "gans": {seed: {flag: gan[flag] for flag in _FLAGS} for seed, gan in gans.items()},
         "counts": _counts(material),
@@ -180,6 +181,10 @@ def _worth(worth: Worth | None) -> dict[str, Any] | None:
             for arm, (images, point) in worth.curve.items()
         ],
     }
+
+
+def _more_real(more: tuple[int, Interval] | None) -> dict[str, Any] | None:
+    return more and {"real_images": more[0], "lift_pp": _ends(_rounded(more[1]))}
 
 
 def _arms(estimates: Estimates, runs: pd.DataFrame) -> dict[str, Any]:

