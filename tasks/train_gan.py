@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -170,7 +171,7 @@ def _train_all(jobs: list[Job]) -> Iterator[Message]:
         UserError: a GAN could not be trained, or its process was killed.
     """
     context = multiprocessing.get_context("forkserver")  # whose imports every worker is spared
-    context.set_forkserver_preload(["tasks.train_gan"])
+    context.set_forkserver_preload([name for name in sys.modules if name.startswith("tasks.")])
     many = joblib.cpu_count() // jobs[0].params.processes
     gpu = device_of(jobs[0].params).type == "cuda"
     workers = 1 if gpu else max(1, min(many, len(jobs)))
