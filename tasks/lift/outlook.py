@@ -113,7 +113,7 @@ def _more_real(lift: Mapping[str, Any]) -> str:
     mean, low, high = (signed(more["lift_pp"][end]) for end in ("mean", "ci_low", "ci_high"))
     found = (
         f"{more['real_images']} real images in place of {lift['counts']['train']}, with classical "
-        f"augmentation, move it by {mean} {unit} ({low} to {high})"
+        f"augmentation, are a lift of {mean} {unit} ({low} to {high}) over {lift['baseline']}"
     )
     if more["lift_pp"]["ci_low"] > 0:
         return f"Real images would help: {found}. As many GAN images can hardly bring more."

@@ -98,7 +98,7 @@ def test_what_would_change_names_the_larger_noise(noise, said):
     ("mean", "said"),
     [
         (1.2, "Real images would help: 400 real images in place of 200, with classical "
-              "augmentation, move it by +1.2 points (+0.5 to +1.9)."),
+              "augmentation, are a lift of +1.2 points (+0.5 to +1.9) over "),
         (0.4, "Even real images show no clear lift"),
     ],
 )  # fmt: skip
