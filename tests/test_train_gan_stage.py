@@ -157,7 +157,7 @@ def test_when_one_fails_the_others_stop(
 
 
 def hold(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
-    job.out.write_text(str(os.getpid()))
+    (job.out / f"{os.getpid()} {os.getppid()}").touch()
     time.sleep(120)
 
 
@@ -166,42 +166,29 @@ def hold_two(folder: Path) -> None:
     train_gan.train_one = hold
     joblib.cpu_count = lambda: 2
     none, params = shape_set(1, seed=0), tiny_params().train_gan
-    outs = [folder / "0", folder / "1"]
-    jobs = [Job(none, none, params, 0, 0, out, folder, cast(Evaluator, None)) for out in outs]
-    list(train_gan._train_all(jobs))
+    job = Job(none, none, params, 0, 0, folder, folder, cast(Evaluator, None))
+    list(train_gan._train_all([job, job]))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_stage_killed_with_minus_nine_leaves_no_process(tmp_path: Path) -> None:
+def test_a_stage_killed_with_minus_nine_leaves_no_process(
+    gone: Callable[[int], bool], tmp_path: Path
+) -> None:
     code = f"from tests.test_train_gan_stage import *; hold_two(Path({str(tmp_path)!r}))"
     stage = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     try:
-        wait_until(lambda: all((tmp_path / name).is_file() for name in "01"))
-        assert len(session(stage.pid)) >= 4  # stage, fork server, two GANs
+        end = time.monotonic() + 90
+        while len(held := list(tmp_path.iterdir())) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.1)
         stage.kill()
         stage.wait()
-        wait_until(lambda: not session(stage.pid))
+        of_both = {int(pid) for file in held for pid in file.name.split()}
+        assert len(of_both) == 3  # two GANs and their fork server
+        assert all(gone(pid) for pid in of_both)
     finally:
-        for pid in session(stage.pid):
-            os.kill(pid, signal.SIGKILL)
-
-
-def session(leader: int) -> list[int]:
-    """Return the processes that a session holds, zombies left out."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended meanwhile
-            state, _, _, of = stat.read_text().rpartition(")")[2].split()[:4]
-            if int(of) == leader and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 90
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+        with suppress(ProcessLookupError):
+            os.killpg(stage.pid, signal.SIGKILL)
 
 
 def test_a_failure_is_raised_before_the_rest_is_waited_for() -> None:

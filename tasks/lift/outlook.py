@@ -117,7 +117,9 @@ def _more_real(lift: Mapping[str, Any]) -> str:
     )
     if more["lift_pp"]["ci_low"] > 0:
         return f"Real images would help: {found}. As many GAN images can hardly bring more."
-    return f"Even real images show no clear lift: {found}. There is little for a GAN to add here."
+    if more["lift_pp"]["ci_high"] < lift["rule"]["smallest_lift_pp"]:
+        return f"Not even real images would help: {found}. There is little for a GAN to add here."
+    return f"Whether more images of any kind would help is open: {found}."
 
 
 def _decided(lift: Mapping[str, Any]) -> str:

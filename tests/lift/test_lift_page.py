@@ -99,7 +99,8 @@ def test_what_would_change_names_the_larger_noise(noise, said):
     [
         (1.2, "Real images would help: 400 real images in place of 200, with classical "
               "augmentation, are a lift of +1.2 points (+0.5 to +1.9) over "),
-        (0.4, "Even real images show no clear lift"),
+        (0.4, "Whether more images of any kind would help is open: 400"),
+        (-0.4, "Not even real images would help: 400"),
     ],
 )  # fmt: skip
 def test_what_would_change_tells_what_real_images_bring(mean, said):
