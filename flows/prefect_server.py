@@ -36,6 +36,7 @@ def settle(root: Path) -> bool:
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(SECONDS_TO_START)),
     }.items():
         os.environ.setdefault(name, value)
@@ -104,6 +105,7 @@ def _start(root: Path, port: int, *options: str) -> Callable[[], None]:
     What is registered at exit first, before Prefect's import, is called last.
     """
     address = f"http://127.0.0.1:{port}/api"
+    os.environ.setdefault("PREFECT_SERVER_UI_API_URL", address)  # or its pages ask port 4200
     log = root / HOME / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]

@@ -127,7 +127,7 @@ def line(_ran_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve Prefect as `ganlift run` does, from a folder that is thrown away."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK"):
+        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK", "PREFECT_SERVER_UI_API_URL"):
             patch.setenv(name, "")  # so that it is put back in the end
             patch.delenv(name)
         wait = prefect_server.ready(

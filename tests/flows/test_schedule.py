@@ -61,3 +61,8 @@ def test_the_server_plans_runs_that_can_be_imported_from_the_root(prefect_url: s
     told = json.load(urllib.request.urlopen(f"{prefect_url}/deployments/{found}"))
     assert told["global_concurrency_limit"]["limit"] == 1
     assert told["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_the_servers_pages_ask_the_server_they_come_from(prefect_url: str) -> None:
+    with urllib.request.urlopen(f"{prefect_url.removesuffix('/api')}/ui-settings") as answer:
+        assert json.load(answer)["api_url"] == prefect_url
