@@ -18,12 +18,14 @@ class Baseline:
 
     Attributes:
         arm: the baseline.
-        strongest: it was chosen on real/val, not declared.
+        declared: it stands in params.yaml, and was not chosen on real/val.
+        strongest: of the arms without synthetic images, on real/val; None where none ran.
         val: by arm, the mean of the primary metric over runs.
     """
 
     arm: str
-    strongest: bool
+    declared: bool
+    strongest: str | None
     val: dict[str, float]
 
 
@@ -48,15 +50,15 @@ def choose_baseline(runs: pd.DataFrame, metric: Metric, params: ReportParams) ->
         )
     means = runs.groupby("arm")[column].mean()
     val = {arm: float(means[arm]) for arm in NON_SYNTHETIC if arm in means.index}
-    if params.baseline != STRONGEST:
-        return Baseline(params.baseline, strongest=False, val=val)
     candidates = [arm for arm in val if arm != params.treatment]
-    if not candidates:
+    # max keeps the first of equals
+    best = max(candidates, key=lambda arm: metric.factor * val[arm], default=None)
+    if params.baseline != STRONGEST:
+        return Baseline(params.baseline, True, best, val)
+    if best is None:
         raise UserError(
             "report.baseline",
             "no arm without synthetic images ran, so none can be the strongest",
             "Run `ganlift run --from retrain`",
         )
-    # max keeps the first of equals
-    best = max(candidates, key=lambda arm: metric.factor * val[arm])
-    return Baseline(best, strongest=True, val=val)
+    return Baseline(best, False, best, val)

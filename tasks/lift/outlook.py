@@ -78,16 +78,10 @@ def what_would_change(lift: Mapping[str, Any]) -> list[str]:
     noise = lift["noise_pp"]
     variance = noise["runs"] ** 2 + noise["images"] ** 2
     if variance > 0:
-        share = noise["runs"] ** 2 / variance
-        said.append(
-            f"{100 * share:.0f} % of the uncertainty comes from the draw of GANs and classifier "
-            "seeds: more train_gan.seeds and retrain.seeds narrow the interval fastest."
-            if share >= 0.5
-            else f"{100 - 100 * share:.0f} % of the uncertainty comes from the draw of test "
-            "images: a larger test set narrows the interval fastest."
-        )
+        said.append(_uncertainty(noise["runs"] ** 2 / variance))
     if lift["more_real"] is not None:
         said.append(_more_real(lift))
+    said.extend(_few_added(lift))
     if lift["counts"]["gan_seeds"] == 1:
         said.append(
             "Only one GAN was trained, so the interval does not cover the luck of a GAN: another "
@@ -107,6 +101,22 @@ def what_would_change(lift: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def _uncertainty(share: float) -> str:
+    """Say where the noise comes from, ``share`` of its variance being that of runs."""
+    larger = max(share, 1 - share)
+    # the two are estimates, and a variance that comes out below 0 counts as 0
+    part = "Nearly all" if larger > 0.95 else f"About {100 * larger:.0f} %"
+    if share >= 0.5:
+        return (
+            f"{part} of the uncertainty comes from the draw of GANs and classifier seeds: more "
+            "train_gan.seeds and retrain.seeds narrow the interval fastest."
+        )
+    return (
+        f"{part} of the uncertainty comes from the draw of test images: a larger test set narrows "
+        "the interval fastest."
+    )
+
+
 def _more_real(lift: Mapping[str, Any]) -> str:
     """Say what real images bring instead, which bounds what one can hope for from a GAN's."""
     more, unit = lift["more_real"], spoken_unit(lift)
@@ -120,6 +130,21 @@ def _more_real(lift: Mapping[str, Any]) -> str:
     if more["lift_pp"]["ci_high"] < lift["rule"]["smallest_lift_pp"]:
         return f"Not even real images would help: {found}. There is little for a GAN to add here."
     return f"Whether more images of any kind would help is open: {found}."
+
+
+def _few_added(lift: Mapping[str, Any]) -> list[str]:
+    """Say it where GANs learned from unlabelled images too, and little of that was added."""
+    counts, pseudo = lift["counts"], [gan["pseudo_labelled"] for gan in lift["gans"].values()]
+    if not any(pseudo):
+        return []
+    learned, added = counts["train"] + max(pseudo), max(counts["synthetic"].values())
+    if added >= learned / 2:
+        return []
+    return [
+        f"A GAN has learned from {learned} images, {max(pseudo)} of them pseudo-labelled, and a "
+        f"run adds at most {added} of its own: merge.synthetic_per_real={learned // counts['train']} "
+        "would add about as many as it has learned from."
+    ]
 
 
 def _decided(lift: Mapping[str, Any]) -> str:

@@ -53,14 +53,13 @@ def summarise(
     verdict = explain(
         lift,
         treatment=params.treatment,
-        baseline=baseline.arm,
-        strongest=baseline.strongest,
+        baseline=baseline,
         metric=metric,
         level=params.level,
         smallest_lift_pp=params.smallest_lift_pp,
         gan_luck=gan_luck,
     )
-    rule = "strongest" if baseline.strongest else "declared"
+    rule = "declared" if baseline.declared else "strongest"
     return {
         "schema": SCHEMA,
         "verdict": verdict.word,

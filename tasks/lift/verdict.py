@@ -20,6 +20,7 @@ from tasks.contracts.arms import (
     SYNTHETIC_ONLY,
     UNFILTERED,
 )
+from tasks.lift.baseline import Baseline
 from tasks.lift.intervals import Interval
 from tasks.lift.metrics import Metric
 
@@ -64,8 +65,7 @@ def explain(
     lift: Interval,
     *,
     treatment: str,
-    baseline: str,
-    strongest: bool,
+    baseline: Baseline,
     metric: Metric,
     level: float,
     smallest_lift_pp: float,
@@ -76,8 +76,7 @@ def explain(
     Args:
         lift: treatment - baseline, in the unit of the metric.
         treatment: name of the arm.
-        baseline: name of the arm it is compared with.
-        strongest: the baseline was chosen as the strongest arm without GAN images.
+        baseline: the arm it is compared with.
         metric: the primary one.
         level: of the interval, 0.5 to 1.
         smallest_lift_pp: smallest lift that matters.
@@ -86,21 +85,33 @@ def explain(
     word = judge(lift, smallest_lift_pp)
     deed, name = _DEEDS[treatment], metric.title
     better, worse = ("improves", "worsens") if metric.factor < 0.0 else ("raises", "lowers")
-    rival = _DEEDS[baseline] + (", the strongest training without GAN images" if strongest else "")
+    rival = _DEEDS[baseline.arm]
+    if not baseline.declared:
+        rival += ", the strongest training without GAN images"
     span = f"{level * 100:g} % interval {signed(lift.low)} to {signed(lift.high)}"
     points = f"{abs(lift.mean):.1f} {metric.unit} ({span})"
     end = f"against {rival}."
-    doubt = "" if gan_luck else _ONE_GAN
+    doubt = _weak_rival(baseline) + ("" if gan_luck else _ONE_GAN)
     if word == "helps":
         answer = f"Yes: {deed} {better} {name} by {points}, {end}"
-        return Verdict(word, answer, f"Use {treatment} in place of {baseline}.{doubt}")
+        return Verdict(word, answer, f"Use {treatment} in place of {baseline.arm}.{doubt}")
     if word == "hurts":
         refusal = "No, don’t add them" if treatment in _ADDS else "No"
         answer = f"{refusal}: {deed} {worse} {name} by {points}, {end}"
-        return Verdict(word, answer, f"Stay with {baseline}.{doubt}")
+        return Verdict(word, answer, f"Stay with {baseline.arm}.{doubt}")
     moved = f"{deed} moved {name} by {signed(lift.mean)} {metric.unit} ({span})"
     answer = f"Not on this evidence: {moved}, {end}"
     return Verdict(word, answer, _why_not(lift, smallest_lift_pp) + doubt)
+
+
+def _weak_rival(baseline: Baseline) -> str:
+    """Say so where the declared baseline is not the one to beat."""
+    if not baseline.declared or baseline.strongest in (None, baseline.arm):
+        return ""
+    return (
+        f" But {baseline.arm} was declared, and without GAN images {baseline.strongest} does "
+        "better on real/val: report.baseline=strongest asks whether GAN images beat that."
+    )
 
 
 def _why_not(lift: Interval, smallest: float) -> str:

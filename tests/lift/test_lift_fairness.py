@@ -50,7 +50,7 @@ def test_the_baseline_is_the_best_on_val(runs, arm):
         METRICS["balanced_accuracy"],
         STRONGEST,
     )
-    assert (chosen.arm, chosen.strongest) == (arm, True)
+    assert (chosen.arm, chosen.declared, chosen.strongest) == (arm, False, arm)
     assert chosen.val[arm] == pytest.approx(0.999)
     assert tuple(chosen.val) == NON_SYNTHETIC
 
@@ -82,7 +82,8 @@ def test_equals_fractions_and_gan_arms(runs):
     treated = report_params(baseline="strongest", treatment="real")
     assert choose_baseline(level, metric, treated).arm == "real+classical"
     declared = choose_baseline(level, metric, report_params(baseline="real+classical+mixup"))
-    assert (declared.arm, declared.strongest) == ("real+classical+mixup", False)
+    assert (declared.arm, declared.declared) == ("real+classical+mixup", True)
+    assert declared.strongest == "real"
 
 
 def test_runs_that_cannot_tell_are_refused(runs):

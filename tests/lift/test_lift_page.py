@@ -86,8 +86,9 @@ def test_what_would_change_names_the_way_out():
 @pytest.mark.parametrize(
     ("noise", "said"),
     [
-        ({"runs": 2, "images": 1}, "80 % of the uncertainty comes from the draw of GANs"),
-        ({"runs": 1, "images": 2}, "80 % of the uncertainty comes from the draw of test images"),
+        ({"runs": 2, "images": 1}, "About 80 % of the uncertainty comes from the draw of GANs"),
+        ({"runs": 1, "images": 2}, "About 80 % of the uncertainty comes from the draw of test images"),
+        ({"runs": 2, "images": 0}, "Nearly all of the uncertainty comes from the draw of GANs"),
     ],
 )
 def test_what_would_change_names_the_larger_noise(noise, said):
@@ -109,6 +110,20 @@ def test_what_would_change_tells_what_real_images_bring(mean, said):
     assert any(one.startswith(said) for one in what_would_change(lift))
     none = what_would_change(lift | {"more_real": None})
     assert not any("in place of 200, with" in one for one in none)
+
+
+@pytest.mark.parametrize(
+    ("pseudo", "added", "said"),
+    [(1800, 200, True), (1800, 1000, False), (0, 20, False)],
+)
+def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseudo, added, said):
+    lift = fake_lift()
+    assert lift["counts"]["train"] == 200
+    gans = {seed: gan | {"pseudo_labelled": pseudo} for seed, gan in lift["gans"].items()}
+    counts = lift["counts"] | {"synthetic": dict.fromkeys(gans, added)}
+    told = " ".join(what_would_change(lift | {"gans": gans, "counts": counts}))
+    assert ("learned from 2000 images, 1800 of them pseudo-labelled" in told) == said
+    assert ("merge.synthetic_per_real=10 would add" in told) == said
 
 
 @pytest.mark.parametrize(("gans", "warned"), [(1, True), (4, False)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.contracts.arms import ARMS
+from tasks.lift.baseline import Baseline
 from tasks.lift.intervals import Interval
 from tasks.lift.metrics import METRICS
 from tasks.lift.verdict import explain, judge, signed
@@ -57,8 +58,7 @@ def said(found, **changes):
         **(
             {
                 "treatment": "real+classical+filtered",
-                "baseline": "real+classical",
-                "strongest": False,
+                "baseline": Baseline("real+classical", True, "real+classical", {}),
                 "metric": METRICS["macro_f1"],
                 "level": 0.95,
                 "smallest_lift_pp": 0.5,
@@ -74,9 +74,23 @@ def said(found, **changes):
 def test_every_arm_has_words_in_either_part(treatment, mean):
     found = lift(mean, mean - 0.5, mean + 0.5)
     for baseline in ARMS:
-        verdict = said(found, treatment=treatment, baseline=baseline, strongest=True)
+        rival = Baseline(baseline, False, baseline, {})
+        verdict = said(found, treatment=treatment, baseline=rival)
         assert verdict.answer.endswith(", the strongest training without GAN images.")
     assert ("don’t add them" in verdict.answer) == (mean == -2.0 and "filtered" in treatment)
+
+
+@pytest.mark.parametrize("mean", [2.0, -2.0, 0.1])
+def test_a_declared_baseline_that_is_not_the_one_to_beat_is_told(mean):
+    found = lift(mean, mean - 0.5, mean + 0.5)
+    weak = said(found, baseline=Baseline("real", True, "real+classical+mixup", {}))
+    assert "real was declared, and without GAN images real+classical+mixup does" in weak.advice
+    for fair in (
+        Baseline("real+classical+mixup", True, "real+classical+mixup", {}),
+        Baseline("real+classical+mixup", False, "real+classical+mixup", {}),
+        Baseline("synthetic only", True, None, {}),
+    ):
+        assert "declared" not in said(found, baseline=fair).advice
 
 
 def test_less_log_loss_is_better_and_one_gan_is_told():
