@@ -33,7 +33,6 @@ from tasks.gan.ticks import Tick
 from tasks.gan.training import train_gan
 from tasks.quality.evaluation import Evaluator
 
-_LOOKS = 8  # evaluations along a training
 _POOL = 100  # synthetic images of each class that the classifier without real ones gets, at least
 _JUDGED = 50  # fakes of each class in one evaluation
 _JUDGE_STEPS = 600
@@ -54,6 +53,7 @@ class Job:
         params: whose ``ingest``, ``retrain`` and ``seed`` hold.
         images: folder of mnist-png and cifar10-jpg.
         scratch: folder of this bench.
+        looks: evaluations along a training.
     """
 
     task: str
@@ -64,6 +64,7 @@ class Job:
     params: Params
     images: Path
     scratch: Path
+    looks: int
 
     @property
     def key(self) -> str:
@@ -73,7 +74,7 @@ class Job:
             "gan": self.gan.model_dump(mode="json", exclude={"seeds"}) if self.gan else None,
             "retrain": self.params.retrain.model_dump(mode="json", exclude={"seeds"}),
             "seeds": [self.params.seed, self.seed, self.classifier_seeds],
-            "sizes": [_LOOKS, _POOL, _JUDGED, _JUDGE_STEPS, TASKS[self.task].flip],
+            "sizes": [self.looks, _POOL, _JUDGED, _JUDGE_STEPS, TASKS[self.task].flip],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -118,10 +119,10 @@ def run_job(job: Job) -> Row:
 
 
 def _train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
-    """Train, judging from outside at each of `_LOOKS` ticks; the clock stands still meanwhile."""
+    """Train, judging from outside at ``job.looks`` ticks; the clock stands still meanwhile."""
     if params.total_kimg is None:
         raise ValueError("a budget in images is needed to compare by images")
-    every = {"tick_kimg": params.total_kimg / _LOOKS, "grid_kimg": 2 * params.total_kimg}
+    every = {"tick_kimg": params.total_kimg / job.looks, "grid_kimg": 2 * params.total_kimg}
     params = params.model_copy(update=every)
     judge = _judge(job.task, job.params, job.images, job.scratch)
     evaluate = Evaluator(judge.features, judge.probabilities, cut.train, cut.val, per_class=_JUDGED)

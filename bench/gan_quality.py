@@ -33,6 +33,7 @@ class Options:
     seeds: int
     classifiers: int
     kimg: float | None
+    looks: int
     jobs: int
     images: Path
     scratch: Path
@@ -52,6 +53,7 @@ def _options(
     kimg: Annotated[
         float | None, typer.Option(help="Budget; that of params.yaml if unset.")
     ] = None,
+    looks: Annotated[int, typer.Option(help="Evaluations along a training.")] = 8,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     images: Annotated[Path, typer.Option(help="Holds mnist-png and cifar10-jpg.")] = (
         ROOT.parent / "images"
@@ -66,7 +68,9 @@ def _options(
     unknown = [name for name in names or [] if name not in TASKS]
     if unknown:
         raise typer.BadParameter(f"no task {unknown[0]!r}; there are {', '.join(TASKS)}")
-    context.obj = Options(names, seeds, classifiers, kimg, jobs, images, scratch, print_only, fresh)
+    context.obj = Options(
+        names, seeds, classifiers, kimg, looks, jobs, images, scratch, print_only, fresh
+    )
 
 
 @app.command()
@@ -119,7 +123,7 @@ def _jobs(options: Options, tasks: Sequence[str], entries: dict[str, Overrides])
         raise typer.BadParameter("params.yaml has a budget of minutes; give --kimg")
     gans = {name: settings(params.train_gan, own, kimg=kimg) for name, own in entries.items()}
     for task in tasks:
-        place = (params, options.images, options.scratch)
+        place = (params, options.images, options.scratch, options.looks)
         yield Job(task, REAL, None, 0, options.seeds, *place)
         for name, gan in gans.items():
             for seed in range(options.seeds):

@@ -75,6 +75,7 @@ class TrainGanParams(Section):
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]
     weight_clip: Positive | None
     penalties: Penalties
+    penalty_interval: int = Field(ge=1)
     learning_rate: Positive
     discriminator_rate: Positive
     discriminator_steps: int = Field(ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ from tasks.gan.schedules import SCHEDULES, top_k_share
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 
 _FIRST_GAMMA = 10.0  # times its weight, where r1 and r2 fall on a schedule (R3GAN)
-_SCHEDULED = ("r1", "r2")
+_SLOPES = ("r1", "r2")
 
 
 class AdversarialStep:
@@ -53,6 +54,7 @@ class AdversarialStep:
         self.weights = weights
         self.ada = AdaController(params.ada_target) if params.ada_target is not None else None
         self.memory: dict[str, Tensor] = {}
+        self.updates = 0  # of the discriminator
         self.gentleness = 0  # halvings of the learning rate, doublings of r1 and r2
         self.size = params.batch_size // group.world
         betas = (params.beta1, params.beta2)
@@ -79,7 +81,8 @@ class AdversarialStep:
         tensors |= prefixed("memory", self.memory)
         if self.ada is not None:
             tensors |= prefixed("ada", self.ada.state())
-        return tensors, {"gentleness": self.gentleness, "sampler": self.data.state()}
+        facts = {"updates": self.updates, "gentleness": self.gentleness}
+        return tensors, facts | {"sampler": self.data.state()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
@@ -88,7 +91,7 @@ class AdversarialStep:
         self.memory = {n: t.clone().to(self.device) for n, t in under("memory", tensors).items()}
         if self.ada is not None:
             self.ada.restore(under("ada", tensors))
-        self.gentleness = facts["gentleness"]
+        self.updates, self.gentleness = facts["updates"], facts["gentleness"]
         self.data.restore(facts["sampler"])
 
     def _step_discriminator(self, done: float) -> dict[str, Tensor]:
@@ -97,7 +100,8 @@ class AdversarialStep:
             fake = self.gan.generator(self._latents(), labels).float()
         clean = torch.cat([real, fake])
         images = torch.cat([self._seen(real, done), self._seen(fake, done)])
-        images.requires_grad_(bool(self.terms_d))
+        terms = self._terms_due()
+        images.requires_grad_(bool(terms))
         both = self.data.known(labels).repeat(2)
         judged = self._judge_both(images, both)
         logits = judged.logits.float()
@@ -114,7 +118,7 @@ class AdversarialStep:
             self.memory,
             self.group,
         )
-        for name, term in self.terms_d.items():
+        for name, term in terms.items():
             loss = loss + self._weight(name, done) * term(context)
         mean = loss.mean()
         if judged.class_logits is not None:
@@ -122,6 +126,7 @@ class AdversarialStep:
                 judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
             )
         norm = self._update(self.opt_d, mean)
+        self.updates += 1
         if self.params.weight_clip is not None:
             clip_weights(self.discriminator, self.params.weight_clip)
         if self.ada is not None:
@@ -175,10 +180,17 @@ class AdversarialStep:
             real, fake = (self.discriminator.judge(*half) for half in halves)
         return real.joined(fake)
 
+    def _terms_due(self) -> dict[str, Callable[[DiscriminatorContext], Tensor]]:
+        """This update's terms: r1 and r2 are lazy (Karras et al. 2020, arXiv:1912.04958, 3.1)."""
+        if self.updates % self.params.penalty_interval == 0:
+            return self.terms_d
+        return {name: term for name, term in self.terms_d.items() if name not in _SLOPES}
+
     def _weight(self, name: str, done: float) -> float:
         weight = float(self.weights[name])
-        if name not in _SCHEDULED:
+        if name not in _SLOPES:
             return weight
+        weight *= self.params.penalty_interval
         if self.params.gamma_schedule != "constant":
             weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
         return weight * 2.0**self.gentleness

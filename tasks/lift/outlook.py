@@ -142,8 +142,8 @@ def _few_added(lift: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"A GAN has learned from {learned} images, {max(pseudo)} of them pseudo-labelled, and a "
-        f"run adds at most {added} of its own: merge.synthetic_per_real={learned // counts['train']} "
-        "would add about as many as it has learned from."
+        f"run adds at most {added} of its own: merge.synthetic_per_real="
+        f"{learned // counts['train']} would add about as many as it has learned from."
     ]
 
 

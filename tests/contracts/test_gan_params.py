@@ -209,6 +209,7 @@ def test_nothing_is_no_budget_rate_or_interval(path: str) -> None:
         ("batch_size", 2, "greater than or equal to 4"),
         ("processes", 0, "greater than or equal to 1"),
         ("discriminator_steps", 0, "greater than or equal to 1"),
+        ("penalty_interval", 0, "greater than or equal to 1"),
         ("health.max_rollbacks", -1, "greater than or equal to 0"),
         ("health.collapse_below", 1.5, "less than or equal to 1"),
         ("health.collapse_patience", 0, "greater than or equal to 1"),

@@ -52,6 +52,7 @@ def tiny_values() -> dict[str, Any]:
             "label_smoothing": 0.0,
             "weight_clip": None,
             "penalties": {"r1": 1.0, "r2": 1.0, "mode_seeking": 0.1},
+            "penalty_interval": 1,
             "learning_rate": 0.002,
             "discriminator_rate": 1.0,
             "discriminator_steps": 1,

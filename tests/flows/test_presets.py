@@ -52,8 +52,8 @@ def test_what_was_there_before_does_not_matter(name: str) -> None:
         assert recipe(edited(edited(TEXT, before), preset_settings(name))) == alone
 
 
-def test_the_presets_are_the_five_and_differ() -> None:
-    assert set(NAMES) == {"plain", "fast", "balanced", "best", "vae"}
+def test_the_presets_are_the_six_and_differ() -> None:
+    assert set(NAMES) == {"plain", "few", "fast", "balanced", "best", "vae"}
     found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
     plain = found[NAMES.index("plain")]

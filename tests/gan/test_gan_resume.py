@@ -33,6 +33,7 @@ SETTINGS = {
         "discriminator_steps": 2,
     },
     "growing": {"network": "progressive"},
+    "lazy penalties": {"penalties": {"r1": 1.0, "lecam": 0.3}, "penalty_interval": 3},
     "a state every second tick": {"state_kimg": 0.032},
     "batch norm": {"network": "dcgan", "penalties": {}},
     "autoencoder": {

@@ -139,6 +139,20 @@ def test_no_diffaug_and_no_penalty_work_too() -> None:
     assert weights(augmented) != weights(plain)
 
 
+def test_lazy_penalties_come_every_so_many_steps_and_weigh_as_much_more() -> None:
+    """With an interval of 3: heavy once, absent twice, and so on."""
+    one_step, penalties = {"total_kimg": 0.008}, {"r1": 0.3, "r2": 0.6}
+    lazy, _ = trained(shape_set(4), **one_step, penalties=penalties, penalty_interval=3)
+    heavy, _ = trained(shape_set(4), **one_step, penalties={"r1": 0.9, "r2": 1.8})
+    for name, parameter in lazy.discriminator.state_dict().items():
+        torch.testing.assert_close(parameter, heavy.discriminator.state_dict()[name])
+    every_step = {"tick_kimg": 0.008, "learning_rate": 1e-9}
+    _, ticks = trained(shape_set(4), **every_step, penalties={"r1": 1000.0}, penalty_interval=3)
+    heavy_steps = [i for i, tick in enumerate(ticks) if tick.curves["grad_norm_d"] > 100]
+    assert heavy_steps == [0, 3, 6]
+    assert len(ticks) == 8
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -161,6 +175,7 @@ def test_no_diffaug_and_no_penalty_work_too() -> None:
         {"discriminator_rate": 2.0},
         {"rate_schedule": "linear"},
         {"gamma_schedule": "cosine"},
+        {"penalty_interval": 2},
         {"precision": "bfloat16"},
         {"network": "dcgan", "penalties": {}, "loss": "nonsaturating"},
         {"network": "resnet"},

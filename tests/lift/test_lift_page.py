@@ -87,7 +87,7 @@ def test_what_would_change_names_the_way_out():
     ("noise", "said"),
     [
         ({"runs": 2, "images": 1}, "About 80 % of the uncertainty comes from the draw of GANs"),
-        ({"runs": 1, "images": 2}, "About 80 % of the uncertainty comes from the draw of test images"),
+        ({"runs": 1, "images": 2}, "About 80 % of the uncertainty comes from the draw of test"),
         ({"runs": 2, "images": 0}, "Nearly all of the uncertainty comes from the draw of GANs"),
     ],
 )
