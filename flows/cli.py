@@ -75,8 +75,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Write a whole recipe for train_gan to params.yaml, before --set: plain, fast, "
-            "balanced, best or vae.",
+            help="Write a whole recipe for train_gan to params.yaml, before --set: plain, few, "
+            "fast, balanced, best or vae.",
         ),
     ] = None,
     settings: Annotated[

@@ -80,5 +80,5 @@ def test_a_setting_after_a_preset_wins_and_a_wrong_one_leaves_all_as_it_was(tmp_
 
 
 def test_an_unknown_preset_names_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"--preset fats: .*plain, fast.* The nearest is fast"):
+    with pytest.raises(UserError, match=r"--preset fats: .*plain, few, fast.* The nearest is fast"):
         preset_settings("fats")
