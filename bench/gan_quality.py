@@ -53,7 +53,7 @@ def _options(
     kimg: Annotated[
         float | None, typer.Option(help="Budget; that of params.yaml if unset.")
     ] = None,
-    looks: Annotated[int, typer.Option(help="Evaluations along a training.")] = 8,
+    looks: Annotated[int, typer.Option(min=1, help="Evaluations along a training.")] = 8,
     jobs: Annotated[int, typer.Option(help="Processes, one thread each.")] = 2,
     images: Annotated[Path, typer.Option(help="Holds mnist-png and cifar10-jpg.")] = (
         ROOT.parent / "images"
