@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from flows.presets import preset_settings
-from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params.train_gan import TrainGanParams
 
 Overrides = dict[str, Any]
 DEFAULT, PLAIN = "default", "plain"

@@ -13,7 +13,8 @@ from typing import Any
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import IngestParams, Params
+from tasks.contracts.params.ingest import IngestParams
+from tasks.contracts.params.line import Params
 from tasks.data.collection import decode, distinct, split
 from tasks.data.sources import items_of
 

@@ -23,9 +23,9 @@ from tasks.classifier.features import FeatureJudge, train_judge
 from tasks.classifier.scores import scores_of
 from tasks.classifier.training import Schedule, fit, probabilities
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import Images, ImageSet, Labels, concatenate, image_id
-from tasks.contracts.params import Params
+from tasks.contracts.params.line import Params
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.data.mixing import spread_evenly
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.sampling import sample

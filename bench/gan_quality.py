@@ -19,7 +19,7 @@ from bench.gan_jobs import CODE, Job
 from bench.gan_tables import REAL, failures, quality_table, reached_table, techniques_table
 from bench.ledger import Ledger, Row, code_digest, work_off
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 
 _SMALL = [name for name, task in TASKS.items() if not task.large]
 _TWO = ["digits-20", "mnist-20"]

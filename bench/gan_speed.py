@@ -23,9 +23,9 @@ from torch.utils.flop_counter import flop_registry
 from bench.contestants import DEFAULT, PLAIN, Overrides, contestant, settings
 from bench.datasets import ROOT
 from bench.plain_loop import PlainLoop
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet, image_id
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.training import train_gan
 

@@ -14,7 +14,7 @@ from bench.verdict_pool import POOLS
 from bench.verdict_run import CODE, MOST_RUNS, VerdictRun, small_params
 from bench.verdict_tables import calibration_report
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

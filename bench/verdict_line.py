@@ -20,8 +20,8 @@ from bench.verdict_pool import POOLS, make_pool
 from tasks import ingest, merge, quality_filter, retrain
 from tasks.contracts.arms import DUPLICATED, UNFILTERED
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import Params
-from tasks.contracts.verdict_params import ReportParams
+from tasks.contracts.params.line import Params
+from tasks.contracts.params.report import ReportParams
 from tasks.gan.checkpoint import checkpoint_hash, checkpoints, save_checkpoint
 from tasks.gan.model import build_gan
 from tasks.gan.training import train_gan

@@ -17,7 +17,7 @@ import torch
 from bench.ledger import Row
 from bench.verdict_line import Line
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import Params
+from tasks.contracts.params.line import Params
 
 MOST_RUNS = 10_000  # of one seed
 _ROOMS = ("contracts", "data", "gan", "quality", "classifier", "lift")

@@ -217,7 +217,7 @@ def track() -> None:
     _enter_project()
     from flows.line_file import paths
     from tasks.adapters.tracking import log_missing
-    from tasks.contracts.params import load_params
+    from tasks.contracts.params.line import load_params
 
     logged = log_missing(dataset=load_params().ingest.source, paths=paths())
     print("\n".join(logged) if logged else "nothing was missing")
@@ -229,7 +229,7 @@ def docs() -> None:
     _enter_project()
     from flows.line_file import paths
     from tasks.adapters.expectations import build_data_docs
-    from tasks.contracts.params import load_params
+    from tasks.contracts.params.line import load_params
 
     where = paths()
     page = build_data_docs(

@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params, parse_params
+from tasks.contracts.params.line import load_params, parse_params
 
 
 def edited(text: str, settings: Sequence[str], name: str = "params.yaml") -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from flows.line_file import paths
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 from tasks.quality.preview import render_preview
 
 PAGE = Path("reports/filter_preview.html")

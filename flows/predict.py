@@ -16,7 +16,8 @@ from rich.table import Table
 
 from tasks.adapters.tracking.champion import Classifier, load_classifier
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import IngestParams, load_params
+from tasks.contracts.params.ingest import IngestParams
+from tasks.contracts.params.line import load_params
 from tasks.data.collection import Rejected, read
 from tasks.data.decoding import SUFFIXES, open_image
 from tasks.data.sources import Item, image_files

@@ -17,7 +17,7 @@ from flows import prefect_server
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.project import run_lock
 from flows.verdict import LIFT, MEANING, PAGE, against, interval, worth
-from tasks.contracts.params import load_params, parse_params
+from tasks.contracts.params.line import load_params, parse_params
 
 PARAMS = Path("params.yaml")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.contracts.image_set import concatenate
-from tasks.contracts.params import GenerateParams
+from tasks.contracts.outputs import Output
+from tasks.contracts.params.generate import GenerateParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.gan.checkpoint import checkpoints
 from tasks.gan.pool import make_pool
 
 
-def run(*, gan: Path, pool: Path, params: GenerateParams, seed: int) -> None:
+def run(*, gan: Path, pool: Output, params: GenerateParams, seed: int) -> None:
     """Make ``per_class`` images of each class from each checkpoint, row by row repeatable."""
     parts = []
     folders = checkpoints(gan)

@@ -10,7 +10,8 @@ import pandas as pd
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import IngestParams
+from tasks.contracts.outputs import Explanation, Output
+from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.data.collection import Rejected, check_classes, decode, distinct, split
@@ -21,15 +22,15 @@ from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelle
 def run(
     *,
     source: Path,
-    train: Path,
-    val: Path,
-    test: Path,
-    unlabelled: Path,
-    spare: Path,
-    splits: Path,
-    rejects: Path,
-    cut: Path,
-    summary: Path,
+    train: Output,
+    val: Output,
+    test: Output,
+    unlabelled: Output,
+    spare: Output,
+    splits: Output,
+    rejects: Explanation,
+    cut: Output,
+    summary: Output,
     params: IngestParams,
     seed: int,
 ) -> None:

@@ -14,7 +14,8 @@ from tasks.adapters.findings import Finding, refusal
 from tasks.adapters.suites import merged_suites
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import MergeParams
+from tasks.contracts.outputs import Explanation, Output
+from tasks.contracts.params.merge import MergeParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.data.mixing import choose_synthetic, spread_evenly, synthetic_quota
@@ -27,8 +28,8 @@ def run(
     train: Path,
     accepted: Path,
     splits: Path,
-    merged: Path,
-    result: Path,
+    merged: Output,
+    result: Explanation,
     params: MergeParams,
     seed: int,
 ) -> None:

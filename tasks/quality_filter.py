@@ -17,8 +17,9 @@ from tasks.classifier.features import train_judge
 from tasks.classifier.networks import SMALL_CNN
 from tasks.classifier.training import Schedule
 from tasks.classifier.trials import Trial, val_balanced_accuracy
-from tasks.contracts.filter_params import QualityFilterParams
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.outputs import Explanation, Output
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.gan.checkpoint import checkpoints, load_config, load_discriminator
@@ -75,13 +76,13 @@ def run(
     unlabelled: Path,
     gan: Path,
     pool: Path,
-    accepted: Path,
-    control: Path,
-    scores: Path,
-    reasons: Path,
-    reliability: Path,
-    tuning: Path,
-    metrics: Path,
+    accepted: Output,
+    control: Output,
+    scores: Output,
+    reasons: Explanation,
+    reliability: Output,
+    tuning: Output,
+    metrics: Output,
     params: QualityFilterParams,
     seed: int,
 ) -> None:

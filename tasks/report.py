@@ -12,8 +12,9 @@ import pandas as pd
 from tasks.adapters.tracking import log_pipeline
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.outputs import Output
+from tasks.contracts.params.report import ReportParams
 from tasks.contracts.stage import stage_main
-from tasks.contracts.verdict_params import ReportParams
 from tasks.lift.curve_picture import draw_real_curve
 from tasks.lift.evidence import (
     draw_filter_reasons,
@@ -58,11 +59,11 @@ def run(
     reasons: Path,
     reliability: Path,
     merge_result: Path,
-    lift: Path,
-    page: Path,
-    pictures: Path,
-    arms: Path,
-    curve: Path,
+    lift: Output,
+    page: Output,
+    pictures: Output,
+    arms: Output,
+    curve: Output,
     params: ReportParams,
     seed: int,
 ) -> None:

@@ -27,9 +27,10 @@ from tasks.classifier.scores import scores_of
 from tasks.classifier.training import Schedule, untrained
 from tasks.classifier.weights import load_weights, weights_digest
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.outputs import Output
+from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
-from tasks.contracts.verdict_params import RetrainParams
 
 SCHEMA = "ganlift/retrain/1"
 Scores = dict[str, float]
@@ -58,10 +59,10 @@ def run(
     spare: Path,
     pseudo: Path,
     test: Path,
-    runs: Path,
-    predictions: Path,
-    classifier: Path,
-    summary: Path,
+    runs: Output,
+    predictions: Output,
+    classifier: Output,
+    summary: Output,
     params: RetrainParams,
     seed: int,
 ) -> None:

@@ -23,8 +23,9 @@ from tasks.adapters.tracking import gan_run
 from tasks.classifier.features import inception_judge, train_judge
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.outputs import Output
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.data.pictures import to_picture
@@ -51,12 +52,12 @@ def run(
     unlabelled: Path,
     gate: Path,
     dataset: str,
-    out: Path,
-    pseudo: Path,
-    metrics: Path,
-    curves: Path,
-    evaluations: Path,
-    grids: Path,
+    out: Output,
+    pseudo: Output,
+    metrics: Output,
+    curves: Output,
+    evaluations: Output,
+    grids: Output,
     params: TrainGanParams,
     seed: int,
 ) -> None:

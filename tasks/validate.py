@@ -12,7 +12,8 @@ from tasks.adapters.findings import Finding, refusal
 from tasks.adapters.suites import real_suites
 from tasks.adapters.validation_page import render_page
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import ValidateParams
+from tasks.contracts.outputs import Explanation
+from tasks.contracts.params.validate import ValidateParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 from tasks.data.pixel_stats import describe
@@ -23,9 +24,9 @@ def run(
     train: Path,
     val: Path,
     test: Path,
-    gate: Path,
-    result: Path,
-    page: Path,
+    gate: Explanation,
+    result: Explanation,
+    page: Explanation,
     params: ValidateParams,
     seed: int,
 ) -> None:

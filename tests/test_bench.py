@@ -18,7 +18,7 @@ from bench.gan_tables import REAL, quality_table, reached_table, techniques_tabl
 from bench.ledger import Ledger, Row
 from bench.plain_loop import PlainLoop
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import Params, load_params
+from tasks.contracts.params.line import Params, load_params
 from tasks.data.collection import decode, distinct, split
 from tasks.data.sources import items_of
 from tests.contracts.tiny import shape_set, tiny_params

@@ -17,7 +17,7 @@ from bench.verdict_run import MOST_RUNS, VerdictRun, small_params
 from bench.verdict_tables import calibration_report, promised_power, rate
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
-from tasks.contracts.params import Params, load_params
+from tasks.contracts.params.line import Params, load_params
 from tests.data.fake_sets import noise_set
 
 _GANS = {0: "aa" * 32, 3: "bb" * 32}

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
-from tasks.contracts.params import MergeParams
+from tasks.contracts.params.merge import MergeParams
 from tasks.merge import run
 from tests.data.fake_sets import noise_set, synthetic_set
 

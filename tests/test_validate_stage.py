@@ -13,7 +13,7 @@ from PIL import Image
 from tasks.adapters.validation_page import picture
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import ValidateParams
+from tasks.contracts.params.validate import ValidateParams
 from tasks.validate import run
 from tests.data.fake_sets import image_set, noise_set
 

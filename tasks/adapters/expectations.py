@@ -17,7 +17,7 @@ import pandas as pd
 from tasks.adapters.findings import FailingRow, Finding
 from tasks.adapters.suites import Check, Suite, real_suites
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import ValidateParams
+from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_stats import describe
 
 if TYPE_CHECKING:

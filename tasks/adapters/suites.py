@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from tasks.contracts.image_set import COLUMNS
-from tasks.contracts.params import MergeParams, ValidateParams
+from tasks.contracts.params.merge import MergeParams
+from tasks.contracts.params.validate import ValidateParams
 from tasks.data.tallies import class_counts, classes_of, gan_counts
 
 _FROM = ("checkpoint", "gan_seed", "latent_seed")

@@ -12,7 +12,7 @@ from PIL import Image
 from tasks.adapters.findings import FailingRow, Finding
 from tasks.contracts.image_set import Images, ImageSet
 from tasks.contracts.pages import templates
-from tasks.contracts.params import ValidateParams
+from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pictures import png_base64, to_picture
 from tasks.data.tallies import class_counts, classes_of
 

@@ -1,4 +1,4 @@
-"""What every stage's ``main`` is: paths from the command line, params from ``params.yaml``.
+"""What every stage's ``main`` is: paths from the command line, its settings from ``params.yaml``.
 
 python -m tasks.merge --train data/real/train --accepted data/synthetic/accepted ...
 """
@@ -12,10 +12,11 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params
+from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
+from tasks.contracts.params.reading import read_section
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,20 +34,24 @@ def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
 def stage_main(run: Callable[..., None]) -> None:
     """Run a stage: each `Path` (or `str`) parameter of `run` is a required ``--option``.
 
-    ``params`` is the stage's own section of ``params.yaml`` and ``seed`` the root seed. A
-    `UserError` becomes one line on stderr and exit status 1.
+    ``params`` is the stage's own section of ``params.yaml`` and ``seed`` the root seed. What is
+    annotated as `Output` is written aside and put in place when the stage has succeeded (see
+    `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit status 1.
     """
     die_with_parent()
     stage = Path(inspect.getfile(run)).stem
-    hints = get_type_hints(run)
+    hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
     for name in inspect.signature(run).parameters:
         if name not in ("params", "seed"):
             parser.add_argument(f"--{name.replace('_', '-')}", type=hints[name], required=True)
-    arguments: dict[str, Path | str] = vars(parser.parse_args())
+    given: dict[str, Path | str] = vars(parser.parse_args())
+    outputs = {name: Path(given[name]) for name in given if OUTPUT in get_args(marked[name])}
+    telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
     try:
-        params = load_params()
-        run(**arguments, params=getattr(params, stage), seed=params.seed)
+        params, seed = read_section(stage, hints["params"])
+        with published(stage, outputs, telling) as aside:
+            run(**(given | aside), params=params, seed=seed)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, Labels, image_id
-from tasks.contracts.params import IngestParams
+from tasks.contracts.params.ingest import IngestParams
 from tasks.data.decoding import is_grey, to_pixels
 from tasks.data.sources import SPLITS, Item
 from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas

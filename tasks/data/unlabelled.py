@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
-from tasks.contracts.params import IngestParams
+from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import Rejected, read
 from tasks.data.sources import Item
 

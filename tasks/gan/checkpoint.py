@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan
 from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
 

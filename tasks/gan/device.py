@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params.train_gan import TrainGanParams
 
 
 def device_of(params: TrainGanParams) -> torch.device:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.checkpoint import load_config
 
 

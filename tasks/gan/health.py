@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tasks.contracts.evaluation import GanEvaluation
-from tasks.contracts.gan_params import Health, Rule
+from tasks.contracts.params.train_gan import Health, Rule
 
 _LOWER_IS_BETTER = ("kid", "fid")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.device import device_of
 from tasks.gan.networks import NetworkSpec, build_discriminator, build_generator
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from tasks.contracts.evaluation import GanEvaluation
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import Group
 from tasks.gan.draws import Draws
 from tasks.gan.ema import ema_decay, update_ema

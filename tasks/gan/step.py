@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks.contracts.gan_params import BATCH_NORM, TrainGanParams
+from tasks.contracts.params.train_gan import BATCH_NORM, TrainGanParams
 from tasks.gan.ada import AdaController
 from tasks.gan.device import precision_of
 from tasks.gan.diffaug import diffaug

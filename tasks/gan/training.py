@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import Evaluate, GanEvaluation
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import Images, ImageSet, Labels
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.health import collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan

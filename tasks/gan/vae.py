@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.device import precision_of
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from tasks.contracts.evaluation import Evaluate
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.device import device_of
 from tasks.gan.distributed import SOLO, Group, launch

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks.contracts.arms import NON_SYNTHETIC
 from tasks.contracts.errors import UserError
-from tasks.contracts.verdict_params import STRONGEST, ReportParams
+from tasks.contracts.params.report import STRONGEST, ReportParams
 from tasks.lift.metrics import Metric
 
 

@@ -16,7 +16,7 @@ from tasks.contracts.arms import (
     fraction_of,
 )
 from tasks.contracts.errors import UserError
-from tasks.contracts.verdict_params import ReportParams
+from tasks.contracts.params.report import ReportParams
 from tasks.lift.intervals import Interval, Noise, Replicated, interval, noise
 from tasks.lift.metrics import METRICS, Floats, Metric
 from tasks.lift.power import check_units

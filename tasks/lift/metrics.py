@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.verdict_params import RECALL
+from tasks.contracts.params.report import RECALL
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

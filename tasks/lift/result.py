@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.verdict_params import ReportParams
+from tasks.contracts.params.report import ReportParams
 from tasks.lift.baseline import choose_baseline
 from tasks.lift.estimates import estimate
 from tasks.lift.fairness import check_fair, check_same

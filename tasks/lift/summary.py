@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.verdict_params import ReportParams
+from tasks.contracts.params.report import ReportParams
 from tasks.lift.baseline import Baseline
 from tasks.lift.estimates import Estimates
 from tasks.lift.intervals import Interval

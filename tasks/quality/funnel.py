@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.filter_params import QualityFilterParams
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.fidelity import prdc
 from tasks.quality.manifold import Features
 from tasks.quality.rules import in_force

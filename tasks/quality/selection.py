@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.filter_params import QualityFilterParams
 from tasks.contracts.image_set import Labels
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.manifold import Features
 from tasks.quality.rules import RULES, Case, in_force
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.filter_params import QualityFilterParams
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.choice import Rows
 from tasks.quality.selection import ACCEPTED, Scored, check_every_class, decide
 

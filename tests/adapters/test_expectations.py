@@ -12,7 +12,7 @@ import pytest
 from tasks.adapters.expectations import build_data_docs, check_suites
 from tasks.adapters.findings import Finding, refusal
 from tasks.adapters.suites import Check, Suite, real_suites
-from tasks.contracts.params import ValidateParams
+from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_stats import describe
 from tests.adapters.planted_faults import (
     BETWEEN,

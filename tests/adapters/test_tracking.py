@@ -16,7 +16,7 @@ from tasks.adapters.tracking import gan_run, log_missing, store
 from tasks.adapters.tracking.names import plain
 from tasks.contracts.arms import ARMS, FILTERED
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 from tests.adapters.fake_results import (
     DATASET,
     HALF,

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from tasks.adapters.tracking import gan_run
 from tasks.adapters.tracking.gan_health import events_of, health_tag
 from tasks.contracts.evaluation import GanEvaluation
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 from tasks.gan.health import Watch
 from tests.adapters.fake_results import DATASET, REPOSITORY, curve
 from tests.adapters.logged import checkpoint, client, runs_of

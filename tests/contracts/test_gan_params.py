@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import (
+from tasks.contracts.params.line import parse_params
+from tasks.contracts.params.train_gan import (
     Conditioning,
     Evaluation,
     Health,
@@ -19,7 +20,6 @@ from tasks.contracts.gan_params import (
     ScheduleName,
     TrainGanParams,
 )
-from tasks.contracts.params import parse_params
 from tests.contracts.tiny import tiny_values
 
 NO_TERMS = dict.fromkeys(Penalties.model_fields, 0.0)

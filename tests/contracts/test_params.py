@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params, parse_params
+from tasks.contracts.params.line import load_params, parse_params
 from tests.contracts.tiny import tiny_values
 
 REPOSITORY = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tasks.contracts.image_set import Images, ImageSet
-from tasks.contracts.params import Params, parse_params
+from tasks.contracts.params.line import Params, parse_params
 from tests.data.fake_sets import image_set
 
 SHAPES = ("circle", "square", "triangle")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params import IngestParams
+from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import check_classes, decode, distinct, split
 from tasks.data.sources import Item
 from tests.contracts.tiny import tiny_params

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from tasks.contracts.errors import UserError
-from tasks.contracts.params import load_params, parse_params
+from tasks.contracts.params.line import load_params, parse_params
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 SEEDS = st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True)

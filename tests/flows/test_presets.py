@@ -9,9 +9,9 @@ import yaml
 from flows.edit_params import edit_params, edited
 from flows.presets import TABLE, preset_settings
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
-from tasks.contracts.params import parse_params
-from tasks.contracts.sections import Section
+from tasks.contracts.params.line import parse_params
+from tasks.contracts.params.sections import Section
+from tasks.contracts.params.train_gan import TrainGanParams
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 NAMES = tuple(yaml.safe_load(TABLE.read_text(encoding="utf-8"))["presets"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from tasks.contracts.gan_params import Policy
+from tasks.contracts.params.train_gan import Policy
 from tasks.gan.diffaug import POLICIES, diffaug
 from tasks.gan.draws import Draws
 from tests.reference import gan_diffaug as slow

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import TrainGanParams
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import Group, launch
 from tasks.gan.draws import Draws
 from tasks.gan.model import Gan, build_gan

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.gan_params import LossName
+from tasks.contracts.params.train_gan import LossName
 from tasks.gan.losses import LOSSES, adversarial_loss, clip_weights
 from tests.reference import gan_losses as textbook
 

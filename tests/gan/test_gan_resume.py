@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tasks.contracts.evaluation import GanEvaluation, Sample
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.state import Snapshot, StateFolder, optimizer_tensors, restore_optimizer
 from tasks.gan.ticks import Outcome, Tick

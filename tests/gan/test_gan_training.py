@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.sampling import sample, sample_grid
 from tasks.gan.ticks import Outcome, Tick

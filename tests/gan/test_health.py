@@ -9,7 +9,7 @@ import torch
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation, Sample
-from tasks.contracts.gan_params import Health
+from tasks.contracts.params.train_gan import Health
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import build_gan
 from tasks.gan.step import AdversarialStep

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from tasks.contracts.gan_params import Penalties
+from tasks.contracts.params.train_gan import Penalties
 from tasks.gan.diffaug import diffaug
 from tasks.gan.distributed import Group
 from tasks.gan.draws import Draws

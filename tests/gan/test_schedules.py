@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from tasks.contracts.gan_params import ScheduleName
+from tasks.contracts.params.train_gan import ScheduleName
 from tasks.gan.schedules import SCHEDULES, top_k_share
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tasks.contracts.gan_params import TrainGanParams
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.draws import Draws
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.networks.autoencoder import VaeScore, divergence

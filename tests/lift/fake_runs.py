@@ -20,7 +20,7 @@ from tasks.contracts.arms import (
     fraction_arm,
     fraction_of,
 )
-from tasks.contracts.verdict_params import ReportParams
+from tasks.contracts.params.report import ReportParams
 from tasks.lift.metrics import METRICS, Counter, recall
 from tests.contracts.tiny import tiny_values
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, recall_score
 
-from tasks.contracts import verdict_params
 from tasks.contracts.errors import UserError
+from tasks.contracts.params import report as report_params
 from tasks.lift.metrics import METRICS, Counter, metric_named, recall
 from tests.reference.lift_bootstrap import METRICS as REFERENCE
 
@@ -90,4 +90,4 @@ def test_an_unknown_class_is_refused_with_the_nearest():
 
 
 def test_what_params_allow_is_what_there_is():
-    assert set(METRICS) == set(verdict_params.METRICS)
+    assert set(METRICS) == set(report_params.METRICS)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts.filter_params import QualityFilterParams
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.fidelity import prdc
 from tasks.quality.funnel import class_summary, count_reasons, diversity, funnel
 from tasks.quality.selection import REASONS

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.filter_params import QualityFilterParams
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.rules import RULES, in_force
 from tasks.quality.selection import (
     ACCEPTED,

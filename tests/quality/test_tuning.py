@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.filter_params import QualityFilterParams
+from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.selection import Scored, real_scores
 from tasks.quality.tuning import COLUMNS, candidates, summary, tune
 from tests.contracts.tiny import tiny_params

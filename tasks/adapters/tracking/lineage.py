@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tasks.contracts.params import load_params
+from tasks.contracts.params.line import load_params
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput

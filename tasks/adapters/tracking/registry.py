@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tasks.adapters.tracking.names import interval_text, registered_name
 from tasks.adapters.tracking.retrained import Retrained, log_classifier
 from tasks.adapters.tracking.store import Store
-from tasks.contracts.verdict_params import RECALL
+from tasks.contracts.params.report import RECALL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from tasks.contracts.gan_params import Conditioning, NetworkName, TrainGanParams
+from tasks.contracts.params.train_gan import Conditioning, NetworkName, TrainGanParams
 
 _Count = Annotated[int, Field(ge=1)]
 

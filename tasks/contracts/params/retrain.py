@@ -1,4 +1,4 @@
-"""The sections ``retrain`` and ``report`` of ``params.yaml``: the arms and the rule."""
+"""The section ``retrain`` of ``params.yaml``: the classifier, and how every arm trains it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.contracts.arms import ARMS
-from tasks.contracts.sections import NonNegative, Positive, Section, Seeds
-
-METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "log_loss")
-RECALL = "recall:"  # and the name of a class
-STRONGEST = "strongest"
+from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds
 
 
 class RetrainParams(Section):
@@ -58,43 +53,5 @@ class RetrainParams(Section):
         return self
 
 
-class ReportParams(Section):
-    """The rule of the verdict, declared before the result is seen.
-
-    Attributes:
-        primary_metric: one of `METRICS`, or ``recall:CLASS``.
-        baseline: an arm, or ``strongest``: the arm without synthetic images that is best on
-            real/val.
-    """
-
-    primary_metric: str
-    baseline: str
-    treatment: str
-    level: Annotated[float, Field(ge=0.5, lt=1.0)]
-    smallest_lift_pp: NonNegative
-    resamples: int = Field(ge=2000)
-
-    @field_validator("primary_metric")
-    @classmethod
-    def _known_metric(cls, name: str) -> str:
-        if name not in METRICS and not (name.startswith(RECALL) and len(name) > len(RECALL)):
-            raise ValueError(f"{name!r} is none of {', '.join(METRICS)}, {RECALL}CLASS")
-        return name
-
-    @model_validator(mode="after")
-    def _check(self) -> ReportParams:
-        if self.baseline not in (STRONGEST, *ARMS):
-            raise ValueError(f"baseline {self.baseline!r} is none of {STRONGEST}, {_listed(ARMS)}")
-        if self.treatment not in ARMS:
-            raise ValueError(f"treatment {self.treatment!r} is none of {_listed(ARMS)}")
-        if self.baseline == self.treatment:
-            raise ValueError(f"baseline and treatment are both {self.baseline!r}")
-        return self
-
-
 def _several(value: float | tuple[float, ...]) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.contracts.sections import NonNegative, Positive, Section, Seeds, Share
+from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds, Share
 
 NetworkName = Literal["conv", "dcgan", "resnet", "stylegan", "progressive", "vae"]
 Conditioning = Literal["none", "concat", "projection", "auxiliary"]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tasks.contracts.sections import Section, Share
+from tasks.contracts.params.sections import Section, Share
 
 _ABOVE_0 = Annotated[float, Field(gt=0.0, le=1.0)]
 

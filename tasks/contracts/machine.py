@@ -1,0 +1,49 @@
+"""What kind of processor this is: the same kind gives the same bytes, another may round otherwise."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+PORTABLE = "GANLIFT_PORTABLE"
+# Held before any library is loaded, since each chooses its instructions when it is.
+_HELD = {
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "MKL_CBWR": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+
+
+def portable(environment: Mapping[str, str]) -> bool:
+    """Tell whether ``GANLIFT_PORTABLE`` asks for the instructions that every processor has."""
+    return environment.get(PORTABLE, "") not in ("", "0")
+
+
+def portable_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with PyTorch, oneDNN, MKL and OpenBLAS held at AVX2, if asked for."""
+    return {**environment, **(_HELD if portable(environment) else {})}
+
+
+def processor() -> str:
+    """Return what decides how this processor rounds: ``x86_64, GenuineIntel, AVX512``.
+
+    Architecture, maker and the widest instructions that PyTorch uses.
+    """
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    held = " (GANLIFT_PORTABLE)" if portable(os.environ) else ""
+    return ", ".join(filter(None, [platform.machine(), _maker(), capability])) + held
+
+
+def _maker() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id"))
+    return next(found, "")

@@ -1,0 +1,190 @@
+"""Outputs of a stage: written aside, put in place when whole, and never over somebody's files.
+
+DVC is told to leave outputs alone (``persist``), since by itself it deletes whatever stands where
+an output belongs before a stage begins, photos of a person too, and leaves nothing when the stage
+fails. So a stage writes below ``.ganlift/aside``. When it has succeeded, its outputs take their
+places one rename at a time, over files that it wrote itself and over nothing else: those in its
+ledger, ``.ganlift/written/STAGE.json``, or in ``dvc.lock``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+
+from tasks.contracts.errors import UserError
+
+OUTPUT, EXPLANATION = "output", "explanation"
+Output = Annotated[Path, OUTPUT]
+"""A path that a stage writes."""
+Explanation = Annotated[Path, OUTPUT, EXPLANATION]
+"""One that is put in place also when the stage fails with a `UserError`: it tells why."""
+
+ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
+LOCK = Path("dvc.lock")
+_Ledger = dict[str, dict[str, tuple[int, int, str]]]
+"""By output, then by file in it ("" is the output itself): bytes, mtime in ns, md5."""
+
+
+@contextmanager
+def published(
+    stage: str, outputs: Mapping[str, Path], telling: Sequence[str] = ()
+) -> Iterator[dict[str, Path]]:
+    """Yield a path aside for each output; put them in place when the block has succeeded.
+
+    When it raises a `UserError`, those named in ``telling`` take their places if they were
+    written, and the others stay as they were before. Whatever else ends the block (a signal, a
+    killed process) leaves everything as it was.
+
+    Args:
+        stage: its name.
+        outputs: by name, where each belongs, relative to the project's root, the working folder.
+        telling: names of the outputs that explain a failure.
+
+    Raises:
+        UserError: something stands in the place of an output that the pipeline did not write.
+    """
+    for path in outputs.values():
+        refuse_foreign(path, stage)
+    aside = ASIDE / stage
+    _remove(aside)
+    places = {name: aside / path for name, path in outputs.items()}
+    for place in places.values():
+        place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield places
+    except UserError as error:
+        _publish(stage, {outputs[name]: places[name] for name in telling})
+        raise _as_shown(error, aside) from None
+    _publish(stage, {outputs[name]: place for name, place in places.items()})
+    _remove(aside)
+
+
+def shown(path: Path) -> Path:
+    """Return where an output belongs, given the path aside at which a stage writes it."""
+    return Path(*path.parts[3:]) if path.parts[:2] == ASIDE.parts else path
+
+
+def refuse_foreign(path: Path, stage: str) -> None:
+    """Refuse to write over what the pipeline did not write, or somebody has changed since.
+
+    Raises:
+        UserError: names the first such file.
+    """
+    known = _ledger(stage).get(str(path), {})
+    for name, file in sorted(_files(path).items()):
+        if not _is_known(file, known.get(name)):
+            if _digest(path) == _locked(stage, path):
+                return
+            raise UserError(
+                str(file),
+                f"it stands where the pipeline writes {path}, but the pipeline did not write it, "
+                "or it was changed since",
+                f"Move {path} away, then run again; nothing was touched",
+            )
+
+
+def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
+    """Move outputs from aside into place; what is moved is in the ledger before it is there."""
+    moves = {path: place for path, place in moves.items() if place.exists()}
+    for path in moves:
+        refuse_foreign(path, stage)  # a run may take hours
+    before = _ledger(stage)
+    made = {str(path): _entries(place) for path, place in moves.items()}
+    both = {path: before.get(path, {}) | files for path, files in made.items()}
+    _save_ledger(stage, before | both)
+    for path, place in moves.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            replaced = place.with_name(f".replaced-{place.name}")
+            _remove(replaced)
+            path.rename(replaced)
+        place.rename(path)
+    _save_ledger(stage, before | made)
+
+
+def _entries(path: Path) -> dict[str, tuple[int, int, str]]:
+    return {name: (*_stat(file), _md5(file)) for name, file in _files(path).items()}
+
+
+def _files(path: Path) -> dict[str, Path]:
+    """Files of an output by their name in it; of a file or a link, itself under ""."""
+    if path.is_symlink() or path.is_file():
+        return {"": path}
+    found = (file for file in path.rglob("*") if file.is_symlink() or not file.is_dir())
+    return {file.relative_to(path).as_posix(): file for file in found}
+
+
+def _is_known(file: Path, entry: Sequence[Any] | None) -> bool:
+    if entry is None or file.is_symlink() or not file.is_file():
+        return False
+    size, changed, md5 = entry
+    found = _stat(file)
+    return bool(found[0] == size and (found[1] == changed or _md5(file) == md5))
+
+
+def _stat(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+def _digest(path: Path) -> str | None:
+    """Return DVC's md5 of a file or a folder; None of what holds a link or is something else."""
+    files = _files(path)
+    if any(file.is_symlink() or not file.is_file() for file in files.values()):
+        return None
+    if "" in files:
+        return _md5(path)
+    listing = [{"md5": _md5(file), "relpath": name} for name, file in sorted(files.items())]
+    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _locked(stage: str, path: Path) -> str | None:
+    """Return the md5 of an output that ``dvc.lock`` records, None where it records none."""
+    if not LOCK.is_file():
+        return None
+    outs = (yaml.safe_load(LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
+    return next(
+        (out["md5"] for out in outs.get(stage, {}).get("outs", []) if out["path"] == str(path)),
+        None,
+    )
+
+
+def _ledger(stage: str) -> _Ledger:
+    try:
+        content: _Ledger = json.loads((WRITTEN / f"{stage}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # then `dvc.lock` alone says what is ours
+    return content
+
+
+def _save_ledger(stage: str, content: _Ledger) -> None:
+    WRITTEN.mkdir(parents=True, exist_ok=True)
+    beside = WRITTEN / f".{stage}-{os.getpid()}"
+    beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    beside.replace(WRITTEN / f"{stage}.json")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder below `ASIDE`, all of which stages have written."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _as_shown(error: UserError, aside: Path) -> UserError:
+    """Return the error with the places of outputs in place of the paths aside."""
+    texts = (error.thing, error.reason, error.mend)
+    return UserError(*(text.replace(f"{aside}{os.sep}", "") for text in texts))

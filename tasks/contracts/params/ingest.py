@@ -1,0 +1,36 @@
+"""The section ``ingest`` of ``params.yaml``: where images come from and how they are split."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.contracts.params.sections import Section, Share
+
+
+class IngestParams(Section):
+    """Where the images come from and how they are cut and split."""
+
+    source: str
+    image_size: int = Field(ge=8, le=1024)
+    channels: Literal["auto", 1, 3]
+    fit: Literal["pad", "crop", "stretch"]
+    val_share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    test_share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    per_class: Annotated[int, Field(ge=2)] | None
+    imbalance: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
+    label_fraction: Annotated[float, Field(gt=0.0, le=1.0)]
+    max_reject_share: Share
+
+    @model_validator(mode="after")
+    def _check(self) -> IngestParams:
+        if self.image_size & (self.image_size - 1):
+            nearest = 2 ** round(math.log2(self.image_size))
+            raise ValueError(f"image_size {self.image_size} is not a power of two; try {nearest}")
+        if self.val_share + self.test_share >= 1.0:
+            raise ValueError(
+                "val_share + test_share must stay below 1, or nothing is left to train"
+            )
+        return self
