@@ -152,6 +152,7 @@ def test_source_inside_the_project_is_written_relative(tmp_path: Path) -> None:
     root, outside = tmp_path / "project", tmp_path / "my images"
     for folder in (root / "data" / "raw" / "cat", outside / "dog"):
         folder.mkdir(parents=True)
+    (root / "dvc.yaml").write_text("vars: [{path: {train: data/real/train}}]")
     assert source_setting(root / "data" / "raw", root) == "ingest.source=data/raw"
     assert source_setting(root / "x" / ".." / "data" / "raw", root) == "ingest.source=data/raw"
     assert _value(edited(TEXT, [source_setting(outside, root)]), "ingest.source") == str(outside)
@@ -159,10 +160,11 @@ def test_source_inside_the_project_is_written_relative(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["absent", "empty", "it's", 'say "x"', "$HOME", "a`b"])
 def test_a_source_that_cannot_work_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
     folder = tmp_path / name
     if name != "absent":
         folder.mkdir()
     if name not in ("absent", "empty"):
         (folder / "cat").mkdir()
     with pytest.raises(UserError, match=r"absent|empty|Rename"):
-        check_source(folder)
+        check_source(folder, tmp_path)
