@@ -78,7 +78,7 @@ def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
     schedule = parse_cron(cron, timezone)
     wait()
     page = os.environ["PREFECT_API_URL"].removesuffix("/api")
-    Console().print(f"The line runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
+    Console().print(f"The pipeline runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
     serve(schedule)
 
 
