@@ -133,7 +133,7 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     assert "source: orders #" in written
     assert "total_kimg: 40 #" in written
     shown = capfd.readouterr().out
-    for text in ("helps", "+1.20 pp [+0.40, +2.00] at 95%", "reports/lift.html", "ganlift ui"):
+    for text in ("helps", "+1.2 points [+0.4, +2.0]", "reports/lift.html", "ganlift ui"):
         assert text in shown
     assert "real+classical against real, the strongest arm without GAN images" in shown
     assert "worth about 41 more real images" in shown
