@@ -45,7 +45,6 @@ ROLES = {
     FILTERED: "GAN images added that passed the filter",
     SYNTHETIC_ONLY: "accepted GAN images alone",
 }
-_ADDS = (UNFILTERED, FILTERED)
 
 Bounded = Estimate | Measured
 
@@ -113,7 +112,7 @@ def headline(result: LiftResult) -> str:
     """Return the lift with the metric and the level: the one line that says the result."""
     turned = "; positive is better" if result.less_is_better else ""
     return (
-        f"lift in {result.metric_name}: {lift(result)} "
+        f"lift in {result.metric_name} of {lift(result)} "
         f"({level(result)} confidence interval{turned})"
     )
 
@@ -150,19 +149,13 @@ def told(result: LiftResult) -> LiftResult:
 
 
 def _answer(result: LiftResult) -> str:
-    deed, name = DEEDS[result.treatment], result.metric_name
-    rival = DEEDS[result.baseline]
-    if result.baseline_choice.rule == "strongest":
-        rival += ", the strongest training without GAN images"
-    turned = "; positive is better" if result.less_is_better else ""
-    found = f"{lift(result)} ({level(result)} confidence interval{turned}), compared with {rival}."
-    raised, lowered = ("improved", "worsened") if result.less_is_better else ("raised", "lowered")
-    if result.verdict == "helps":
-        return f"Yes: {deed} {raised} {name} by {found}"
-    if result.verdict == "hurts":
-        refusal = "No, don’t add them" if result.treatment in _ADDS else "No"
-        return f"{refusal}: {deed} {lowered} {name}, by {found}"
-    return f"Not on this evidence: {deed} changed {name} by {found}"
+    no = "No, don’t add them" if result.treatment in (UNFILTERED, FILTERED) else "No"
+    yes = {"helps": "Yes", "hurts": no, "inconclusive": "Not on this evidence"}[result.verdict]
+    chosen = result.baseline_choice.rule == "strongest"
+    return (
+        f"{yes}: {DEEDS[result.treatment]} gave a {headline(result)} over "
+        f"{DEEDS[result.baseline]}{', the strongest training without GAN images' * chosen}."
+    )
 
 
 def _advice(result: LiftResult) -> str:

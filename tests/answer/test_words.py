@@ -33,7 +33,7 @@ def said(mean, low, high, verdict, **changes):
 @pytest.mark.parametrize(
     ("found", "answer", "advice"),
     [
-        ((2.0, 0.1, 4.0, "helps"), "Yes: adding filtered GAN images raised", "Use real+classical+"),
+        ((2.0, 0.1, 4.0, "helps"), "Yes: adding filtered GAN images gave", "Use real+classical+"),
         ((-2.0, -4.0, -0.1, "hurts"), "No, don’t add them: adding filtered", "Stay with real+cl"),
         ((0.1, -0.2, 0.4, "inconclusive"), "Not on this evidence", "practically no effect"),
         ((0.3, 0.1, 0.6, "inconclusive"), "Not on this evidence", "There is a gain, but"),
@@ -45,9 +45,8 @@ def test_the_answer_follows_the_verdict(found, answer, advice):
     lift = said(*found)
     mean, low, high = (signed(number) for number in found[:3])
     assert lift.answer.startswith(answer)
-    assert f"macro F1, by {mean}" in lift.answer or f"macro F1 by {mean}" in lift.answer
-    assert f"{mean} points [{low}, {high}] (95 % confidence interval)" in lift.answer
-    assert lift.answer.endswith("compared with classical augmentation.")
+    assert f"macro F1 of {mean} points [{low}, {high}] (95 % confidence interval)" in lift.answer
+    assert lift.answer.endswith("over classical augmentation.")
     assert advice in lift.advice
     assert "one GAN" not in lift.advice
 
@@ -93,8 +92,8 @@ def test_less_log_loss_is_better_and_one_gan_is_told():
     loss["unit"] = "hundredths of a nat"
     better = said(2.0, 1.0, 3.0, "helps", **loss)
     worse = said(-2.0, -3.0, -1.0, "hurts", **loss)
-    assert "improved log loss by +2.0 hundredths of a nat [+1.0, +3.0]" in better.answer
-    assert "worsened log loss, by −2.0 hundredths of a nat [−3.0, −1.0]" in worse.answer
+    assert "lift in log loss of +2.0 hundredths of a nat [+1.0, +3.0]" in better.answer
+    assert "lift in log loss of −2.0 hundredths of a nat [−3.0, −1.0]" in worse.answer
     for lift in (better, worse, said(1.0, -1.0, 3.0, "inconclusive", **loss)):
         assert "(95 % confidence interval; positive is better)" in lift.answer
         assert "the images of one GAN" in lift.advice
@@ -102,7 +101,7 @@ def test_less_log_loss_is_better_and_one_gan_is_told():
 
 def test_the_headline_names_metric_lift_interval_and_level():
     assert headline(fake_lift(mean=-0.22, half=0.81)) == (
-        "lift in balanced accuracy: −0.2 points [−1.0, +0.6] (95 % confidence interval)"
+        "lift in balanced accuracy of −0.2 points [−1.0, +0.6] (95 % confidence interval)"
     )
 
 
