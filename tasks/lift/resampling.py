@@ -21,7 +21,7 @@ import numpy.typing as npt
 from tasks.lift.metrics import Floats, Labels
 
 _ROWS = 256  # resamples drawn together: another number would be another draw
-_CELLS = 2**22  # numbers held at a time, 32 MB of float64
+_CELLS = 2**21  # numbers held at a time, 16 MB of float64
 _Counts = npt.NDArray[np.uint8]  # how often a unit is drawn: 1 on average, 255 never
 
 
