@@ -147,13 +147,14 @@ def _gans(runs: Sequence[PastRun], results: Sequence[LiftResult]) -> list[Row]:
         Row(title, tuple(_number(run.gans.get(name)) for run in runs))
         for name, title in _QUALITY.items()
     ]
-    rows.append(Row("collapsed classes", tuple(_collapsed(result) for result in results)))
+    collapsed = [sum(len(gan.collapsed) for gan in result.gans.values()) for result in results]
+    rows.append(
+        Row(
+            "collapsed classes",
+            tuple(f"{n} in {len(of.gans)} GANs" for n, of in zip(collapsed, results, strict=True)),
+        )
+    )
     return [row for row in rows if set(row.cells) != {NOTHING}]
-
-
-def _collapsed(result: LiftResult) -> str:
-    count = sum(len(gan.collapsed) for gan in result.gans.values())
-    return f"{count} in {len(result.gans)} GANs"
 
 
 def _params(runs: Sequence[PastRun]) -> list[Row]:

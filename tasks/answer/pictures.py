@@ -63,7 +63,9 @@ def draw_lift_by_arm(result: LiftResult, path: Path) -> None:
             va="center",
             color=SLATE,
         )
-        _zero_line(right, result.rule.smallest_lift_pp)
+        smallest = result.rule.smallest_lift_pp
+        right.axvline(0.0, color=BLACK, linewidth=0.9, zorder=0.8)
+        right.axvspan(-smallest, smallest, color="#f2f3f5", zorder=-1, linewidth=0)
         _focus(
             left,
             result,
@@ -73,7 +75,10 @@ def draw_lift_by_arm(result: LiftResult, path: Path) -> None:
         )
         _focus(right, result, {arm: result.arm_lift_pp.get(arm, _BASELINE) for arm in arms}, 1.0)
         rows_axis(left, arms)
-        _divide(left, right, arms)
+        without = sum(arm in NON_SYNTHETIC for arm in arms)
+        if 0 < without < len(arms):  # a line between the arms without GAN images and those with
+            for axes in (left, right):
+                axes.axhline(without - 0.5, color="#c9ccd1", linewidth=0.8, zorder=0.5)
         right.spines["left"].set_visible(False)
         right.grid(visible=False, axis="y")
         for text in left.get_yticklabels():
@@ -262,14 +267,6 @@ def _focus(
             )
 
 
-def _divide(left: Axes, right: Axes, arms: list[str]) -> None:
-    """Draw a line between the arms without GAN images and those with them."""
-    without = sum(arm in NON_SYNTHETIC for arm in arms)
-    if 0 < without < len(arms):
-        for axes in (left, right):
-            axes.axhline(without - 0.5, color="#c9ccd1", linewidth=0.8, zorder=0.5)
-
-
 def _label(axes: Axes, row: int, mean: float, colour: str) -> None:
     axes.annotate(
         signed(mean),
@@ -282,11 +279,6 @@ def _label(axes: Axes, row: int, mean: float, colour: str) -> None:
         fontweight="bold",
         annotation_clip=True,
     )
-
-
-def _zero_line(axes: Axes, smallest_lift_pp: float) -> None:
-    axes.axvline(0.0, color=BLACK, linewidth=0.9, zorder=0.8)
-    axes.axvspan(-smallest_lift_pp, smallest_lift_pp, color="#f2f3f5", zorder=-1, linewidth=0)
 
 
 def _arm_colour(arm: str, result: LiftResult) -> str:

@@ -6,16 +6,7 @@ terminal; the level of the intervals is named once beside them.
 
 from __future__ import annotations
 
-from tasks.contracts.arms import (
-    CLASSICAL,
-    DUPLICATED,
-    FILTERED,
-    MIXUP,
-    PSEUDO_LABELLED,
-    REAL,
-    SYNTHETIC_ONLY,
-    UNFILTERED,
-)
+from tasks.contracts import arms
 from tasks.lift.result import Estimate, LiftResult, Measured, MoreReal, Worth
 from tasks.lift.rule import strongest
 
@@ -26,24 +17,24 @@ MEANING = {
     "inconclusive": "no lift large enough to matter has been shown",
 }
 DEEDS = {
-    REAL: "training on the real images as they are",
-    CLASSICAL: "classical augmentation",
-    DUPLICATED: "repeating real images",
-    MIXUP: "mixing real images (MixUp, CutMix)",
-    PSEUDO_LABELLED: "adding pseudo-labelled real images",
-    UNFILTERED: "adding unfiltered GAN images",
-    FILTERED: "adding filtered GAN images",
-    SYNTHETIC_ONLY: "training on GAN images alone",
+    arms.REAL: "training on the real images as they are",
+    arms.CLASSICAL: "classical augmentation",
+    arms.DUPLICATED: "repeating real images",
+    arms.MIXUP: "mixing real images (MixUp, CutMix)",
+    arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
+    arms.UNFILTERED: "adding unfiltered GAN images",
+    arms.FILTERED: "adding filtered GAN images",
+    arms.SYNTHETIC_ONLY: "training on GAN images alone",
 }
 ROLES = {
-    REAL: "real images without augmentation",
-    CLASSICAL: "real images, rotated, shifted, scaled …",
-    DUPLICATED: "real images repeated, as many as GAN images are added",
-    MIXUP: "real images blended by MixUp or CutMix",
-    PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
-    UNFILTERED: "GAN images added at random",
-    FILTERED: "GAN images added that passed the filter",
-    SYNTHETIC_ONLY: "accepted GAN images alone",
+    arms.REAL: "real images without augmentation",
+    arms.CLASSICAL: "real images, rotated, shifted, scaled …",
+    arms.DUPLICATED: "real images repeated, as many as GAN images are added",
+    arms.MIXUP: "real images blended by MixUp or CutMix",
+    arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
+    arms.UNFILTERED: "GAN images added at random",
+    arms.FILTERED: "GAN images added that passed the filter",
+    arms.SYNTHETIC_ONLY: "accepted GAN images alone",
 }
 
 Bounded = Estimate | Measured
@@ -149,7 +140,7 @@ def told(result: LiftResult) -> LiftResult:
 
 
 def _answer(result: LiftResult) -> str:
-    no = "No, don’t add them" if result.treatment in (UNFILTERED, FILTERED) else "No"
+    no = "No, don’t add them" if result.treatment in (arms.UNFILTERED, arms.FILTERED) else "No"
     yes = {"helps": "Yes", "hurts": no, "inconclusive": "Not on this evidence"}[result.verdict]
     chosen = result.baseline_choice.rule == "strongest"
     return (
@@ -200,7 +191,7 @@ def _why_inconclusive(result: LiftResult) -> str:
 
 def more_images(found: Worth) -> tuple[str, str]:
     """Return how many more real images a lift is worth, and the interval of that number."""
-    least, most = (signed(end - found.have, 0) for end in (found.fewest, found.most))
+    least, most = (signed(end - found.have, 0) for end in found.ends)
     if found.real_images is None:
         return f"> {most}" if found.beyond == "above" else f"< {least}", "the curve ends there"
     low = f"below {least}" if found.low is None else signed(found.low - found.have, 0)
@@ -210,46 +201,36 @@ def more_images(found: Worth) -> tuple[str, str]:
 
 def worth(found: Worth) -> str:
     """Return what a lift is worth in short: ``about 40 more real images [+15, +90]``."""
+    least, most = found.ends
     if found.real_images is None and found.beyond == "above":
-        more = found.most - found.have
+        more = most - found.have
         return f"more than {more:,} more real images" if more > 0 else "more than the curve shows"
     if found.real_images is None:
-        return f"less than {found.fewest:,} real images, the fewest on the curve"
+        return f"less than {least:,} real images, the fewest on the curve"
     more = found.real_images - found.have
     way = "more" if more >= 0 else "fewer"
     return f"about {abs(more):,} {way} real images {more_images(found)[1]}"
 
 
-def worth_in_full(result: LiftResult) -> str | None:
-    """Return what the treatment is worth in real images, None where no curve was drawn."""
-    found, arm = result.worth, result.treatment
-    if found is None:
-        return None
+def worth_in_full(result: LiftResult, found: Worth) -> str:
+    """Return what the treatment is worth in real images, and what that rests on."""
+    least, most = found.ends
+    treated = f"{result.treatment}, with {found.have:,} real images,"
     if found.real_images is None and found.beyond == "above":
-        return (
-            f"More than the curve shows: {arm}, with {found.have:,} real images, does better than "
-            f"{found.most:,} real images with classical augmentation."
+        said = f"{treated} does better than {most:,} real images with classical augmentation."
+    elif found.real_images is None:
+        said = f"{least:,} real images with classical augmentation do better than {treated} does."
+    else:
+        said = (
+            f"{treated} does about as well as {found.real_images:,} real images with classical "
+            f"augmentation ({level(result)} confidence interval)."
         )
-    if found.real_images is None:
-        return (
-            f"Less than the curve shows: {found.fewest:,} real images with classical augmentation "
-            f"do better than {arm}, which has {found.have:,}."
-        )
-    low = f"fewer than {found.fewest:,}" if found.low is None else f"{found.low:,}"
-    high = f"more than {found.most:,}" if found.high is None else f"{found.high:,}"
-    more = found.real_images - found.have
-    way = "more" if more > 0 else "fewer"
-    count = f"About {abs(more):,} {way} real images" if more else "No further real image"
-    said = (
-        f"{count}: {arm}, with {found.have:,} real images, does about as well as "
-        f"{found.real_images:,} real images with classical augmentation ({level(result)} "
-        f"confidence interval [{low}, {high}])."
-    )
-    if found.high is not None and found.high < found.have:
-        return f"{said} Training is better without it."
-    if found.low is not None and found.low > found.have:
-        return said
-    return f"{said} The interval contains {found.have:,}, so it may be worth nothing."
+        if found.high is not None and found.high < found.have:
+            said += " Training is better without it."
+        elif found.low is None or found.low <= found.have:
+            said += " The interval contains 0, so it may be worth nothing."
+    short = worth(found)
+    return f"{short[0].upper()}{short[1:]}: {said}"
 
 
 def what_would_change(result: LiftResult) -> list[str]:

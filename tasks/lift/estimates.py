@@ -22,7 +22,7 @@ from tasks.lift.power import check_units
 from tasks.lift.predictions import Predictions
 from tasks.lift.replication import replicate
 from tasks.lift.resampling import RunDraws, draw_runs, image_units
-from tasks.lift.result import ArmContrast, Estimate, MoreReal, TestedLift, Worth
+from tasks.lift.result import ArmContrast, ContrastLift, Estimate, MoreReal, Worth
 from tasks.lift.significance import holm
 from tasks.lift.worth import worth
 
@@ -129,7 +129,7 @@ class Estimates:
             ArmContrast(
                 arm=arm,
                 over=over,
-                lift_pp=TestedLift.of(lift, p_value=lift.p_value),
+                lift_pp=ContrastLift.of(lift, p_value=lift.p_value),
                 p_holm=p_holm,
             )
             for (arm, over), lift, p_holm in zip(

@@ -15,6 +15,7 @@ from tasks.lift.predictions import Predictions
 from tasks.lift.result import Settle
 
 Bools = npt.NDArray[np.bool_]
+Number = Floats | float
 
 POWER = 0.8
 _MOST = 100  # times the present evidence
@@ -72,7 +73,7 @@ def settle(
     units = noise.units if several else 0.0
     free = noise.runs - units  # falls with the seeds
 
-    def past_zero(runs: Floats, images: Floats, df_runs: Floats, df_images: Floats) -> Bools:
+    def past_zero(runs: Floats, images: Number, df_runs: Number, df_images: Number) -> Bools:
         variance = runs + images
         spread = runs**2 / df_runs + images**2 / df_images
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -81,20 +82,15 @@ def settle(
         return enough
 
     def more_gans(times: Floats) -> Bools:
-        same = 0.0 * times
-        return past_zero(
-            noise.runs / times, noise.images + same, gans * times - 1.0, noise.df_images + same
-        )
+        return past_zero(noise.runs / times, noise.images, gans * times - 1.0, noise.df_images)
 
     def more_seeds(times: Floats) -> Bools:
-        same = 0.0 * times
-        df = gans - 1.0 + same if several else seeds * times - 1.0
-        return past_zero(units + free / times, noise.images + same, df, noise.df_images + same)
+        df_runs = gans - 1.0 if several else seeds * times - 1.0
+        return past_zero(units + free / times, noise.images, df_runs, noise.df_images)
 
     def more_images(times: Floats) -> Bools:
         runs = noise.units + noise.seeds + noise.cells / times
-        df_runs = noise.df_runs + 0.0 * times
-        return past_zero(runs, noise.images / times, df_runs, noise.df_images * times)
+        return past_zero(runs, noise.images / times, noise.df_runs, noise.df_images * times)
 
     return Settle(
         gans=_least(gans, more_gans) if several else None,

@@ -26,6 +26,7 @@ from tasks.contracts.errors import UserError
 from tasks.lift.intervals import Interval
 
 _DIGITS = 6
+_MEND = "Run `ganlift run`, which makes it anew"
 
 Verdict = Literal["helps", "hurts", "inconclusive"]
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), _DIGITS))]
@@ -54,10 +55,8 @@ class Estimate(_Part):
         return cls(mean=found.mean, ci_low=found.low, ci_high=found.high, **others)
 
 
-class TestedLift(Estimate):
+class ContrastLift(Estimate):
     """A lift with the p-value of no effect."""
-
-    __test__ = False  # no test case of pytest's
 
     p_value: Rounded
 
@@ -105,7 +104,7 @@ class ArmContrast(_Part):
 
     arm: str
     over: str
-    lift_pp: TestedLift
+    lift_pp: ContrastLift
     p_holm: Rounded
 
 
@@ -193,14 +192,10 @@ class Worth(_Part):
     curve: tuple[CurvePoint, ...]
 
     @property
-    def fewest(self) -> int:
-        """Real images at the curve's lower end."""
-        return min(point.real_images for point in self.curve)
-
-    @property
-    def most(self) -> int:
-        """Real images at the curve's upper end."""
-        return max(point.real_images for point in self.curve)
+    def ends(self) -> tuple[int, int]:
+        """Fewest and most real images on the curve."""
+        numbers = [point.real_images for point in self.curve]
+        return min(numbers), max(numbers)
 
 
 class MoreReal(_Part):
@@ -339,32 +334,30 @@ class LiftResult(_Part):
             UserError: it is missing, damaged or of another schema.
         """
         try:
-            return cls.parse(json.loads(path.read_text(encoding="utf-8")), str(path))
-        except (OSError, json.JSONDecodeError) as error:
+            return cls.parse(path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
             raise UserError(str(path), f"cannot be read ({error})", _MEND) from None
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any] | LiftResult, name: str) -> LiftResult:
-        """Return the content of a ``lift.json`` that goes by a name.
+    def parse(cls, content: str | Mapping[str, Any] | LiftResult, name: str) -> LiftResult:
+        """Return a ``lift.json``, text or content, that an error calls by a name.
 
         Raises:
-            UserError: it is of another schema, or a field is wrong.
+            UserError: it is damaged or of another schema.
         """
         try:
+            if isinstance(content, str):
+                return cls.model_validate_json(content)
             return cls.model_validate(content)
         except ValidationError as error:
             found = error.errors()[0]
-            where = ".".join(str(part) for part in found["loc"])
-            raise UserError(
-                name, f"is no result of schema ganlift/lift/2 ({where}: {found['msg']})", _MEND
-            ) from None
+            where = ".".join(map(str, found["loc"])) or "the file"
+            reason = f"is no result of schema ganlift/lift/2 ({where}: {found['msg']})"
+            raise UserError(name, reason, _MEND) from None
 
     def dumps(self) -> str:
         """Return the text of ``lift.json``."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-
-
-_MEND = "Run `ganlift run`, which makes it anew"
 
 
 def schema_text() -> str:

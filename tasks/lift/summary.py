@@ -12,29 +12,12 @@ import pandas as pd
 
 from tasks.contracts.arms import FILTERED, UNFILTERED
 from tasks.contracts.params.report import ReportParams
+from tasks.lift import result as parts
 from tasks.lift.estimates import Estimates
 from tasks.lift.fairness import check_fair, check_same
 from tasks.lift.metrics import Metric, metric_named
 from tasks.lift.power import POWER, minimum_detectable, settle
 from tasks.lift.predictions import read_predictions
-from tasks.lift.result import (
-    ArmResult,
-    Classifier,
-    ClassResult,
-    Digests,
-    Estimate,
-    GanFlags,
-    ImageCounts,
-    KeptClassifier,
-    Lift,
-    LiftResult,
-    Mean,
-    Measured,
-    NoiseSpread,
-    Rule,
-    Seeds,
-    Spread,
-)
 from tasks.lift.rule import choose_baseline, judge
 from tasks.lift.significance import mcnemar_pairs
 
@@ -52,7 +35,7 @@ def lift_result(
     gans: Mapping[str, Any],
     params: ReportParams,
     seed: int,
-) -> LiftResult:
+) -> parts.LiftResult:
     """Check that the runs are fair, choose the baseline, estimate the lift, take the verdict.
 
     Args:
@@ -86,12 +69,14 @@ def lift_result(
     train = np.bincount(merged.loc[merged["origin"] == "real", "label"], minlength=len(class_names))
     test = np.bincount(judged.labels, minlength=len(class_names))
     lifted = found.lift(params.treatment, baseline)
-    lift = Lift.of(lifted, level=params.level, p_value=lifted.p_value, df=lifted.df, se=lifted.se)
+    lift = parts.Lift.of(
+        lifted, level=params.level, p_value=lifted.p_value, df=lifted.df, se=lifted.se
+    )
     verdict = judge(lift, params.smallest_lift_pp)
     # settled, or too small to matter whatever else were found
     closed = verdict != "inconclusive" or abs(lift.mean) < params.smallest_lift_pp
     both = {FILTERED, UNFILTERED} <= set(found.arms)
-    return LiftResult(
+    return parts.LiftResult(
         verdict=verdict,
         primary_metric=metric.key,
         metric_name=metric.title,
@@ -100,9 +85,9 @@ def lift_result(
         baseline_choice=choice,
         treatment=params.treatment,
         lift_pp=lift,
-        noise_pp=NoiseSpread(runs=found.noise.runs**0.5, images=found.noise.images**0.5),
+        noise_pp=parts.NoiseSpread(runs=found.noise.runs**0.5, images=found.noise.images**0.5),
         gan_luck=len(gan_seeds) != 1,
-        rule=Rule(smallest_lift_pp=params.smallest_lift_pp, resamples=params.resamples),
+        rule=parts.Rule(smallest_lift_pp=params.smallest_lift_pp, resamples=params.resamples),
         power=POWER,
         mde_pp=minimum_detectable(lift.se, lift.df, params.level),
         settle=None
@@ -115,9 +100,11 @@ def lift_result(
             test_images=len(judged.labels),
             level=params.level,
         ),
-        filter_lift_pp=Estimate.of(found.lift(FILTERED, UNFILTERED)) if both else None,
+        filter_lift_pp=parts.Estimate.of(found.lift(FILTERED, UNFILTERED)) if both else None,
         arm_lift_pp={
-            arm: Estimate.of(found.lift(arm, baseline)) for arm in found.arms if arm != baseline
+            arm: parts.Estimate.of(found.lift(arm, baseline))
+            for arm in found.arms
+            if arm != baseline
         },
         comparisons=found.contrasts(),
         mcnemar=mcnemar_pairs(judged, params.treatment, baseline),
@@ -126,10 +113,10 @@ def lift_result(
         more_real=found.more_real(),
         per_class=_per_class(found, class_names, train, test),
         gans={
-            gan: GanFlags(**{flag: of[flag] for flag in GanFlags.model_fields})
+            gan: parts.GanFlags(**{flag: of[flag] for flag in parts.GanFlags.model_fields})
             for gan, of in gans.items()
         },
-        counts=ImageCounts(
+        counts=parts.ImageCounts(
             classes=len(class_names),
             train=int(train.sum()),
             synthetic={str(gan): int(merged["gan_seed"].eq(gan).sum()) for gan in gan_seeds},
@@ -138,25 +125,25 @@ def lift_result(
             seeds=len(treated.seeds),
             gan_seeds=len(gan_seeds),
         ),
-        seeds=Seeds(classifier=treated.seeds, gan=tuple(gan_seeds)),
+        seeds=parts.Seeds(classifier=treated.seeds, gan=tuple(gan_seeds)),
         classifier=_classifier(retrained),
-        digests=Digests(merged=_digest(merged), test=retrained["test"]["digest"]),
+        digests=parts.Digests(merged=_digest(merged), test=retrained["test"]["digest"]),
     )
 
 
-def _arm(arm: str, found: Estimates, runs: pd.DataFrame, metric: Metric) -> ArmResult:
+def _arm(arm: str, found: Estimates, runs: pd.DataFrame, metric: Metric) -> parts.ArmResult:
     rows = runs[runs["arm"] == arm].sort_values("seed")
     measured = {}
     for key, values in found.values[arm].items():
         interval = found.metric(arm, key)
-        spread = _spread(values).model_dump() | {"mean": interval.mean}
-        measured[key] = Measured(**spread, ci_low=interval.low, ci_high=interval.high)
-    val = Mean(mean=rows[f"val_{metric.column}"].mean())
-    return ArmResult(**measured, ece=_spread(rows["ece"]), val=val)
+        ends = {"ci_low": interval.low, "ci_high": interval.high}
+        measured[key] = parts.Measured(**_spread(values).model_dump(), **ends)
+    val = parts.Mean(mean=rows[f"val_{metric.column}"].mean())
+    return parts.ArmResult(**measured, ece=_spread(rows["ece"]), val=val)
 
 
-def _spread(values: Any) -> Spread:
-    return Spread(
+def _spread(values: Any) -> parts.Spread:
+    return parts.Spread(
         mean=np.mean(values), std=np.std(values, ddof=1), values=tuple(np.asarray(values).tolist())
     )
 
@@ -166,14 +153,14 @@ def _per_class(
     class_names: Sequence[str],
     train: npt.NDArray[np.int64],
     test: npt.NDArray[np.int64],
-) -> dict[str, ClassResult]:
+) -> dict[str, parts.ClassResult]:
     """Return every class; rare are those with fewer real images than half the average class."""
     rare = train < _RARE_SHARE * train.mean()
     return {
-        name: ClassResult(
+        name: parts.ClassResult(
             baseline_recall=before,
             treatment_recall=after,
-            lift_pp=Estimate.of(lift),
+            lift_pp=parts.Estimate.of(lift),
             train_images=int(train[label]),
             test_images=int(test[label]),
             rare=bool(rare[label]),
@@ -184,13 +171,14 @@ def _per_class(
     }
 
 
-def _classifier(retrained: Mapping[str, Any]) -> Classifier:
+def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:
     kept = retrained["kept"]
-    return Classifier(
+    return parts.Classifier(
         name=retrained["classifier"],
         learning_rate=retrained["learning_rate"],
         weight_decay=retrained["weight_decay"],
-        kept=kept and KeptClassifier(**{key: kept[key] for key in KeptClassifier.model_fields}),
+        kept=kept
+        and parts.KeptClassifier(**{key: kept[key] for key in parts.KeptClassifier.model_fields}),
     )
 
 

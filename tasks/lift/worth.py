@@ -60,11 +60,7 @@ def worth(
         have=have,
         curve=tuple(
             CurvePoint(
-                arm=arm,
-                real_images=images,
-                mean=point.mean,
-                ci_low=point.low,
-                ci_high=point.high,
+                arm=arm, real_images=images, mean=point.mean, ci_low=point.low, ci_high=point.high
             )
             for arm, (images, point) in curve.items()
         ),

@@ -205,7 +205,7 @@ def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseud
 )  # fmt: skip
 def test_worth_is_told_inside_the_curve_and_beyond_it(found, sentence, more):
     lift = altered(fake_lift(), worth=found)
-    assert sentence in worth_in_full(lift)
+    assert sentence in worth_in_full(lift, lift.worth)
     assert more_images(lift.worth) == more
 
 

@@ -46,7 +46,7 @@ def test_numbers_are_rounded_as_they_enter():
     [
         ('{"schema": "ganlift/lift/1"}', "no result of schema ganlift/lift/2 (schema: "),
         ("{}", "no result of schema ganlift/lift/2 (verdict: "),
-        ("[1", "cannot be read"),
+        ("[1", "(the file: Invalid JSON"),
         (None, "cannot be read"),
     ],
 )
