@@ -158,10 +158,11 @@ def draw_real_beside_synthetic(merged: ImageSet, path: Path, seed: int) -> None:
         (len(labels) * (cell + _GAP) - _GAP, 2 * side + _MIDDLE, 3), 255, dtype=np.uint8
     )
     rng = np.random.default_rng([seed, 3])
-    rows_of = merged.manifest.groupby(["class_name", "origin"]).indices
+    origins = [merged.manifest["origin"].eq(origin) for origin in ("real", "synthetic")]
     for row, label in enumerate(labels):
-        for half, origin in enumerate(("real", "synthetic")):
-            pool = rows_of.get((names[label], origin), np.empty(0, np.int64))
+        of_class = merged.manifest["class_name"].eq(names[label])
+        for half, wanted in enumerate(origins):
+            pool = np.flatnonzero(of_class & wanted)
             for column, index in enumerate(rng.permutation(pool)[:columns]):
                 top, left = row * (cell + _GAP), half * (side + _MIDDLE) + column * (cell + _GAP)
                 board[top : top + cell, left : left + cell] = _cell(merged.images[index], cell)

@@ -82,7 +82,8 @@ def funnel(
     Raises:
         UserError: the scores are not those of the pool.
     """
-    if not np.array_equal(pool.manifest["image_id"], scores["image_id"]):
+    ids = pool.manifest["image_id"].reset_index(drop=True)
+    if not ids.eq(scores["image_id"].reset_index(drop=True)).all():
         raise UserError(
             "the filter's scores",
             "are not those of the images in the pool",
