@@ -71,7 +71,7 @@ def settle(
     several = gans > 1
     known = not several or seeds > gans  # one run a GAN does not tell seeds from GANs
     units = noise.units if several else 0.0
-    free = noise.runs - units  # falls with the seeds
+    free = noise.units + noise.seeds - units + noise.cells  # falls with the seeds
 
     def past_zero(runs: Floats, images: Number, df_runs: Number, df_images: Number) -> Bools:
         variance = runs + images
