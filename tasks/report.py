@@ -29,7 +29,7 @@ from tasks.answer.pictures import (
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.machine import processor
-from tasks.contracts.outputs import Output
+from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
 from tasks.contracts.stage import stage_main
 from tasks.lift.summary import lift_result
@@ -125,7 +125,7 @@ def run(
     curve_table(result).to_csv(curve, index=False)
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
     print(words.terminal(result))
-    print(f"report   {page}", flush=True)
+    print(f"report   {shown(page)}", flush=True)
     log_pipeline(
         dataset=dataset,
         lift=lift,
