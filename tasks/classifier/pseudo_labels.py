@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.classifier.crossfit import cross_fit
+from tasks.classifier.crossfit import Columns, cross_fit
+from tasks.classifier.examples import Examples
 from tasks.classifier.networks import SMALL_CNN
-from tasks.classifier.training import Schedule
-from tasks.contracts.image_set import ImageSet, Labels, concatenate
+from tasks.classifier.training import Probabilities, Schedule
+from tasks.contracts.image_set import ImageSet, Labels
 
 Confidence = npt.NDArray[np.float32]
 TARGET = 0.97
@@ -108,15 +109,19 @@ def pseudo_label(
     if members < 2:
         raise ValueError(f"members is {members}: each is trained without a fold, so 2 or more")
     schedule = Schedule(SMALL_CNN, steps, batch_size=64, learning_rate=0.002, weight_decay=0.01)
-    said = cross_fit(
+    fitted = cross_fit(
         train,
-        concatenate([val, unlabelled]),
         schedule,
         folds=min(members, len(train)),
         seed=seed,
-        watch=watch,
-    ).others
-    confidence, choice = said.max(axis=1), said.argmax(axis=1).astype(np.int64)
+        watch=lambda share, text: watch(share / 2, text),
+    )
+    said = fitted.together(
+        Examples.of(val).joined(Examples.of(unlabelled)),
+        _likeliest,
+        lambda share, text: watch((1 + share) / 2, text),
+    )
+    confidence, choice = said["confidence"], said["choice"]
     held_out, own = slice(0, len(val)), slice(len(val), None)
     limit = precise_threshold(confidence[held_out], choice[held_out] == val.labels, target)
     sure = np.zeros(len(unlabelled), dtype=np.bool_)
@@ -131,6 +136,11 @@ def pseudo_label(
         share_on_val=limit.share,
         share=float(sure.mean()) if len(sure) else 0.0,
     )
+
+
+def _likeliest(probabilities: Probabilities, labels: Labels) -> Columns:
+    choice = probabilities.argmax(axis=1).astype(np.int64)
+    return {"confidence": probabilities.max(axis=1), "choice": choice}
 
 
 def precise_threshold(
