@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
 
 from tasks.classifier.training import Probabilities
 from tasks.contracts.image_set import Labels
@@ -47,7 +46,9 @@ def scores_of(labels: Labels, said: Predictions, classes: int) -> dict[str, floa
         said: of the same images.
         classes: K.
     """
-    import torch  # workers predict, and need no metrics: torchmetrics takes five seconds
+    # not at the top: workers predict and need no metrics, whose import takes six seconds
+    import torch
+    from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
     from torchmetrics.functional.classification import binary_calibration_error
 
     every, right = np.arange(classes), said.predicted == labels
