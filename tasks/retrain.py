@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from tasks.classifier.arms import arm_table, missing_images
 from tasks.classifier.augmentation import classical
 from tasks.classifier.examples import Examples
-from tasks.classifier.results import RunResult
-from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, runs_of, settle
+from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of, settle
 from tasks.classifier.saved import (
     ClassifierConfig,
     State,
@@ -184,7 +183,7 @@ def _row(run: ClassifierRun, result: RunResult, scores: Mapping[str, Scores]) ->
         "arm": run.arm,
         "seed": run.seed,
         "gan_seed": run.gan_seed,
-        **asdict(result.counts),
+        **result.counts,
         **scores["test"],
         **val,
     }

@@ -107,10 +107,6 @@ def _real_share(share: float, data: TrainingData, seed: int) -> Examples:
     return own.joined(data.spare.take(more)) if len(more) else own
 
 
-def _filtered(data: TrainingData, gan_seed: int, seed: int) -> Examples:
-    return data.filtered[gan_seed]
-
-
 def _unfiltered(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     """As many of each class as the GAN has filtered images of it, in the order of the set."""
     pool = data.unfiltered[gan_seed]
@@ -128,15 +124,11 @@ def _duplicated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     return data.real.take(np.concatenate(rows))
 
 
-def _pseudo_labelled(data: TrainingData, gan_seed: int, seed: int) -> Examples:
-    return data.pseudo_labelled
-
-
 ADDED: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
-    "filtered": _filtered,
+    "filtered": lambda data, gan_seed, seed: data.filtered[gan_seed],
     "unfiltered": _unfiltered,
     "duplicated": _duplicated,
-    "pseudo-labelled": _pseudo_labelled,
+    "pseudo-labelled": lambda data, gan_seed, seed: data.pseudo_labelled,
 }
 
 

@@ -11,14 +11,14 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from tasks.classifier.arms import FROM_GAN, Arm, TrainingSet, gan_seed_of, training_set
 from tasks.classifier.augmentation import Augmentation
 from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
 from tasks.classifier.processes import fit_in_processes
-from tasks.classifier.results import Counts, RunResult
-from tasks.classifier.saved import state_of, weights_digest
+from tasks.classifier.saved import WEIGHTS, State, state_of, weights_digest
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import DivergedError, Schedule, probabilities
 from tasks.classifier.training_data import TrainingData
@@ -29,6 +29,7 @@ from tasks.contracts.machine import processor
 
 _SETTLING_SEEDS = 2
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
+_COUNTS, _SAID = "counts.json", "{}.npz"
 Watch = Callable[[float, str], None]
 
 
@@ -68,6 +69,41 @@ class ClassifierRun:
     turn: int
     gan_seed: int | None
     schedule: Schedule
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run.
+
+    Attributes:
+        counts: optimiser ``steps`` taken; ``real_seen`` and ``added_seen``, images shown, repeats
+            counted; ``real`` and ``added``, places in the two parts of its training set.
+        said: of each set that it was judged on, by name; none where the training diverged.
+        state: its weights, of the arm `FILTERED` alone.
+    """
+
+    counts: Mapping[str, int]
+    said: Mapping[str, Predictions]
+    state: State | None
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder that is there."""
+        (folder / _COUNTS).write_text(json.dumps(dict(self.counts)), encoding="utf-8")
+        for name, said in self.said.items():
+            np.savez(folder / _SAID.format(name), **asdict(said))
+        if self.state is not None:
+            save_file(self.state, folder / WEIGHTS)
+
+    @classmethod
+    def load(cls, folder: Path) -> RunResult:
+        """Read what `save` has written."""
+        counts = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
+        said = {}
+        for path in folder.glob(_SAID.format("*")):
+            with np.load(path, allow_pickle=False) as arrays:
+                said[path.stem] = Predictions(**arrays)
+        weights = folder / WEIGHTS
+        return cls(counts, said, load_file(weights) if weights.is_file() else None)
 
 
 def runs_of(
@@ -238,6 +274,7 @@ def _trained(
     conditions: Conditions, judged: Mapping[str, Examples], run: ClassifierRun
 ) -> RunResult:
     chosen = _chosen(conditions, run)
+    sizes = {"real": len(chosen.real), "added": len(chosen.added)}
     try:
         fitted = train_arm(
             chosen,
@@ -249,12 +286,10 @@ def _trained(
             seed=_seed(conditions, run),
         )
     except DivergedError:
-        return RunResult(Counts(0, 0, 0, len(chosen.real), len(chosen.added)), {}, None)
+        return RunResult(sizes, {}, None)
     said = {
         name: Predictions.of(probabilities(fitted.network, images), images.labels)
         for name, images in judged.items()
     }
-    counts = Counts(
-        fitted.steps, fitted.real_seen, fitted.added_seen, len(chosen.real), len(chosen.added)
-    )
-    return RunResult(counts, said, state_of(fitted.network) if run.arm == FILTERED else None)
+    seen = {name: getattr(fitted, name) for name in ("steps", "real_seen", "added_seen")}
+    return RunResult(seen | sizes, said, state_of(fitted.network) if run.arm == FILTERED else None)

@@ -65,7 +65,7 @@ def fit(
     """
     network = untrained(schedule, train.image_shape, classes=classes, seed=seed)
     examples = Examples.of(train)
-    augmentation: Augment = classical(examples, flip=flip) if augment else _same
+    augmentation: Augment = classical(examples, flip=flip) if augment else nn.Identity()
     sampler = ClassSampler(examples.labels, np.random.default_rng([seed, 2]))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
@@ -154,7 +154,3 @@ def _rate(done: float) -> float:
     if done < _WARMUP:
         return (done + 1e-3) / _WARMUP
     return 0.5 * (1 + float(np.cos(np.pi * (done - _WARMUP) / (1 - _WARMUP))))
-
-
-def _same(images: Tensor) -> Tensor:
-    return images
