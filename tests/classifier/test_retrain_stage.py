@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,70 +8,17 @@ import pandas as pd
 import pytest
 
 from tasks import retrain
-from tasks.classifier import runs as runs_module
-from tasks.classifier.arms import ARM_TABLE
 from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
 from tasks.contracts.arms import ARMS, CLASSICAL, FILTERED, PSEUDO_LABELLED, UNFILTERED
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, concatenate, image_id
-from tests.contracts.tiny import tiny_params
-from tests.data.fake_sets import noise_set, synthetic_set
+from tasks.contracts.image_set import ImageSet, concatenate
+from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
 
-GANS = (3, 7)
-SEEDS = [0, 5, 6]
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1"]
 HALF, TWICE = f"{CLASSICAL} at 50 %", f"{CLASSICAL} at 200 %"
 FROM_GAN = (UNFILTERED, FILTERED, "synthetic only")
-
-
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("inputs")
-    pools = [synthetic_set(4, gan_seed) for gan_seed in GANS]
-    both = concatenate([noise_set(6), *(pool.take([0, 1, 4, 5]) for pool in pools)])
-    seeds = both.manifest.astype({"gan_seed": "Int64"})
-    ImageSet(both.images, seeds).save(root / "merged")
-    concatenate([pool.take(range(7, -1, -1)) for pool in pools]).save(root / "control")
-    for name, seed in (("test", 50), ("val", 51), ("pseudo", 52)):
-        noise_set(10, seed=seed).save(root / name)
-    noise_set(7, seed=53).save(root / "spare")
-    return root
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Arm's row and seed of every classifier that is trained."""
-    calls: list[tuple[str, int]] = []
-    train_arm = runs_module.train_arm
-
-    def watched(chosen, arm, schedule, *, seed: int, **others):
-        calls.append((str(arm), seed))
-        return train_arm(chosen, arm, schedule, seed=seed, **others)
-
-    monkeypatch.setattr(runs_module, "train_arm", watched)
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # in this process, where they are counted
-    return calls
-
-
-def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
-    given = ("merged", "control", "val", "spare", "pseudo", "test")
-    retrain.run(
-        **{name: inputs / name for name in given},
-        runs=out / "a/runs.parquet",
-        predictions=out / "b/predictions.parquet",
-        classifier=out / "c/classifier",
-        summary=out / "d/retrain.json",
-        params=tiny_params(retrain={"seeds": SEEDS, "fractions": [0.5, 2.0]} | overrides).retrain,
-        seed=seed,
-    )
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -86,29 +32,6 @@ def done(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tables(done: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.read_parquet(done / "a/runs.parquet"), pd.read_parquet(done / "b/predictions.parquet")
-
-
-def afresh(inputs: Path, out: Path, **overrides: object) -> Path:
-    """A run where nothing is kept."""
-    with pytest.MonkeyPatch.context() as patch:
-        out.mkdir()
-        patch.chdir(out)
-        return run(inputs, out / "new", **overrides)
-
-
-def same(one: Path, two: Path) -> None:
-    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 5
-    for file in files:
-        assert (one / file).read_bytes() == (two / file).read_bytes(), file
-
-
-def kept_folders() -> list[Path]:
-    return sorted(path for path in Path(".ganlift/kept/retrain").iterdir() if path.is_dir())
-
-
-def told(out: Path) -> dict:
-    return json.loads((out / "d/retrain.json").read_text(encoding="utf-8"))
 
 
 def test_every_arm_is_run_with_every_seed_nested_in_gans(
@@ -269,152 +192,6 @@ def test_a_wrong_classifier_fails_before_any_training(inputs: Path, tmp_path: Pa
     with pytest.raises(UserError, match="squeezenet1_1: it cannot take 8 px images"):
         run(inputs, tmp_path / "out", classifier="squeezenet1_1")
     assert not (tmp_path / "out").exists()
-
-
-SETTLED = {"learning_rate": [0.002, 0.01]}
-ALL_ARMS = len(ARMS) + 2  # two fractions beside
-
-
-def test_more_seeds_train_the_new_runs_alone_and_end_as_a_fresh_run_of_all(
-    inputs: Path,
-    tmp_path: Path,
-    trained: list[tuple[str, int]],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run(inputs, tmp_path / "few", seeds=[0, 5], **SETTLED)
-    assert len(trained) == 2 * ALL_ARMS + 4  # two seeds try each of two rates
-    trained.clear()
-    capsys.readouterr()
-    more = run(inputs, tmp_path / "more", seeds=[0, 5, 6], **SETTLED)
-    assert len(trained) == ALL_ARMS
-    assert {seed for _, seed in trained} == {6}
-    assert f"{2 * ALL_ARMS} of {3 * ALL_ARMS} runs kept" in capsys.readouterr().out
-    trained.clear()
-    again = run(inputs, tmp_path / "again", seeds=[0, 5, 6], **SETTLED)
-    assert trained == []
-    fresh = afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6], **SETTLED)
-    same(more, fresh)
-    same(again, fresh)
-
-
-def test_another_gan_trains_anew_what_sees_its_images_alone(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
-) -> None:
-    """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
-    run(inputs, tmp_path / "two")
-    wider, pool = tmp_path / "wider", synthetic_set(4, 9)
-    for name in ("val", "test", "spare", "pseudo"):
-        ImageSet.load(inputs / name).save(wider / name)
-    added = {"merged": pool.take([0, 1, 4, 5]), "control": pool}
-    for name, images in added.items():
-        both = concatenate([ImageSet.load(inputs / name), images])
-        seeds = both.manifest.astype({"gan_seed": "Int64"})
-        ImageSet(both.images, seeds).save(wider / name)
-    trained.clear()
-    more = run(wider, tmp_path / "three")
-    assert {seed for _, seed in trained} == {6}
-    rows = {str(ARM_TABLE[name]) for name in FROM_GAN}
-    assert {arm for arm, _ in trained} == rows
-    same(more, afresh(wider, tmp_path / "fresh"))
-
-
-@pytest.mark.parametrize(
-    "change", ["train image", "test image", "label", "flip", "steps", "code", "processor"]
-)
-def test_what_decides_a_run_decides_whether_it_is_kept(
-    change: str,
-    inputs: Path,
-    tmp_path: Path,
-    trained: list[tuple[str, int]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    few: dict[str, object] = {"seeds": [0, 5], "fractions": []}
-    run(inputs, tmp_path / "before", **few)
-    every = len(trained)
-    trained.clear()
-    changed = tmp_path / "changed"
-    for name in ("merged", "control", "val", "test", "spare", "pseudo"):
-        ImageSet.load(inputs / name).save(changed / name)
-    if change in ("train image", "test image", "label"):
-        name = "test" if change == "test image" else "merged"
-        one = ImageSet.load(changed / name)
-        images, manifest = np.array(one.images), one.manifest.copy()
-        if change == "label":
-            manifest.loc[0, ["label", "class_name"]] = [1, "dog"]
-        else:
-            images[0] += 1
-            manifest.loc[0, "image_id"] = image_id(images[0])
-        ImageSet(images, manifest).save(changed / name)
-    elif change == "code":
-        monkeypatch.setattr(runs_module, "code_of", lambda stage: b"other code")
-    elif change == "processor":
-        monkeypatch.setattr(runs_module, "processor", lambda: "another")
-    else:
-        few |= {"flip": {"flip": True}, "steps": {"steps": 3}}[change]
-    run(changed, tmp_path / "after", **few)
-    # the arm without real images knows of them the classes and the border colour alone
-    assert len(trained) == every
-
-
-@pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_run_is_noticed_and_trained_again(
-    damage: str, inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
-) -> None:
-    before = run(inputs, tmp_path / "before", seeds=[0, 5])
-    trained.clear()
-    folder = kept_folders()[3]
-    file = next(path for path in folder.iterdir() if path.name == "test.npz")
-    file.write_bytes(file.read_bytes()[:-9]) if damage == "cut" else file.unlink()
-    after = run(inputs, tmp_path / "after", seeds=[0, 5])
-    assert len(trained) == 1
-    same(before, after)
-
-
-def test_what_a_killed_run_had_finished_is_not_trained_again(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    watched = runs_module.train_arm
-
-    def killed(*given, **others):
-        if len(trained) == 7:
-            raise KeyboardInterrupt
-        return watched(*given, **others)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(runs_module, "train_arm", killed)
-        with pytest.raises(KeyboardInterrupt):
-            run(inputs, tmp_path / "killed", seeds=[0, 5])
-    assert len(trained) == len(kept_folders()) == 7
-    whole = run(inputs, tmp_path / "whole", seeds=[0, 5])
-    assert len(trained) == 2 * ALL_ARMS
-    same(whole, afresh(inputs, tmp_path / "fresh", seeds=[0, 5]))
-
-
-def test_where_there_is_room_for_few_runs_the_answer_is_the_same(
-    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(retrain, "_KEPT_BYTES", 20_000)
-    run(inputs, tmp_path / "few", seeds=[0, 5])
-    assert sum(f.stat().st_size for folder in kept_folders() for f in folder.iterdir()) < 20_000
-    more = run(inputs, tmp_path / "more", seeds=[0, 5, 6])
-    same(more, afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6]))
-
-
-def test_a_rate_whose_training_diverges_is_out_and_not_tried_twice(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
-) -> None:
-    rates = {"learning_rate": [1e30, 0.002], "seeds": [0, 1], "steps": 20, "fractions": []}
-    one = run(inputs, tmp_path / "one", **rates)
-    search = told(one)["search"]
-    assert [row["val_balanced_accuracy"] is None for row in search] == [True, False]
-    assert told(one)["learning_rate"] == 0.002
-    trained.clear()
-    same(one, run(inputs, tmp_path / "two", **rates))
-    assert trained == []
-    with pytest.raises(UserError, match="diverges with each of them"):
-        run(inputs, tmp_path / "out", **rates | {"learning_rate": [1e30, 1e31]})
-    with pytest.raises(UserError, match="no longer finite numbers after 20 steps"):
-        run(inputs, tmp_path / "out", **rates | {"learning_rate": 1e30})
 
 
 def test_predictions_are_the_same_however_few_are_written_at_a_time(
