@@ -123,11 +123,14 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
         1/20 to 20; above 1 where the classifier was too sure.
     """
     logits = _log(probabilities)
-    rows = np.arange(len(labels))
 
     def loss(exponent: float) -> float:
-        likelihood = log_softmax(logits / np.exp(exponent), axis=-1)
-        return float(-likelihood[..., rows, labels].mean())
+        likelihood = np.empty((len(labels), *logits.shape[:-2]))
+        for start in range(0, len(labels), BATCH):
+            own = labels[start : start + BATCH]
+            said = log_softmax(logits[..., start : start + BATCH, :] / np.exp(exponent), axis=-1)
+            likelihood[start : start + BATCH] = said[..., np.arange(len(own)), own].T
+        return float(-likelihood.mean())
 
     found = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded")
     return float(np.exp(found.x))
