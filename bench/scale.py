@@ -139,9 +139,10 @@ def run_stage(name: str, folder: Path) -> Cost:
             stdout=told,
             stderr=subprocess.STDOUT,
         )
-        _, status, used = os.wait4(child.pid, 0)
+        _, status, used = os.wait4(child.pid, 0)  # which tells what it took, as wait does not
+        child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - since
-    if status != 0:
+    if child.returncode != 0:
         lines = log.read_text(encoding="utf-8").splitlines()[-20:]
         sys.exit("\n".join([*lines, f"{name} failed in {folder}"]))
     return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from tasks.contracts.image_set import Images, ImageSet
 from tasks.quality.memorisation import copy_thresholds, nearest_training_image
-from tasks.quality.neighbours import fewest_bits
+from tasks.quality.neighbours import fewest_bits, some
 
 
 def find_copies(
@@ -19,7 +19,8 @@ def find_copies(
 
     Args:
         pool: M synthetic images.
-        held_out: real images that no GAN was shown, which are no copies.
+        held_out: real images that no GAN was shown, which are no copies; 5,000 of them at most
+            are looked at, chosen at random.
         shown: all real images that a GAN was shown.
         quantile: 0..1 of the distances of held-out images, below which an image is a copy.
         classes: K.
@@ -29,6 +30,7 @@ def find_copies(
         hash_distance (bits of 64), the two distances' thresholds (`copy_thresholds`), is_copy
         (the same bytes, or nearer in pixels than its threshold) and is_duplicate (nearer by hash).
     """
+    held_out = held_out.take(some(len(held_out)))
     near = nearest_training_image(pool.images, shown.images)
     ids = shown.manifest["image_id"]
     of_shown = hashes(shown.images)

@@ -155,9 +155,12 @@ class Evaluator:
             )
         }
         self._seen = train.images if seen is None else seen
-        held_out = nearest_training_image(val.images, self._seen).distance
-        self._too_near = copy_thresholds(held_out, val.labels, int(classes[-1]) + 1, _COPY_QUANTILE)
-        self._copy_rate_real = self._copy_rate(held_out, val.labels)
+        held_out = val.take(some(len(val)))
+        distance = nearest_training_image(held_out.images, self._seen).distance
+        self._too_near = copy_thresholds(
+            distance, held_out.labels, int(classes[-1]) + 1, _COPY_QUANTILE
+        )
+        self._copy_rate_real = self._copy_rate(distance, held_out.labels)
 
     def __call__(self, sample: Sample) -> GanEvaluation:
         """Ask for images and judge them."""
