@@ -33,6 +33,7 @@ STAGES = ("generate", "quality_filter", "merge", "retrain", "report")
 SIZES, CLASSES, REAL = (4_000, 40_000, 400_000), (10, 100, 1_000), 6_000
 _SIDE = 8
 _LEAST = 12  # real images of a class
+_SPLITS = {"train": 0.5, "val": 0.25, "test": 0.25}  # of the real images
 _ACCEPTED = 0.6  # of the pool, that merge asks for
 _NAME = re.compile(r"\$\{path\.(\w+)\}")
 
@@ -54,15 +55,9 @@ class Cost:
 
 def settings(classes: int, real: int, pool: int) -> dict[str, dict[str, Any]]:
     """Return what differs from ``params.yaml``, by section."""
-    trained = real // 2
+    trained = _SPLITS["train"] * real
     return {
-        "ingest": {
-            "source": "raw",
-            "image_size": _SIDE,
-            "per_class": None,
-            "val_share": 0.25,
-            "test_share": 0.25,
-        },
+        "ingest": {"source": "raw", "image_size": _SIDE, "per_class": None},
         "validate": {
             "min_train_per_class": 2,
             "min_val_per_class": 1,
@@ -101,15 +96,16 @@ def settings(classes: int, real: int, pool: int) -> dict[str, dict[str, Any]]:
 
 
 def draw_images(folder: Path, classes: int, real: int) -> None:
-    """Write made-up images, each its class's own with noise, into class folders."""
+    """Write made-up images, each its class's own with noise, into split and class folders."""
     rng = np.random.default_rng(classes)
     for label in range(classes):
         own = rng.normal(128, 45, (_SIDE, _SIDE))
-        home = folder / f"class {label:04d}"
-        home.mkdir(parents=True)
-        for number in range(real // classes):
-            pixels = np.clip(own + rng.normal(0, 25, own.shape), 0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(home / f"{number:04d}.png")
+        for split, share in _SPLITS.items():
+            home = folder / split / f"class {label:04d}"
+            home.mkdir(parents=True)
+            for number in range(int(share * real / classes)):
+                pixels = np.clip(own + rng.normal(0, 25, own.shape), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(home / f"{number:04d}.png")
 
 
 def write_params(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:

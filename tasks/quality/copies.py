@@ -31,15 +31,15 @@ def find_copies(
         (the same bytes, or nearer in pixels than its threshold) and is_duplicate (nearer by hash).
     """
     held_out = held_out.take(some(len(held_out)))
-    near = nearest_training_image(pool.images, shown.images)
+    distance, row = nearest_training_image(pool.images, shown.images)
     ids = shown.manifest["image_id"]
     of_shown = hashes(shown.images)
     found = {
-        "nearest_distance": near.distance,
+        "nearest_distance": distance,
         "hash_distance": fewest_bits(hashes(pool.images), of_shown),
     }
     of_held_out = {
-        "nearest_distance": nearest_training_image(held_out.images, shown.images).distance,
+        "nearest_distance": nearest_training_image(held_out.images, shown.images)[0],
         "hash_distance": fewest_bits(hashes(held_out.images), of_shown),
     }
     limits = {
@@ -50,7 +50,7 @@ def find_copies(
     return {
         **found,
         **{f"{name}_threshold": limit for name, limit in limits.items()},
-        "nearest_real": ids.to_numpy()[near.row],
+        "nearest_real": ids.to_numpy()[row],
         "is_copy": exact | (found["nearest_distance"] < limits["nearest_distance"]),
         "is_duplicate": found["hash_distance"] < limits["hash_distance"],
     }

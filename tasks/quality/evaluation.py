@@ -156,7 +156,7 @@ class Evaluator:
         }
         self._seen = train.images if seen is None else seen
         held_out = val.take(some(len(val)))
-        distance = nearest_training_image(held_out.images, self._seen).distance
+        distance, _ = nearest_training_image(held_out.images, self._seen)
         self._too_near = copy_thresholds(
             distance, held_out.labels, int(classes[-1]) + 1, _COPY_QUANTILE
         )
@@ -177,7 +177,7 @@ class Evaluator:
             if label in self._real:
                 by_class[name] |= self._real[label].judge(fakes)
         fakes, checked = features[self._as_val], self._checked.astype(np.int64)
-        distance = nearest_training_image(images[checked], self._seen).distance
+        distance, _ = nearest_training_image(images[checked], self._seen)
         overall = {
             "kid": kernel_distance(self._val, fakes),
             "fid": frechet_distance(self._val, fakes),

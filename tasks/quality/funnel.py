@@ -15,12 +15,7 @@ from tasks.quality.rules import in_force
 from tasks.quality.selection import ACCEPTED, REASONS
 
 _FIGURES = ("coverage", "recall", "precision")
-_THRESHOLDS = (
-    "p_real_threshold",
-    "confidence_threshold",
-    "nearest_distance_threshold",
-    "hash_distance_threshold",
-)
+_SCORES = ("p_real", "confidence", "nearest_distance", "hash_distance")  # with thresholds to tell
 
 
 def funnel(
@@ -89,8 +84,9 @@ def class_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "pool": len(rows),
             "accepted": int((rows["reason"] == ACCEPTED).sum()),
             **{
-                column: None if rows[column].isna().all() else round(float(rows[column].mean()), 6)
-                for column in _THRESHOLDS
+                f"{score}_threshold": None if np.isnan(least) else round(float(least), 6)
+                for score in _SCORES
+                for least in [rows[f"{score}_threshold"].mean()]
             },
         }
         for name, rows in table.groupby("class_name")

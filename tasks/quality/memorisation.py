@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -15,21 +13,16 @@ _BLOCK = 2**25  # bytes of images held as numbers of 32 bits at once
 _FEW = 5  # real images of a class below which its quantile is taken over all classes
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """The nearest training image of each image: `distance` ``[N]`` and its `row` ``[N]``."""
-
-    distance: Scores
-    row: Rows
-
-
-def nearest_training_image(images: Images, train: Images) -> Nearest:
+def nearest_training_image(images: Images, train: Images) -> tuple[Scores, Rows]:
     """Find the nearest of all training images, by root mean square difference in grey levels.
 
     uint8 ``[N, H, W, C]`` against ``[M, H, W, C]``; sizes above 16 px are averaged down to
     16x16 first, so that noise does not hide a copy. Either may be memory-mapped: both are read
     in blocks. Time is in proportion to ``N * M``, since no sample of the training images can
     stand for one that was copied.
+
+    Returns:
+        the distances ``[N]`` and the rows of the training images ``[N]``.
     """
     step = max(1, _BLOCK // (4 * _CELLS**2 * images.shape[3]))
     distance, row = np.full(len(images), np.inf), np.zeros(len(images), dtype=np.int64)
@@ -42,7 +35,7 @@ def nearest_training_image(images: Images, train: Images) -> Nearest:
             away = np.sqrt(np.square(ours - theirs[found].astype(np.float64)).mean(axis=1))
             closer = away < distance[part]
             row[part][closer], distance[part][closer] = found[closer] + first, away[closer]
-    return Nearest(distance, row)
+    return distance, row
 
 
 def class_quantiles(scores: Scores, labels: Labels, classes: int, quantile: float) -> Scores:
