@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from tasks.classifier.certainty import certainty
+from tasks.classifier.examples import Examples
 from tasks.classifier.features import train_judge
 from tasks.classifier.networks import SMALL_CNN
 from tasks.classifier.training import Schedule
@@ -256,9 +257,11 @@ def _tune(
     gan_of = scored.table["gan_seed"].to_numpy()
     gans, classes = np.unique(gan_of), len(real.train.class_names)
 
+    trained = Examples.of(real.train)
+
     def trial(rows: Rows, number: int) -> Trial:
         mine = rows[gan_of[rows] == gans[number % len(gans)]]
-        return Trial(concatenate([real.train, pool.take(mine)]), seed * 1000 + 800 + number)
+        return Trial(trained.joined(Examples.of(pool, mine)), seed * 1000 + 800 + number)
 
     def judge(accepted: Sequence[Rows]) -> list[float]:
         count = len(accepted) * _TRIALS

@@ -17,7 +17,7 @@ from tasks.contracts.image_set import ImageSet
 class Trial:
     """A training set, and the seed that its classifier starts from."""
 
-    train: ImageSet | Examples
+    train: Examples
     seed: int
 
 
@@ -41,7 +41,7 @@ def val_balanced_accuracy(
         watch: told how many trials are done.
     """
     judged = Examples.of(val)
-    jobs = ((Examples.of(one.train), one.seed, judged, schedule, classes) for one in trials)
+    jobs = ((one.train, one.seed, judged, schedule, classes) for one in trials)
     scores = []
     for score in fit_in_processes(_judged, jobs):
         scores.append(score)

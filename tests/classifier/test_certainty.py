@@ -85,7 +85,7 @@ def test_one_and_all_are_calibrated_each_by_its_own() -> None:
 
 def test_trials_are_judged_on_val_alike_in_any_company() -> None:
     sets = [shape_set(4), shape_set(6, seed=3)]
-    trials = [Trial(sets[0], 0), Trial(sets[1], 0), Trial(sets[0], 0)]
+    trials = [Trial(Examples.of(sets[which]), 0) for which in (0, 1, 0)]
     done: list[int] = []
     schedule = Schedule("small_cnn", 30, 16, learning_rate=0.005, weight_decay=0.0)
 
