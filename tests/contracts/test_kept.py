@@ -163,8 +163,7 @@ def test_a_better_sentence_is_the_same_code(
         (tmp_path / "tasks" / "retrain.py").write_text(text)
         return code_of("retrain")
 
-    first = code('"""Old."""\ndef f(x):\n    """Say it."""\n    return x + 1  # why\n')
-    assert (
-        code('"""New, and longer."""\n\ndef f(x):\n    """Better."""\n    return x + 1\n') == first
-    )
-    assert code('"""Old."""\ndef f(x):\n    """Say it."""\n    return x + 2  # why\n') != first
+    template = '"""{}."""\ndef f(x):\n    """{}."""\n    return x + {}{}\n'
+    first = code(template.format("Old", "Say it", 1, "  # why"))
+    assert code(template.format("New, and longer", "Better", 1, "")) == first
+    assert code(template.format("Old", "Say it", 2, "  # why")) != first
