@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.adapters.tracking import log_pipeline
+from tasks.adapters.tracking.pipeline import log_pipeline
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.outputs import Output

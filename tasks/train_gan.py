@@ -19,7 +19,7 @@ import joblib
 import numpy as np
 import torch
 
-from tasks.adapters.tracking import gan_run
+from tasks.adapters.tracking.gan import gan_run
 from tasks.classifier.features import inception_judge, train_judge
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
 from tasks.contracts.errors import UserError

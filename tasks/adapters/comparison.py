@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters.tracking.names import p_text
+from tasks.adapters.tracking.lift_json import p_text
 from tasks.adapters.tracking.past_runs import PastRun
 from tasks.contracts.arms import fraction_of
 from tasks.contracts.lift_text import short_unit, worth_text

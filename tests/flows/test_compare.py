@@ -20,7 +20,8 @@ from tests.flows.tracked import command, tracked_project
 def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of two logged runs, the older first, made with other params and classifiers."""
     paths = tracked_project(tmp_path, monkeypatch)
-    monkeypatch.setattr("tasks.adapters.tracking.register", lambda *_, **__: None)  # saves seconds
+    # saves seconds
+    monkeypatch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
     log_results(paths)
     params = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(params.replace("total_kimg: 88", "total_kimg: 200"))
@@ -38,7 +39,7 @@ def test_two_runs_are_shown_with_what_differs(
     assert f"{ids[0][:8]} {ids[1][:8]}" in said
     assert "verdict helps inconclusive" in said
     assert "lift +1.31 pp −0.70 pp" in said
-    assert "train_gan.total_kimg 88.0 200.0" in said
+    assert "train_gan.total_kimg 88 200" in said
     assert "worth about 41 more real images (+15 to +90) –" in said
     assert "KID 0.0150 0.0150" in said
     assert "warning" not in said
@@ -56,8 +57,8 @@ def test_two_runs_are_shown_with_what_differs(
         (["latest", "latest"], "named twice"),
         (["latest", "latest~2"], "there are 2 pipeline runs"),
         (["latest", "latest~0"], "named twice"),
-        (["latest", "nothing"], "no pipeline run's id begins so"),
-        (["latest", ""], "no pipeline run's id begins so"),
+        (["latest", "nothing"], "no pipeline run has an id that begins with this"),
+        (["latest", ""], "no pipeline run has an id that begins with this"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -1,4 +1,4 @@
-"""A model as MLflow keeps ours: weights and the code that reads them, no pickle."""
+"""A model as MLflow keeps ours: the weights and the code that reads them, no pickle."""
 
 from __future__ import annotations
 
