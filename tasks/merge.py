@@ -34,7 +34,6 @@ def run(
     seed: int,
 ) -> None:
     """Add accepted synthetic images to the real training images, gated by Great Expectations."""
-    (merged / "manifest.parquet").unlink(missing_ok=True)  # no set is left behind a closed gate
     real, synthetic = (_with_nullable_seeds(ImageSet.load(path)) for path in (train, accepted))
     quota = synthetic_quota(params.synthetic_per_real, len(real))
     if quota == 0:
@@ -62,7 +61,10 @@ def run(
     if not all(finding.passed for finding in findings):
         raise refusal("merge", findings, result)
     concatenate([real, synthetic.take(rows)]).save(merged)
-    print(f"{len(findings)} expectations held: {len(real)} real, {len(rows)} synthetic images")
+    print(
+        f"all {len(findings)} expectations held: the merged set has {len(real)} real and "
+        f"{len(rows)} synthetic images"
+    )
 
 
 def _with_nullable_seeds(image_set: ImageSet) -> ImageSet:
