@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks.contracts.image_set import Images, ImageSet, image_id
 
-_CHUNK_BYTES = 16 * 2**20
+_CHUNK_BYTES = 2 * 2**20  # its sums take eight times as much
 
 
 def pixel_stats(images: Images) -> pd.DataFrame:
