@@ -233,7 +233,7 @@ def _log(store: Store, experiment: str, run_id: str, of: Retrained) -> LoggedMod
         raise UserError(
             str(weights),
             "it is not the classifier that retrain.json describes",
-            "Run `ganlift run --from retrain`, which makes both anew",
+            "Run `ganlift run --from retrain`, which makes both again",
         )
     client = store.client()
     outputs = client.get_run(run_id).outputs
