@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 
 from tasks.adapters.tracking.past_runs import log_missing
-from tasks.adapters.tracking.registry import Retrained, save_classifier, why_not
+from tasks.adapters.tracking.registry import save_classifier, why_not
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.arms import FILTERED
 from tests.adapters.fake_results import (
@@ -159,9 +159,7 @@ def test_the_model_tells_classes_without_a_checkout_and_holds_no_pickle(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])  # a loaded model puts its own code in front
     make_classifier(tmp_path / "kept")
-    retrained = make_retrained(tmp_path / "kept")
-    of = Retrained(tmp_path / "kept", "crop", retrained, make_lift(), "00")
-    save_classifier(tmp_path / "model", of)
+    save_classifier(tmp_path / "model", tmp_path / "kept", "crop")
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     places = [tmp_path / name for name in ("model", "images.npy", "told.npy")]

@@ -22,7 +22,7 @@ from tasks.adapters.tracking.lineage import (
     plain,
     safe_part,
 )
-from tasks.adapters.tracking.saved_model import Recipe, log_model, save_model
+from tasks.adapters.tracking.saved_model import log_model, save_model
 from tasks.adapters.tracking.store import Store, home, store_at, tracking_uri
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet
@@ -259,10 +259,12 @@ def save_generator(
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, name) for name in ("label", "latent_seed")
     ]
-    recipe = Recipe(
+    save_model(
+        folder,
+        model,
         code="generator_model.py",
         weights=("checkpoint", checkpoint_dir),
-        rooms=("contracts", "data", "gan"),
+        room="gan",
         requirements=_REQUIREMENTS,
         signature=ModelSignature(
             inputs=Schema(columns),
@@ -270,7 +272,6 @@ def save_generator(
         ),
         example=pd.DataFrame({"label": [0], "latent_seed": [0]}),
     )
-    save_model(folder, recipe, model)
 
 
 def health_tag(events: Sequence[str], collapsed: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,45 @@ _ANSWERS = {
     "inconclusive": "Not proven either way",
 }
 _Lift = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Files of a result.
+
+    Attributes:
+        lift: ``lift.json``; its sha256 is what the run is known by.
+        page: the report, one HTML file.
+        pictures: a folder of PNG files.
+        runs: ``runs.parquet``, a row for each arm and classifier seed.
+        gan_metrics: ``gan.json``, with the checkpoints the result was made with.
+        retrained: ``retrain.json``.
+        classifier: the retrained classifier's folder.
+    """
+
+    lift: Path
+    page: Path
+    pictures: Path
+    runs: Path
+    gan_metrics: Path
+    retrained: Path
+    classifier: Path
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """What ``lift.json`` says."""
+        return read_lift(self.lift)
+
+    @cached_property
+    def retraining(self) -> dict[str, Any]:
+        """What ``retrain.json`` says."""
+        content: dict[str, Any] = json.loads(self.retrained.read_text(encoding="utf-8"))
+        return content
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of ``lift.json``."""
+        return hashlib.sha256(self.lift.read_bytes()).hexdigest()
 
 
 def read_lift(path: Path) -> dict[str, Any]:
@@ -94,11 +135,6 @@ def lift_metrics(lift: _Lift) -> Iterator[tuple[str, float]]:
     for name, value in values.items():
         if isinstance(value, int | float) and math.isfinite(value):
             yield safe_name(name), float(value)
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file, by which a result is known."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def describe(lift: _Lift, tags: Mapping[str, str], experiment: str, run_id: str, gans: str) -> str:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.adapters.tracking.gan import CHECKPOINT, DIVERGED, STOPPED, GanRun, gan_run, unsent_speed
-from tasks.adapters.tracking.lift_json import read_lift
+from tasks.adapters.tracking.lift_json import Results, read_lift
 from tasks.adapters.tracking.lineage import locked_stages
-from tasks.adapters.tracking.pipeline import Results, write_pipeline
+from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.store import Store, asked, explain
 from tasks.contracts.errors import UserError
@@ -223,8 +223,8 @@ def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> 
     if logged.new:
         yield f"pipeline: logged, {logged.name}"
     try:
-        of = results.to_register(params)
-        line = register(store, dataset=dataset, run_id=logged.run_id, of=of)
+        fit = params["ingest"]["fit"]
+        line = register(store, results, dataset=dataset, run_id=logged.run_id, fit=fit)
     except UserError:
         raise
     except Exception as error:

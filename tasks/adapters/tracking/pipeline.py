@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from shutil import copy
 from statistics import fmean
@@ -20,15 +19,14 @@ from tasks.adapters.tracking.lift_json import (
     DIGEST,
     PICTURE,
     REPORT,
+    Results,
     describe,
-    digest_of_file,
     lift_metrics,
-    read_lift,
     result_tags,
     run_name,
 )
 from tasks.adapters.tracking.lineage import NOTE, flatten, lineage_tags, run_page, safe_name
-from tasks.adapters.tracking.registry import Retrained, register
+from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
 from tasks.contracts.params.reading import FILE, read_values
 
@@ -36,49 +34,6 @@ _PICTURE_WIDTH = 640
 _LATER = "not logged yet: `ganlift track`"
 _KEYS = ("arm", "seed", "gan_seed")
 _EXPOSURE = ("steps", "real_seen", "added_seen")  # counts: they have no deviation worth a metric
-
-
-@dataclass(frozen=True)
-class Results:
-    """Files of a result.
-
-    Attributes:
-        lift: ``lift.json``; its sha256 is what the run is known by.
-        page: the report, one HTML file.
-        pictures: a folder of PNG files.
-        runs: ``runs.parquet``, a row for each arm and classifier seed.
-        gan_metrics: ``gan.json``, with the checkpoints the result was made with.
-        retrained: ``retrain.json``.
-        classifier: the retrained classifier's folder.
-    """
-
-    lift: Path
-    page: Path
-    pictures: Path
-    runs: Path
-    gan_metrics: Path
-    retrained: Path
-    classifier: Path
-
-    @cached_property
-    def content(self) -> dict[str, Any]:
-        """What ``lift.json`` says."""
-        return read_lift(self.lift)
-
-    @cached_property
-    def digest(self) -> str:
-        """Sha256 of ``lift.json``."""
-        return digest_of_file(self.lift)
-
-    def to_register(self, params: Mapping[str, Any]) -> Retrained:
-        """Return the classifier that is to be registered."""
-        return Retrained(
-            folder=self.classifier,
-            fit=params["ingest"]["fit"],
-            summary=_json(self.retrained),
-            lift=self.content,
-            digest=self.digest,
-        )
 
 
 @dataclass(frozen=True)
@@ -109,8 +64,8 @@ def log_pipeline(*, dataset: str, **files: Path) -> None:
         run_ids.append(logged.run_id)
 
     def enter() -> None:
-        of = results.to_register(params)
-        if line := register(store, dataset=dataset, run_id=run_ids[0], of=of):
+        fit = params["ingest"]["fit"]
+        if line := register(store, results, dataset=dataset, run_id=run_ids[0], fit=fit):
             print(line, flush=True)
 
     if store.attempt(log):

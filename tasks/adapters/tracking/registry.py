@@ -7,16 +7,15 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.adapters.tracking.lift_json import DIGEST, lift_tags, one_line
+from tasks.adapters.tracking.lift_json import DIGEST, Results, lift_tags, one_line
 from tasks.adapters.tracking.lineage import experiment_name, safe_part
-from tasks.adapters.tracking.saved_model import Recipe, log_model, save_model
+from tasks.adapters.tracking.saved_model import log_model, save_model
 from tasks.adapters.tracking.store import Store, asked
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images
@@ -46,31 +45,6 @@ its verdict is "helps" and it is not worse than the champion on the same test sp
 
 
 @dataclass(frozen=True)
-class Retrained:
-    """The classifier that the stage retrain kept, and the result it belongs to.
-
-    Attributes:
-        folder: ``models/classifier``, weights and ``config.json``.
-        fit: `ingest.fit` of the images it learned from.
-        summary: content of ``retrain.json``.
-        lift: content of ``lift.json``.
-        digest: sha256 of ``lift.json``.
-    """
-
-    folder: Path
-    fit: str
-    summary: Mapping[str, Any]
-    lift: Mapping[str, Any]
-    digest: str
-
-    @cached_property
-    def config(self) -> dict[str, Any]:
-        """Content of ``config.json``."""
-        config: dict[str, Any] = json.loads((self.folder / CONFIG).read_text(encoding="utf-8"))
-        return config
-
-
-@dataclass(frozen=True)
 class Classifier:
     """A registered classifier.
 
@@ -93,14 +67,15 @@ class Classifier:
     predict: Callable[[Images], npt.NDArray[np.float32]]
 
 
-def register(store: Store, *, dataset: str, run_id: str, of: Retrained) -> str | None:
+def register(store: Store, of: Results, *, dataset: str, run_id: str, fit: str) -> str | None:
     """Register the classifier of a pipeline's run, once, and let it become champion if it may.
 
     Args:
         store: holds the run.
+        of: the result; a version is known by its `digest`.
         dataset: the source as in ``params.yaml``; names the model.
         run_id: of the pipeline's run.
-        of: the classifier; a version is known by its `digest`.
+        fit: `ingest.fit` of the images that the classifier learned from.
 
     Returns:
         A line that says what became of it, None where that was settled before.
@@ -115,7 +90,7 @@ def register(store: Store, *, dataset: str, run_id: str, of: Retrained) -> str |
         if _ASKED in version.tags:
             return None
     else:
-        version = _create(client, name, _log(store, store.experiment(dataset), run_id, of), of)
+        version = _create(client, name, _log(store, store.experiment(dataset), run_id, of, fit), of)
     aliases = client.get_registered_model(name).aliases
     champion = client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
     reason = why_not(version.tags, None if champion is None else champion.tags)
@@ -187,32 +162,40 @@ def load_classifier(dataset: str, version: int | None) -> Classifier:
     )
 
 
-def save_classifier(folder: Path, of: Retrained, model: Model | None = None) -> None:
+def save_classifier(folder: Path, classifier: Path, fit: str, model: Model | None = None) -> None:
     """Write the MLflow model of a classifier into ``folder``: images in, probabilities out.
 
     Args:
         folder: where to, not there yet.
-        of: the classifier; its `fit` goes with it.
+        classifier: ``models/classifier``, weights and ``config.json``.
+        fit: goes with it: how an image that is not square becomes one.
         model: the ``mlflow.models.Model`` to write, a new one by default.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    size, classes = of.config["image_size"], len(of.config["class_names"])
-    shape = (size, size, of.config["channels"])
-    recipe = Recipe(
+    config = _config(classifier)
+    shape = (config["image_size"], config["image_size"], config["channels"])
+    classes = (-1, len(config["class_names"]))
+    save_model(
+        folder,
+        model,
         code="classifier_model.py",
-        weights=("classifier", of.folder),
-        rooms=("contracts", "data", "classifier"),
+        weights=("classifier", classifier),
+        room="classifier",
         requirements=_REQUIREMENTS,
         signature=ModelSignature(
             inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape))]),
-            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, classes))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), classes)]),
         ),
         example=np.zeros((1, *shape), np.uint8),
-        config={"fit": of.fit},
+        config={"fit": fit},
     )
-    save_model(folder, recipe, model)
+
+
+def _config(classifier: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((classifier / CONFIG).read_text(encoding="utf-8"))
+    return config
 
 
 def _registered_name(dataset: str) -> str:
@@ -220,16 +203,16 @@ def _registered_name(dataset: str) -> str:
     return f"ganlift-{safe_part(experiment_name(dataset))}"
 
 
-def _log(store: Store, experiment: str, run_id: str, of: Retrained) -> LoggedModel:
+def _log(store: Store, experiment: str, run_id: str, of: Results, fit: str) -> LoggedModel:
     """Log the classifier as the model of a run, unless an attempt that broke off has.
 
     Raises:
         UserError: the weights are missing, or not those that the summary tells of.
     """
-    weights = of.folder / WEIGHTS
+    weights = of.classifier / WEIGHTS
     if not weights.is_file():
         raise UserError(str(weights), "missing", "Run `dvc checkout`, then `ganlift track`")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != of.summary["kept"]["sha256"]:
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != of.retraining["kept"]["sha256"]:
         raise UserError(
             str(weights),
             "it is not the classifier that retrain.json describes",
@@ -246,11 +229,11 @@ def _log(store: Store, experiment: str, run_id: str, of: Retrained) -> LoggedMod
         experiment,
         run_id,
         "classifier",
-        lambda folder, model: save_classifier(folder, of, model),
+        lambda folder, model: save_classifier(folder, of.classifier, fit, model),
     )
 
 
-def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Retrained) -> ModelVersion:
+def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Results) -> ModelVersion:
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
         client.create_registered_model(name, description=_NOTE)
     return client.create_model_version(
@@ -258,24 +241,26 @@ def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Retrained) 
         entry.artifact_location,
         entry.source_run_id,
         tags=_version_tags(of),
-        description=one_line(of.lift),
+        description=one_line(of.content),
         model_id=entry.model_id,
     )
 
 
-def _version_tags(of: Retrained) -> dict[str, str]:
+def _version_tags(of: Results) -> dict[str, str]:
     """Return what a version says of itself, as tags.
 
     ``ganlift.value`` is the kept classifier's own primary metric on test images, a share of 1
     (nats for log loss); the lift is of the arm, in the unit of ``lift.json``.
     """
-    kept, tags = of.summary["kept"], lift_tags(of.lift)
+    kept, tags = of.retraining["kept"], lift_tags(of.content)
     column = tags["ganlift.primary_metric"]
     if column.startswith(RECALL):
-        column = f"recall_{of.config['class_names'].index(column.removeprefix(RECALL))}"
+        column = (
+            f"recall_{_config(of.classifier)['class_names'].index(column.removeprefix(RECALL))}"
+        )
     return tags | {
         "ganlift.value": str(kept["test"][column]),
-        "ganlift.test_digest": str(of.summary["test"]["digest"]),
+        "ganlift.test_digest": str(of.retraining["test"]["digest"]),
         DIGEST: of.digest,
         **{f"ganlift.{name}": str(kept[name]) for name in ("arm", "seed", "gan_seed")},
     }

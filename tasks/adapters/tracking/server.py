@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -100,19 +101,11 @@ def _probe(port: int) -> None:
         try:
             probe.bind((_HOST, port))
         except (OSError, OverflowError) as error:
-            reason = "in use by another program" if _listening(port) else f"not usable ({error})"
+            taken = getattr(error, "errno", None) == errno.EADDRINUSE
+            reason = "in use by another program" if taken else f"not usable ({error})"
             raise UserError(
                 f"port {port}", reason, f"Choose another: `ganlift ui --port {_free_port()}`"
             ) from None
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as caller:
-        caller.settimeout(1.0)
-        try:
-            return caller.connect_ex((_HOST, port)) == 0
-        except OverflowError:
-            return False
 
 
 def _free_port() -> int:
