@@ -163,7 +163,7 @@ def ui(
 ) -> None:
     """Serve MLflow's pages of all runs until stopped with Ctrl-C."""
     _enter_project()
-    from tasks.adapters.tracking import serve
+    from tasks.adapters.tracking.server import serve
 
     serve(port)
 
@@ -240,7 +240,7 @@ def track() -> None:
     """Log to MLflow the results that it missed while its server could not be reached."""
     _enter_project()
     from flows.line_file import paths
-    from tasks.adapters.tracking import log_missing
+    from tasks.adapters.tracking.past_runs import log_missing
     from tasks.contracts.params.line import load_params
 
     logged = log_missing(dataset=load_params().ingest.source, paths=paths())

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from tasks.adapters.tracking.champion import Classifier, load_classifier
+from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params

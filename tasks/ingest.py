@@ -47,10 +47,10 @@ def run(
     loose_items = [item for item in items if item.split == UNLABELLED]
     items = [item for item in items if item.split != UNLABELLED]
     with progress("ingest") as watch:
-        decoded, given, unreadable = decode(items, params, watch)
-        shape = decoded.image_shape
+        images, given, unreadable = decode(items, params, watch)
+        shape = images.image_shape
         loose, loose_unreadable = decode_unlabelled(loose_items, shape, params, watch)
-    images, given, copies = distinct(decoded, given)
+    images, given, copies = distinct(images, given)
     lost = unreadable + loose_unreadable
     _save_table(rejects, lost + copies)
     for bad, all_items in ((unreadable, items), (loose_unreadable, loose_items)):
@@ -101,7 +101,7 @@ def _save_summary(
     size, _, channels = images.image_shape
     names = images.class_names
     counts = {
-        name: {one: int((part.manifest["class_name"] == one).sum()) for one in names}
+        name: part.manifest["class_name"].value_counts().reindex(names, fill_value=0).to_dict()
         for name, part in parts.items()
         if name != "unlabelled"
     }

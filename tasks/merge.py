@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding, refusal
 from tasks.adapters.suites import merged_suites
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.image_set import COLUMNS, ImageSet, save_rows
 from tasks.contracts.outputs import Explanation, Output
 from tasks.contracts.params.merge import MergeParams
 from tasks.contracts.progress import progress
@@ -21,6 +22,9 @@ from tasks.contracts.stage import stage_main
 from tasks.data.mixing import choose_synthetic, spread_evenly, synthetic_quota
 from tasks.data.pixel_stats import describe
 from tasks.data.tallies import classes_of, gan_counts
+
+_FROM = {"checkpoint": "str", "gan_seed": "Int64", "latent_seed": "Int64"}
+_UNREAD = ["pixel_min", "pixel_max", "pixel_std"]  # blank images are the other gate's business
 
 
 def run(
@@ -34,7 +38,6 @@ def run(
     seed: int,
 ) -> None:
     """Add accepted synthetic images to the real training images, gated by Great Expectations."""
-    (merged / "manifest.parquet").unlink(missing_ok=True)  # no set is left behind a closed gate
     real, synthetic = (_with_nullable_seeds(ImageSet.load(path)) for path in (train, accepted))
     quota = synthetic_quota(params.synthetic_per_real, len(real))
     if quota == 0:
@@ -47,7 +50,7 @@ def run(
     rows = choose_synthetic(synthetic.manifest, labels=labels, quota=quota, seed=seed)
     with progress("merge") as report:
         report(0.0, "measuring pixels")
-        pool, own = describe(synthetic), describe(real)
+        pool, own = _described(synthetic), _described(real)
         mixed = pd.concat([own, pool.iloc[rows]], ignore_index=True)
         mixed["row"] = mixed.index
         report(0.4, "checking expectations")
@@ -56,21 +59,30 @@ def run(
         report(1.0, f"{len(findings)} expectations checked")
     result.parent.mkdir(parents=True, exist_ok=True)
     shares = spread_evenly(quota, labels, seed)
-    summary = _summary(mixed, pool, shares, findings)
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    text = json.dumps(_summary(mixed, pool, shares, findings), indent=2, ensure_ascii=False)
     result.write_text(f"{text}\n", encoding="utf-8")
     if not all(finding.passed for finding in findings):
         raise refusal("merge", findings, result)
-    concatenate([real, synthetic.take(rows)]).save(merged)
-    print(f"{len(findings)} expectations held: {len(real)} real, {len(rows)} synthetic images")
+    del mixed, pool, own, ledger  # the tables take more room than small images do
+    save_rows([(real, np.arange(len(real))), (synthetic, rows)], merged)
+    print(
+        f"all {len(findings)} expectations held: the merged set has {len(real)} real and "
+        f"{len(rows)} synthetic images"
+    )
+
+
+def _described(image_set: ImageSet) -> pd.DataFrame:
+    """Return what the gate looks at: a score that the filter added is no business of its."""
+    kept = image_set.manifest[[*COLUMNS, *_FROM]]
+    frame = describe(ImageSet(image_set.images, kept)).drop(columns=_UNREAD)
+    return frame.astype(dict.fromkeys(("origin", "checkpoint"), "category"))
 
 
 def _with_nullable_seeds(image_set: ImageSet) -> ImageSet:
     """Return the set with ``checkpoint`` and whole-number seeds, missing where there are none."""
-    kinds = {"checkpoint": "str", "gan_seed": "Int64", "latent_seed": "Int64"}
     manifest = image_set.manifest
-    columns = [*manifest.columns, *(name for name in kinds if name not in manifest)]
-    manifest = manifest.reindex(columns=columns).astype(kinds)
+    columns = [*manifest.columns, *(name for name in _FROM if name not in manifest)]
+    manifest = manifest.reindex(columns=columns).astype(_FROM)
     return ImageSet(image_set.images, manifest)
 
 
@@ -85,11 +97,12 @@ def _summary(
     gans = gan_counts(mixed).set_index("gan_seed")
     every_gan = [int(seed) for seed in sorted(pool["gan_seed"].dropna().unique())]
     per_class = {}
+    counted = [frame["label"].value_counts() for frame in (real, pool, synthetic)]
     for label, name in classes_of(real).items():
-        accepted, chosen = (int((frame["label"] == label).sum()) for frame in (pool, synthetic))
+        own, accepted, chosen = (int(counts.get(label, 0)) for counts in counted)
         share = shares[label] * len(every_gan)
         per_class[name] = {
-            "real": int((real["label"] == label).sum()),
+            "real": own,
             "accepted": accepted,
             "share": share,
             "synthetic": chosen,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tasks.adapters.tracking import log_pipeline
+from tasks.adapters.tracking.pipeline import log_pipeline
 from tasks.answer import words
 from tasks.answer.evidence import (
     draw_filter_reasons,

@@ -19,10 +19,11 @@ import joblib
 import numpy as np
 import torch
 
-from tasks.adapters.tracking import gan_run
+from tasks.adapters.tracking.gan import gan_run
 from tasks.classifier.features import inception_judge, train_judge
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
 from tasks.contracts.errors import UserError
+from tasks.contracts.gate import require_passed
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
@@ -65,7 +66,7 @@ def run(
 
     A run that was killed goes on from its last saved state, which lies in ``.ganlift``.
     """
-    del gate  # its presence is the permission: validate wrote it
+    require_passed(gate)
     labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
     check_training_set(labelled, params)
     told = History()

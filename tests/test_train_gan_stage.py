@@ -20,6 +20,7 @@ from PIL import Image
 
 from tasks import train_gan
 from tasks.contracts.errors import UserError
+from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
 from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.worker import Job, Message
@@ -50,6 +51,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     loose = shape_set(10, seed=2)
     hidden = ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
     hidden.save(tmp_path / "unlabelled")
+    write_gate(tmp_path / "gate", True)
     record = Told()
 
     @contextmanager
@@ -122,6 +124,13 @@ def test_hidden_labels_have_no_say_and_pseudo_labels_do(told: Told) -> None:
     metrics = json.loads((first / "gan.json").read_text())
     assert metrics["0"]["pseudo_labelled"] == len(sure) <= len(loose)
     assert set(sure.manifest["class_name"]) <= set(SHAPES)
+
+
+def test_behind_a_closed_gate_nothing_is_trained(told: Told) -> None:
+    write_gate(Path("gate"), False)
+    with pytest.raises(UserError, match="validation refused the images"):
+        run()
+    assert not Path("out").exists()
 
 
 def test_a_gan_that_cannot_be_trained_is_the_stages_error(told: Told) -> None:

@@ -69,7 +69,7 @@ def test_blank_images_close_the_gate_and_are_named_and_shown(line):
     assert "3 of 8 images" in message
     assert dark.manifest["source"][0] in message
     assert "min_pixel_std" in message
-    assert not line["gate"].exists()
+    assert line["gate"].read_bytes() == b"refused\n"
     result = json.loads(line["result"].read_text(encoding="utf-8"))
     assert result["success"] is False
     assert result["splits"]["val"]["failed"] == 1

@@ -21,6 +21,7 @@ from tasks.contracts.errors import UserError
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
+_CHUNK_BYTES = 16 * 2**20  # of images in memory at a time, where they are copied
 COLUMNS = ("image_id", "label", "class_name", "origin", "source", "group")
 
 
@@ -118,6 +119,34 @@ class ImageSet:
                 f"the image set is damaged ({error})",
                 "Remove the folder and run `dvc checkout`, or `ganlift run`",
             ) from None
+
+
+def save_rows(parts: Sequence[tuple[ImageSet, npt.NDArray[Any]]], folder: Path) -> None:
+    """Write the given rows of several sets into ``folder``, as one set, without holding its images.
+
+    The bytes are those of ``concatenate([s.take(rows) for s, rows in parts]).save(folder)``; the
+    images are copied a few megabytes at a time.
+
+    Args:
+        parts: sets of equal image shape with the row numbers wanted of each, at least one image.
+        folder: made if need be.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = (sum(len(rows) for _, rows in parts), *parts[0][0].image_shape)
+    written = np.lib.format.open_memmap(
+        folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape
+    )
+    step = max(1, _CHUNK_BYTES // max(1, int(np.prod(shape[1:]))))
+    end = 0
+    for image_set, rows in parts:
+        for start in range(0, len(rows), step):
+            chunk = image_set.images[rows[start : start + step]]
+            written[end : end + len(chunk)] = chunk
+            end += len(chunk)
+    written.flush()
+    manifests = [image_set.manifest.iloc[rows] for image_set, rows in parts]
+    manifest = pd.concat(manifests, ignore_index=True)
+    manifest.to_parquet(folder / "manifest.parquet", index=False)
 
 
 def concatenate(sets: Sequence[ImageSet]) -> ImageSet:

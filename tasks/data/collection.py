@@ -18,6 +18,7 @@ from tasks.data.sources import SPLITS, Item
 from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+Rows = npt.NDArray[np.int64]
 _RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
 
 
@@ -69,12 +70,15 @@ def decode(
             "Check the files with an image viewer",
         )
     depth = max(image.shape[2] for image in pixels)
-    stack = np.stack([np.repeat(p, depth // p.shape[2], axis=2) for p in pixels])
-    names = sorted({item.class_name for item in items})
+    stack = np.empty((len(pixels), *pixels[0].shape[:2], depth), dtype=np.uint8)
+    for row in range(len(stack)):
+        stack[row] = pixels[row]  # grey becomes three equal channels
+        pixels[row] = stack[row]  # and its own memory is given back
+    labels = {name: label for label, name in enumerate(sorted({i.class_name for i in items}))}
     manifest = pd.DataFrame(
         {
             "image_id": [image_id(image) for image in stack],
-            "label": np.array([names.index(item.class_name) for item in kept], dtype=np.int64),
+            "label": np.array([labels[item.class_name] for item in kept], dtype=np.int64),
             "class_name": [item.class_name for item in kept],
             "origin": "real",
             "source": [item.source for item in kept],
@@ -158,32 +162,34 @@ def split(
             for one, where in zip(images.manifest["image_id"], given, strict=True)
         ]
     )
-    for name in names:
-        mine = places[images.manifest["class_name"] == name]
-        empty = [place for place in SPLITS if place not in mine]
+    counts = pd.crosstab(images.manifest["class_name"].to_numpy(), places)
+    for name, images_in in counts.reindex(index=names, columns=SPLITS, fill_value=0).iterrows():
+        empty = [place for place in SPLITS if not images_in[place]]
         if empty:
             raise UserError(
                 f"class {name!r}",
-                f"its {len(mine)} images leave none for {' and '.join(empty)}",
+                f"its {images_in.sum()} images leave none for {' and '.join(empty)}",
                 "Add images of it, drop the class, or put them into train/ and test/ yourself",
             )
-    everything = images.take(places == "train")
-    counts = np.bincount(everything.labels, minlength=len(names))
-    known = _keep(everything, label_quotas(counts, params.label_fraction), seed)
-    train = everything.take(known)
-    counts = np.bincount(train.labels, minlength=len(names))
-    keep = _keep(train, class_quotas(counts, params.per_class, params.imbalance), seed)
-    return {
-        "train": train.take(keep),
-        "val": images.take(places == "val"),
-        "test": images.take(places == "test"),
-        "cut": train.take(~keep),
-        "hidden": everything.take(~known),
+    ids, labels = images.manifest["image_id"].to_numpy(), images.labels
+
+    def keep(rows: Rows, quotas: Callable[[Labels], Labels]) -> tuple[Rows, Rows]:
+        """Part rows into those that their class's quota keeps, and the others."""
+        wanted = quotas(np.bincount(labels[rows], minlength=len(names)))
+        kept = keep_rows(ids[rows], labels[rows], wanted, seed)
+        return rows[kept], rows[~kept]
+
+    every = np.flatnonzero(places == "train")
+    known, hidden = keep(every, lambda counts: label_quotas(counts, params.label_fraction))
+    train, cut = keep(known, lambda n: class_quotas(n, params.per_class, params.imbalance))
+    rows = {
+        "train": train,
+        "val": np.flatnonzero(places == "val"),
+        "test": np.flatnonzero(places == "test"),
+        "cut": cut,
+        "hidden": hidden,
     }
-
-
-def _keep(images: ImageSet, quotas: Labels, seed: int) -> npt.NDArray[np.bool_]:
-    return keep_rows(images.manifest["image_id"].to_numpy(), images.labels, quotas, seed)
+    return {name: images.take(mine) for name, mine in rows.items()}
 
 
 def _told(error: BaseException) -> str:

@@ -32,7 +32,8 @@ def spread_evenly(total: int, labels: Sequence[int], seed: int) -> dict[int, int
     """
     base, extra = divmod(total, len(labels))
     drawn = sorted(labels, key=lambda label: _draw(seed, f"class {label}"))
-    return {label: base + (label in drawn[:extra]) for label in labels}
+    lucky = set(drawn[:extra])
+    return {label: base + (label in lucky) for label in labels}
 
 
 def choose_synthetic(
@@ -53,8 +54,8 @@ def choose_synthetic(
     Returns:
         int64 ``[M]`` row numbers, ordered by GAN, class, latent seed and image.
     """
-    frame = manifest.reset_index(drop=True).assign(row=np.arange(len(manifest)))
     order = ["gan_seed", "label", "latent_seed", "image_id"]
+    frame = manifest[order].reset_index(drop=True).assign(row=np.arange(len(manifest)))
     frame = frame.sort_values(order).drop_duplicates("image_id")
     frame["drawn"] = [_draw(seed, image_id) for image_id in frame["image_id"]]
     rank = frame.sort_values("drawn").groupby(["gan_seed", "label"]).cumcount()

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tasks.contracts.image_set import Images, ImageSet, image_id
 
-_CHUNK_BYTES = 16 * 2**20
+_CHUNK_BYTES = 2 * 2**20  # its sums take eight times as much
 
 
 def pixel_stats(images: Images) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def pixel_stats(images: Images) -> pd.DataFrame:
 
     Returns:
         N rows with ``pixel_id`` (sha256 of the pixels, as `image_id`), ``pixel_min`` and
-        ``pixel_max`` (int64), ``pixel_mean`` and ``pixel_std`` (float64, grey levels), and
+        ``pixel_max`` (int64), ``pixel_std`` (float64, grey levels), and
         ``height``, ``width``, ``channels`` (int64). ``pixel_std`` is the largest standard
         deviation of a channel over the image's positions: an image of one flat colour has 0.
     """
@@ -53,7 +53,6 @@ def _measure(images: Images) -> pd.DataFrame:
             "pixel_id": pd.Series([image_id(image) for image in images], dtype="str"),
             "pixel_min": pixels.min(axis=(1, 2)).astype(np.int64),
             "pixel_max": pixels.max(axis=(1, 2)).astype(np.int64),
-            "pixel_mean": total.sum(axis=1) / (area * channels),
             "pixel_std": np.sqrt(variance).max(axis=1),
         }
     )

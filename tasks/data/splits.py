@@ -55,9 +55,9 @@ def keep_rows(
 
     A larger quota keeps the same images and more; an image added elsewhere moves nothing.
     """
-    order = np.array([hash_uniform(str(one), seed, "cut") for one in image_ids])
+    drawn = np.array([hash_uniform(str(one), seed, "cut") for one in image_ids])
+    order = np.lexsort((drawn, labels))  # by class, then by hash; equal ones as they stand
+    first = np.searchsorted(labels[order], np.arange(len(quotas)))
     keep = np.zeros(len(labels), dtype=np.bool_)
-    for label, quota in enumerate(quotas):
-        rows = np.flatnonzero(labels == label)
-        keep[rows[np.argsort(order[rows], kind="stable")[:quota]]] = True
+    keep[order] = np.arange(len(labels)) - first[labels[order]] < quotas[labels[order]]
     return keep

@@ -8,7 +8,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tasks.adapters.tracking import gan_run, log_pipeline, store
+from tasks.adapters.tracking import store
+from tasks.adapters.tracking.gan import gan_run
+from tasks.adapters.tracking.pipeline import log_pipeline
 from tests.adapters.fake_results import DATASET, curve
 
 

@@ -9,11 +9,11 @@ from tasks.adapters.findings import Finding
 BETWEEN = "expect_column_values_to_be_between"
 EQUAL = "expect_column_pair_values_to_be_equal"
 IN_SET = "expect_column_values_to_be_in_set"
-PAIR = "expect_column_pair_values_to_be_in_set"
 NULL = "expect_column_values_to_be_null"
 PRESENT = "expect_column_values_to_not_be_null"
 ROWS = "expect_table_row_count_to_be_between"
 UNIQUE = "expect_column_values_to_be_unique"
+NAMED = (EQUAL, "class_name, usual_name")
 
 
 def plant(frame: pd.DataFrame, faults: list, first: int = 0) -> pd.DataFrame:

@@ -11,8 +11,8 @@ from tasks.data.pixel_stats import describe
 from tests.adapters.planted_faults import (
     EQUAL,
     IN_SET,
+    NAMED,
     NULL,
-    PAIR,
     PRESENT,
     UNIQUE,
     broken_by,
@@ -81,8 +81,8 @@ REAL_CELLS = [
 ]
 MADE_CELLS = [
     ("origin", "imagined", {(IN_SET, "origin")}),
-    ("label", 5, {(IN_SET, "label"), (PAIR, "label, class_name")}),
-    ("class_name", "dog", {(PAIR, "label, class_name")}),
+    ("label", 5, {(IN_SET, "label"), NAMED}),
+    ("class_name", "dog", {NAMED}),
     ("height", 16, {(IN_SET, "height")}),
     ("channels", 3, {(IN_SET, "channels")}),
     ("pixel_id", "0" * 64, {(EQUAL, "image_id, pixel_id")}),

@@ -17,9 +17,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 
-from tasks.adapters.tracking import log_missing
-from tasks.adapters.tracking.registry import why_not
-from tasks.adapters.tracking.retrained import Retrained, save_classifier
+from tasks.adapters.tracking.past_runs import log_missing
+from tasks.adapters.tracking.registry import save_classifier, why_not
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.arms import FILTERED
 from tests.adapters.fake_results import (
@@ -71,7 +70,7 @@ def test_a_result_is_a_version_with_its_lift_and_becomes_champion(
     paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_results(paths)
-    assert capsys.readouterr().out == f"model    {NAME} version 1, the champion now\n"
+    assert capsys.readouterr().out == f"model    {NAME} version 1 is the champion now\n"
     (version,) = versions()
     assert champion() == "1"
     (run,) = runs_of("pipeline")
@@ -126,7 +125,7 @@ TAGS = {
         ({}, {}, None),
         ({"ganlift.value": "0.91"}, {}, None),
         ({"ganlift.value": "0.89"}, {}, "worse"),
-        ({"ganlift.value": "nan"}, {}, "no number"),
+        ({"ganlift.value": "nan"}, {}, "not a finite number"),
         ({"ganlift.verdict": "inconclusive"}, None, "'inconclusive'"),
         ({"ganlift.verdict": "hurts", "ganlift.value": "1.0"}, {}, "'hurts'"),
         ({"ganlift.treatment": "synthetic only"}, None, "about 'synthetic only'"),
@@ -160,9 +159,7 @@ def test_the_model_tells_classes_without_a_checkout_and_holds_no_pickle(
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])  # a loaded model puts its own code in front
     make_classifier(tmp_path / "kept")
-    retrained = make_retrained(tmp_path / "kept")
-    of = Retrained(tmp_path / "kept", "crop", retrained, make_lift(), "00")
-    save_classifier(tmp_path / "model", of)
+    save_classifier(tmp_path / "model", tmp_path / "kept", "crop")
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     places = [tmp_path / name for name in ("model", "images.npy", "told.npy")]
@@ -193,12 +190,12 @@ def test_a_registry_out_of_reach_costs_one_line_and_is_mended_later(
         patch.setenv("MLFLOW_REGISTRY_URI", dead)
         log_results(paths)
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"tracking: cannot reach {dead}; results are safe")
+        assert line.startswith(f"tracking: cannot reach {dead}; the results are safe")
         said = log_missing(dataset=DATASET, paths=paths)
         assert said[-1] == f"model: not registered, cannot reach {dead}"
     assert len(runs_of("pipeline")) == 1
     assert log_missing(dataset=DATASET, paths=paths) == [
-        f"model    {NAME} version 1, the champion now"
+        f"model    {NAME} version 1 is the champion now"
     ]
     assert len(runs_of("pipeline")) == 1
     assert len(runs_of("pipeline")[0].outputs.model_outputs) == 1
@@ -225,12 +222,12 @@ def test_weights_of_another_run_are_not_registered(
 ) -> None:
     make_classifier(paths["classifier"], seed=7)
     log_results(paths)
-    assert "not the classifier that retrain.json tells of" in capsys.readouterr().err
+    assert "not the classifier that retrain.json describes" in capsys.readouterr().err
     assert client().search_registered_models() == []
 
 
 def test_the_models_requirements_cover_what_its_code_imports() -> None:
-    from tasks.adapters.tracking.retrained import _REQUIREMENTS
+    from tasks.adapters.tracking.registry import _REQUIREMENTS
 
     check = "import sys, tasks.classifier.networks, tasks.data.batches; print(*sys.modules)"
     done = subprocess.run(

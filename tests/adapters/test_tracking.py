@@ -9,14 +9,17 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
-from tasks.adapters.tracking import gan_run, log_missing, store
-from tasks.adapters.tracking.names import plain
+from tasks.adapters.tracking import store
+from tasks.adapters.tracking.gan import gan_run, is_logged
+from tasks.adapters.tracking.lineage import plain
+from tasks.adapters.tracking.past_runs import log_missing
 from tasks.contracts.arms import ARMS, FILTERED
 from tasks.contracts.errors import UserError
-from tasks.contracts.params.line import load_params
+from tasks.contracts.machine import processor
 from tests.adapters.fake_results import (
     DATASET,
     HALF,
@@ -101,6 +104,16 @@ def test_a_failed_body_ends_the_run_as_failed_and_goes_on_raising(paths: dict[st
     assert logged.data.metrics["loss_g"] == curve(0, 1)["loss_g"]
 
 
+def test_a_checkpoint_is_logged_once_its_run_has_finished(paths: dict[str, Path]) -> None:
+    digest = checkpoint(paths, 0)
+    assert not is_logged(DATASET, digest)
+    with gan_run(dataset=DATASET, gan_seed=0, params={}, train=paths["train"]) as run:
+        assert not is_logged(DATASET, digest)
+        run.finish(paths["gan"] / "0", digest)
+    assert is_logged(DATASET, digest)
+    assert not is_logged(DATASET, checkpoint(paths, 1))
+
+
 def test_the_same_checkpoint_again_points_to_the_first_run(paths: dict[str, Path]) -> None:
     log_gan(paths)
     log_gan(paths)
@@ -137,7 +150,8 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert run.info.run_name == "helps: +1.3 pp [0.4, 2.2]"
     assert run.info.status == "FINISHED"
     assert run.data.tags["ganlift.verdict"] == "helps"
-    assert run.data.params["train_gan.total_kimg"] == str(load_params().train_gan.total_kimg)
+    asked = yaml.safe_load(Path("params.yaml").read_text())  # as it is written there
+    assert run.data.params["train_gan.total_kimg"] == str(asked["train_gan"]["total_kimg"])
     assert run.data.params["ingest.source"] == DATASET
     lift = json.loads(paths["lift"].read_text())
     assert run.data.metrics["lift_pp"] == lift["lift_pp"]["mean"]
@@ -154,6 +168,8 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
 
     note = run.data.tags["mlflow.note.content"]
     assert "Yes, it helps: +1.3 pp [0.4, 2.2]" in note
+    assert {one.data.tags["ganlift.processor"] for one in (run, *runs_of("gan"))} == {processor()}
+    assert f"Computed on {plain(processor())}" in note
     assert all(plain(arm) in note for arm in ARMS)
     assert "about 41 more real images" in note
     assert "the strongest arm without GAN images on real/val" in note

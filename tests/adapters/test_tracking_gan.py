@@ -9,11 +9,12 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import grimp
 import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.adapters.tracking.gan_model import _REQUIREMENTS, save_generator
+from tasks.adapters.tracking.gan import _REQUIREMENTS, save_generator
 from tasks.contracts.image_set import ImageSet
 from tasks.gan.checkpoint import load_generator, save_checkpoint
 from tasks.gan.model import build_gan
@@ -65,3 +66,16 @@ def test_the_models_requirements_cover_what_its_code_imports() -> None:
     ours = {re.split(r"[<>=]", dependency)[0] for dependency in project["dependencies"]}
     ours.remove("pyarrow")  # pandas looks for it, the model does without
     assert "torch" in loaded & ours <= set(_REQUIREMENTS)
+
+
+def test_logging_of_gans_and_of_results_know_nothing_of_each_other() -> None:
+    graph = grimp.build_graph("flows", "tasks", cache_dir=None)
+    room = "tasks.adapters.tracking"
+    gan, report = (graph.find_upstream_modules(f"tasks.{s}") for s in ("train_gan", "report"))
+    assert f"{room}.gan" in gan - report
+    assert f"{room}.pipeline" in report - gan
+    assert {one for one in gan & report if one.startswith(room)} == {
+        f"{room}.{shared}" for shared in ("lineage", "saved_model", "store")
+    }
+    sections = {one for one in gan if one.startswith("tasks.contracts.params.")}
+    assert sections == {f"tasks.contracts.params.{n}" for n in ("reading", "sections", "train_gan")}

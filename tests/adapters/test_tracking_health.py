@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tasks.adapters.tracking import gan_run
-from tasks.adapters.tracking.gan_health import events_of, health_tag
+from tasks.adapters.tracking.gan import gan_run, health_tag
+from tasks.adapters.tracking.past_runs import events_of
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.line import load_params
 from tasks.gan.health import Watch
@@ -55,7 +55,7 @@ def test_a_run_that_is_well_says_so_and_a_killed_store_does_not_lose_it(
     (logged,) = runs_of("gan")
     assert logged.data.tags["ganlift.health"] == "ok"
     assert logged.data.metrics["eval/kid"] == 0.5
-    assert "Not well" not in logged.data.tags["mlflow.note.content"]
+    assert "Training had problems" not in logged.data.tags["mlflow.note.content"]
 
 
 def test_the_tag_understands_what_training_notes_and_what_is_kept() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -17,7 +18,7 @@ from tests.adapters.fake_results import REPOSITORY, make_results, make_store
 from tests.adapters.logged import log_results
 
 CHROMIUM = shutil.which("chromium")
-SERVE = "import sys; from tasks.adapters.tracking import serve; serve(int(sys.argv[1]))"
+SERVE = "import sys; from tasks.adapters.tracking.server import serve; serve(int(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,21 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert (
             server.stdout.readline() == f"MLflow is at http://127.0.0.1:{port} (Ctrl-C ends it)\n"
         )
+        worker = below(below(server.pid))  # MLflow's own process, and the one that answers
+        settings = Path(f"/proc/{worker}/environ").read_text().split("\0")
+        assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in settings  # of mlflow/server.env
+        assert "DO_NOT_TRACK=true" in settings
         yield server.stdout.readline().rpartition(" ")[2].strip()
     finally:
         server.kill()  # the hardest way: MLflow's own processes must go all the same
         server.wait()
         expect_closed(int(port))
+
+
+def below(parent: int) -> int:
+    """Return the one process that another has started."""
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], stdout=subprocess.PIPE)
+    return int(done.stdout)
 
 
 def expect_closed(port: int) -> None:

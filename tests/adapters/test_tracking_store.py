@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapters.tracking import gan_run, log_missing
-from tasks.adapters.tracking.lineage import digest_of
-from tasks.adapters.tracking.names import experiment_name, flatten, safe_name
+from tasks.adapters.tracking.gan import gan_run, is_logged
+from tasks.adapters.tracking.lineage import digest_of, experiment_name, flatten, safe_name
+from tasks.adapters.tracking.past_runs import log_missing
 from tasks.adapters.tracking.server import serve
 from tasks.adapters.tracking.store import Store, quick, tracking_uri
 from tasks.contracts.errors import UserError
@@ -42,10 +42,11 @@ def test_an_unreachable_server_costs_one_line(
             run.tick({"kimg": 2.0, **curve(seed, 1)}, None)
             run.finish(paths["gan"] / str(seed), "00")
         assert not run.logged
+    assert not is_logged(DATASET, "00")
     log_results(paths)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"tracking: cannot reach {tracking_uri()};")
-    assert line.endswith("results are safe in reports/, `ganlift track` logs them later")
+    assert line.endswith("the results are safe in reports/; run `ganlift track` later to log them")
 
 
 def test_an_unreachable_server_does_not_hide_the_stages_own_error(paths: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import COLUMNS, ImageSet, concatenate, image_id
+from tasks.contracts.image_set import COLUMNS, ImageSet, concatenate, image_id, save_rows
 from tests.contracts.tiny import shape_set
 
 
@@ -135,3 +135,15 @@ def test_a_damaged_file_names_the_folder_and_the_mend(tmp_path: Path, name: str)
     with pytest.raises(UserError, match="is damaged") as caught:
         ImageSet.load(tmp_path)
     assert "dvc checkout" in caught.value.mend
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 200, 2**20])
+def test_rows_of_several_sets_are_written_as_if_joined_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int
+) -> None:
+    monkeypatch.setattr("tasks.contracts.image_set._CHUNK_BYTES", chunk_bytes)
+    real, synthetic = shape_set(1), shape_set(2, seed=1, gan_seed=7)
+    parts = [(real, np.arange(3)), (synthetic, np.array([4, 0, 5])), (real, np.arange(0))]
+    save_rows(parts, tmp_path / "made" / "rows")
+    concatenate([one.take(rows) for one, rows in parts]).save(tmp_path / "joined")
+    assert files_of(tmp_path / "made" / "rows") == files_of(tmp_path / "joined")

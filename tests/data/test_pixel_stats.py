@@ -26,7 +26,6 @@ def test_agrees_with_numpy_image_by_image(shape, top, seed):
         flat = image.reshape(-1, image.shape[2]).astype(np.float64)
         assert row.pixel_id == image_id(image)
         assert (row.pixel_min, row.pixel_max) == (image.min(), image.max())
-        assert row.pixel_mean == pytest.approx(flat.mean(), abs=1e-9)
         assert row.pixel_std == pytest.approx(flat.std(axis=0).max(), abs=1e-9)
         assert (row.height, row.width, row.channels) == image.shape
 
@@ -48,7 +47,6 @@ def test_brightest_large_image_does_not_overflow():
     images = np.full((1, 1024, 1024, 3), 255, dtype=np.uint8)
     images[0, 0, 0, 0] = 0
     stats = pixel_stats(images)
-    assert stats["pixel_mean"].item() == pytest.approx(images.mean())
     assert stats["pixel_std"].item() == pytest.approx(images[..., 0].std())
 
 

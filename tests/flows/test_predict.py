@@ -99,7 +99,7 @@ def test_without_a_champion_it_says_how_to_name_a_version(
     capsys.readouterr()
     assert command(monkeypatch, "predict", "photos") == 1
     said = capsys.readouterr().err
-    assert "no run has earned `champion`" in said
+    assert "it has no champion, because no run has shown yet" in said
     assert "--model VERSION; there are 1 (inconclusive)" in said
     assert command(monkeypatch, "predict", "photos", "--model", "7") == 1
     assert "--model 7: no such version" in capsys.readouterr().err

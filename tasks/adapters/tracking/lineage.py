@@ -1,30 +1,78 @@
-"""What a run came from: the code, the lock file, the parameters and the training set."""
+"""What every run says of itself: names that MLflow accepts, and what the run came from."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import subprocess
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import yaml
 
-from tasks.contracts.params.line import load_params
+from tasks.contracts.machine import processor
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
+NOTE = "mlflow.note.content"
+PROCESSOR = "ganlift.processor"
 _LOCK = Path("dvc.lock")
+_PARAM_LENGTH = 6000  # MLflow's limit
+_PART_LENGTH = 200  # MLflow's limit is 250, of the whole name
+
+
+def experiment_name(dataset: str) -> str:
+    """Return the experiment of a data set: ``data/embedded/digits.yaml`` → ``digits``."""
+    path = Path(dataset).resolve()
+    return path.stem if path.suffix in (".yaml", ".yml") else path.name
+
+
+def run_page(experiment: str, run_id: str, part: str = "") -> str:
+    """Return a run's page on the server, in the half of MLflow for training models."""
+    return f"#/experiments/{experiment}/runs/{run_id}{part}?workflowType=machine_learning"
+
+
+def safe_name(name: str) -> str:
+    """Return a metric or param name that MLflow accepts and searches take unquoted."""
+    return re.sub(r"[^\w.\-/]", "_", name)
+
+
+def safe_part(name: str) -> str:
+    """Return text from the data as one part of a metric's name, between its slashes."""
+    part = re.sub(r"[^\w.\-]", "_", name)[:_PART_LENGTH]
+    return part if part.strip(".") else "_" * max(1, len(part))
+
+
+def plain(text: str) -> str:
+    """Return text from the data with nothing in it that markdown or HTML would take as its own."""
+    return "".join(c if c.isalnum() or c in " .,+-_/" else f"&#{ord(c)};" for c in text)
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return nested values as ``section.key`` → text; what is too long is cut, with a mark."""
+    (flat,) = pd.json_normalize(dict(values)).astype(object).to_dict("records") or [{}]
+    texts = {
+        safe_name(str(key)): value if isinstance(value, str) else json.dumps(value, default=str)
+        for key, value in flat.items()
+    }
+    return {
+        name: text if len(text) <= _PARAM_LENGTH else f"{text[: _PARAM_LENGTH - 7]}… [cut]"
+        for name, text in texts.items()
+    }
 
 
 def lineage_tags(kind: str, dataset: str) -> dict[str, str]:
     """Return the tags every run of ours has; what is not known is left out.
 
     ``ganlift.dvc_lock`` is the sha256 of ``dvc.lock`` when the run began: the state of all
-    that the stage started from.
+    that the stage started from. ``ganlift.processor`` and ``ganlift.git`` are those of the process
+    that logs.
     """
-    tags = {"ganlift.kind": kind, "ganlift.dataset": dataset}
+    tags = {"ganlift.kind": kind, "ganlift.dataset": dataset, PROCESSOR: processor()}
     if _LOCK.is_file():
         tags["ganlift.dvc_lock"] = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
     if commit := _commit():
@@ -52,36 +100,19 @@ def dataset_input(dataset: str, train: Path) -> DatasetInput:
 
 def digest_of(folder: Path) -> str:
     """Return DVC's md5 of a folder from ``dvc.lock``, else one of its files (36 chars at most)."""
-    for stage in _stages().values():
+    for stage in locked_stages().values():
         for out in stage.get("outs", []):
             if Path(out["path"]).resolve() == folder.resolve() and "md5" in out:
                 return str(out["md5"])
     digest = hashlib.md5(usedforsecurity=False)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(file.relative_to(folder).as_posix().encode())
-        digest.update(hashlib.md5(file.read_bytes(), usedforsecurity=False).digest())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "md5").digest())
     return digest.hexdigest()
 
 
-def recorded_params() -> dict[str, Any]:
-    """Return the params the results on disk were made with: ``dvc.lock``'s over the file's."""
-    params: dict[str, Any] = written_params()
-    for stage in _stages().values():
-        for section, values in stage.get("params", {}).get("params.yaml", {}).items():
-            params[section] = values
-    return params
-
-
-def written_params() -> dict[str, Any]:
-    """Return ``params.yaml``, checked, as plain values."""
-    sections = asdict(load_params())
-    return {
-        name: section.model_dump(mode="json") if hasattr(section, "model_dump") else section
-        for name, section in sections.items()
-    }
-
-
-def _stages() -> dict[str, Any]:
+def locked_stages() -> dict[str, Any]:
     """Return the stages of ``dvc.lock``, none where there is no such file."""
     if not _LOCK.is_file():
         return {}

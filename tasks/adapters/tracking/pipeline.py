@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,49 +15,25 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from tasks.adapters.tracking.lineage import lineage_tags
-from tasks.adapters.tracking.names import flatten, interval_text, run_page, safe_name
-from tasks.adapters.tracking.pipeline_note import PICTURE, REPORT, describe
-from tasks.adapters.tracking.store import Store
+from tasks.adapters.tracking.lift_json import (
+    DIGEST,
+    PICTURE,
+    REPORT,
+    Results,
+    describe,
+    lift_metrics,
+    result_tags,
+    run_name,
+)
+from tasks.adapters.tracking.lineage import NOTE, flatten, lineage_tags, run_page, safe_name
+from tasks.adapters.tracking.registry import register
+from tasks.adapters.tracking.store import Store, store_at, tracking_uri
+from tasks.contracts.params.reading import FILE, read_values
 
 _PICTURE_WIDTH = 640
-_NOTE = "mlflow.note.content"
 _LATER = "not logged yet: `ganlift track`"
 _KEYS = ("arm", "seed", "gan_seed")
 _EXPOSURE = ("steps", "real_seen", "added_seen")  # counts: they have no deviation worth a metric
-
-
-@dataclass(frozen=True)
-class Results:
-    """Files of a result.
-
-    Attributes:
-        lift: ``lift.json``; its sha256 is what the run is known by.
-        page: the report, one HTML file.
-        pictures: a folder of PNG files.
-        runs: ``runs.parquet``, a row for each arm and classifier seed.
-        gan_metrics: ``gan.json``, with the checkpoints the result was made with.
-        retrained: ``retrain.json``.
-        classifier: the retrained classifier's folder.
-    """
-
-    lift: Path
-    page: Path
-    pictures: Path
-    runs: Path
-    gan_metrics: Path
-    retrained: Path
-    classifier: Path
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """What ``lift.json`` says."""
-        return _json(self.lift)
-
-    @property
-    def digest(self) -> str:
-        """Sha256 of ``lift.json``."""
-        return hashlib.sha256(self.lift.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -71,6 +45,33 @@ class Logged:
     new: bool
 
 
+def log_pipeline(*, dataset: str, **files: Path) -> None:
+    """Log the pipeline's run with its arms and register its classifier, each once.
+
+    Where the store cannot be reached, one line on stderr says so and nothing is raised;
+    `past_runs.log_missing` logs later what was missed.
+
+    Args:
+        dataset: the source as in ``params.yaml``; names the experiment and the model.
+        files: those of `Results`, by their names.
+    """
+    results = Results(**files)
+    store, params = store_at(tracking_uri()), read_values(FILE)
+    run_ids: list[str] = []
+
+    def log() -> None:
+        logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+        run_ids.append(logged.run_id)
+
+    def enter() -> None:
+        fit = params["ingest"]["fit"]
+        if line := register(store, results, dataset=dataset, run_id=run_ids[0], fit=fit):
+            print(line, flush=True)
+
+    if store.attempt(log):
+        store.attempt(enter, store.registry_uri)
+
+
 def write_pipeline(
     store: Store, *, dataset: str, params: Mapping[str, Any], results: Results
 ) -> Logged:
@@ -78,29 +79,21 @@ def write_pipeline(
     from mlflow.entities import Metric, Param
 
     client, experiment = store.client(), store.experiment(dataset)
-    result, gans = results.content, _json(results.gan_metrics)
+    lift, gans = results.content, _json(results.gan_metrics)
     links = _gan_links(store, experiment, gans)
-    if first := store.finished(experiment, "ganlift.lift_sha256", results.digest):
+    if first := store.finished(experiment, DIGEST, results.digest):
         # The summary may have been written before its GANs were logged.
-        if _LATER in first.data.tags.get(_NOTE, ""):
-            note = describe(result, dataset, experiment, first.info.run_id, links)
-            client.set_tag(first.info.run_id, _NOTE, note)
+        if _LATER in first.data.tags.get(NOTE, ""):
+            note = describe(lift, first.data.tags, experiment, first.info.run_id, links)
+            client.set_tag(first.info.run_id, NOTE, note)
         return Logged(first.info.run_id, str(first.info.run_name), new=False)
     _drop_unfinished(store, experiment, results.digest)
-    tags = (
-        lineage_tags("pipeline", dataset)
-        | store.own_process()
-        | {
-            "ganlift.verdict": result["verdict"],
-            "ganlift.lift_sha256": results.digest,
-            "ganlift.test_digest": result["digests"]["test"],
-            "mlflow.source.name": "python -m tasks.report",
-        }
-    )
-    name = f"{result['verdict']}: {interval_text(result)}"
+    tags = lineage_tags("pipeline", dataset) | store.own_process()
+    tags |= result_tags(lift, results.digest) | {"mlflow.source.name": "python -m tasks.report"}
+    name = run_name(lift)
     run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     now = time.time_ns() // 1_000_000
-    metrics = [Metric(*item, now, 0) for item in (*_metrics(result), *_gan_metrics(gans))]
+    metrics = [Metric(*item, now, 0) for item in (*lift_metrics(lift), *_gan_metrics(gans))]
     flat = list(flatten(params).items())
     client.log_batch(run_id, metrics=metrics)
     for start in range(0, len(flat), 100):  # MLflow's limit
@@ -111,7 +104,7 @@ def write_pipeline(
         client.log_artifacts(run_id, scratch)
     client.log_artifact(run_id, str(results.lift))
     client.log_artifacts(run_id, str(results.pictures), "pictures")
-    client.set_tag(run_id, _NOTE, describe(result, dataset, experiment, run_id, links))
+    client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links))
     _write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs))
     store.end(run_id, "FINISHED")
     return Logged(run_id, name, new=True)
@@ -145,20 +138,6 @@ def _write_arms(
         store.end(run_id, "FINISHED")
 
 
-def _metrics(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the lift, its interval, its worth, and every arm's means as ``arm.metric``."""
-    lift, worth = result["lift_pp"], result["worth"]
-    values = {"lift_pp": lift["mean"], "mde_pp": result["mde_pp"], "p_value": lift["p_value"]}
-    values |= {f"lift_pp_{end}": lift[end] for end in ("ci_low", "ci_high")}
-    if worth and worth["real_images"] is not None:
-        values["worth_real_images"] = worth["real_images"] - worth["have"]
-    for arm, metrics in result["arms"].items():
-        values |= {f"{arm}.{key}": of["mean"] for key, of in metrics.items() if "mean" in of}
-    for name, value in values.items():
-        if isinstance(value, int | float) and math.isfinite(value):
-            yield safe_name(name), float(value)
-
-
 def _gan_metrics(gans: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield ``gan/kid`` and the like: what the kept checkpoints reach on real/val, averaged."""
     found = [gan["evaluation"] for gan in gans.values()]
@@ -183,13 +162,13 @@ def _gan_links(store: Store, experiment: str, gans: Mapping[str, Any]) -> str:
         links.append(
             f"[{name}]({run_page(experiment, run.info.run_id)})" if run else f"{name} ({_LATER})"
         )
-    return f"Made with: {' · '.join(links)}"
+    return f"The GANs behind this result: {' · '.join(links)}"
 
 
 def _drop_unfinished(store: Store, experiment: str, digest: str) -> None:
     """Delete what an interrupted attempt at the same results left behind, children first."""
     client = store.client()
-    for run in client.search_runs([experiment], f"tags.`ganlift.lift_sha256` = '{digest}'"):
+    for run in client.search_runs([experiment], f"tags.`{DIGEST}` = '{digest}'"):
         children = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
         for child in client.search_runs([experiment], children):
             client.delete_run(child.info.run_id)

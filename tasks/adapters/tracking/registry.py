@@ -1,39 +1,81 @@
-"""The retrained classifier in MLflow's registry, and which version is the champion."""
+"""The retrained classifier in MLflow's registry: entered, made champion if it may, and loaded."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tasks.adapters.tracking.names import interval_text, registered_name
-from tasks.adapters.tracking.retrained import Retrained, log_classifier
-from tasks.adapters.tracking.store import Store
+import numpy as np
+import numpy.typing as npt
+
+from tasks.adapters.tracking.lift_json import DIGEST, Results, lift_tags, one_line
+from tasks.adapters.tracking.lineage import experiment_name, safe_part
+from tasks.adapters.tracking.saved_model import log_model, save_model
+from tasks.adapters.tracking.store import Store, asked
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import Images
 from tasks.contracts.params.report import RECALL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import Model
 
 CHAMPION = "champion"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _ASKED = "ganlift.champion"  # tag: whether the version became it when it was registered, or why not
+_MOST_LISTED = 8
+_REQUIREMENTS = (
+    *("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "rich", "safetensors"),
+    *("scikit-learn", "timm", "torch", "torchvision"),
+)
 _NOTE = """\
-The classifier retrained by ganlift on real images, classical augmentation and filtered GAN images.
-A version a result; its tags hold the verdict, the lift with its interval, and what it reaches
-itself on the test split. `champion` moves only to a version whose verdict is "helps" and that is
-not worse than the champion on the same test split. `ganlift predict FOLDER` uses it.
+The classifier that ganlift retrained on real images, classical augmentation and filtered GAN
+images. Each result is one version, whose tags hold the verdict, the lift with its interval, and the
+score of this very classifier on the test split. The alias `champion` moves to a new version only if
+its verdict is "helps" and it is not worse than the champion on the same test split.
+`ganlift predict FOLDER` uses the champion.
 """
 
 
-def register(store: Store, *, dataset: str, run_id: str, of: Retrained) -> str | None:
+@dataclass(frozen=True)
+class Classifier:
+    """A registered classifier.
+
+    Attributes:
+        name: of the model and its version, for people.
+        verdict: of the result it comes from.
+        image_size: pixels of the square images that it takes.
+        channels: 1 or 3.
+        fit: how an image that is not square becomes one, as `ingest.fit`.
+        class_names: K names in the order of the probabilities.
+        predict: images uint8 ``[N, H, W, C]`` to probabilities ``[N, K]``.
+    """
+
+    name: str
+    verdict: str
+    image_size: int
+    channels: int
+    fit: str
+    class_names: Sequence[str]
+    predict: Callable[[Images], npt.NDArray[np.float32]]
+
+
+def register(store: Store, of: Results, *, dataset: str, run_id: str, fit: str) -> str | None:
     """Register the classifier of a pipeline's run, once, and let it become champion if it may.
 
     Args:
         store: holds the run.
+        of: the result; a version is known by its `digest`.
         dataset: the source as in ``params.yaml``; names the model.
         run_id: of the pipeline's run.
-        of: the classifier; a version is known by its `digest`.
+        fit: `ingest.fit` of the images that the classifier learned from.
 
     Returns:
         A line that says what became of it, None where that was settled before.
@@ -41,54 +83,25 @@ def register(store: Store, *, dataset: str, run_id: str, of: Retrained) -> str |
     Raises:
         UserError: the files are not of one run of retrain.
     """
-    client, name = store.client(), registered_name(dataset)
-    version = _version_of(client, name, of.digest)
-    if version is None:
-        entry = log_classifier(store, store.experiment(dataset), run_id, of)
-        version = _create(client, name, entry, of)
-    elif _ASKED in version.tags:
-        return None
-    champion = _champion(client, name)
+    client, name = store.client(), _registered_name(dataset)
+    wanted = f"name = '{name}' and tags.`{DIGEST}` = '{of.digest}'"
+    if found := client.search_model_versions(wanted, max_results=1):
+        version = found[0]
+        if _ASKED in version.tags:
+            return None
+    else:
+        version = _create(client, name, _log(store, store.experiment(dataset), run_id, of, fit), of)
+    aliases = client.get_registered_model(name).aliases
+    champion = client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
     reason = why_not(version.tags, None if champion is None else champion.tags)
     if reason is None:
         client.set_registered_model_alias(name, CHAMPION, version.version)
     client.set_model_version_tag(name, version.version, _ASKED, reason or "yes")
     line = f"model    {name} version {version.version}"
     if reason is None:
-        return f"{line}, the champion now"
-    stays = f"version {champion.version} stays it" if champion else "there is none yet"
-    return f"{line}, not the champion ({stays}): {reason}"
-
-
-def version_tags(of: Retrained) -> dict[str, str]:
-    """Return what a version says of itself, as tags.
-
-    ``ganlift.value`` is the kept classifier's own primary metric on test images, a share of 1
-    (nats for log loss); the lift is of the arm, in the unit of ``lift.json``.
-    """
-    kept, result = of.summary["kept"], of.result
-    points = result["lift_pp"]
-    metric = column = result["primary_metric"]
-    if metric.startswith(RECALL):
-        column = f"recall_{of.config['class_names'].index(metric.removeprefix(RECALL))}"
-    return {
-        f"ganlift.{key}": str(value)
-        for key, value in {
-            "verdict": result["verdict"],
-            "lift_pp": points["mean"],
-            "lift_pp_ci_low": points["ci_low"],
-            "lift_pp_ci_high": points["ci_high"],
-            "treatment": result["treatment"],
-            "baseline": result["baseline"],
-            "primary_metric": metric,
-            "value": kept["test"][column],
-            "test_digest": of.summary["test"]["digest"],
-            "lift_sha256": of.digest,
-            "arm": kept["arm"],
-            "seed": kept["seed"],
-            "gan_seed": kept["gan_seed"],
-        }.items()
-    }
+        return f"{line} is the champion now"
+    stays = f"version {champion.version} stays champion" if champion else "there is no champion yet"
+    return f"{line} did not become champion, because {reason}; {stays}"
 
 
 def why_not(new: Mapping[str, str], champion: Mapping[str, str] | None) -> str | None:
@@ -114,33 +127,164 @@ def why_not(new: Mapping[str, str], champion: Mapping[str, str] | None) -> str |
         return f"the champion was judged by {champion.get('ganlift.primary_metric')!r}"
     mine, theirs = float(new["ganlift.value"]), float(champion["ganlift.value"])
     if not math.isfinite(mine):
-        return f"its {metric} is no number"
+        return f"its {metric} is not a finite number"
     if mine > theirs if metric == "log_loss" else mine < theirs:
         return f"its {metric} of {mine:.4f} is worse than the champion's {theirs:.4f}"
     return None
 
 
-def _version_of(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
-    wanted = f"name = '{name}' and tags.`ganlift.lift_sha256` = '{digest}'"
-    found = client.search_model_versions(wanted, max_results=1)
-    return found[0] if found else None
+def load_classifier(dataset: str, version: int | None) -> Classifier:
+    """Load the champion of a data set, or the version that is named.
+
+    Args:
+        dataset: the source as in ``params.yaml``; names the model.
+        version: its number in the registry.
+
+    Raises:
+        UserError: no champion, no such version, or the registry cannot be reached.
+    """
+    import mlflow
+
+    with asked("try again", registry=True) as store:
+        found = _found(store.client(), _registered_name(dataset), version)
+        # By its address: by its name, MLflow would look in the store of the process, not in this.
+        folder = mlflow.artifacts.download_artifacts(found.source, tracking_uri=store.uri)
+        model = mlflow.pyfunc.load_model(folder)
+    config: dict[str, Any] = model.unwrap_python_model().config
+    return Classifier(
+        name=f"{found.name} version {found.version}",
+        verdict=found.tags.get("ganlift.verdict", "unknown"),
+        image_size=config["image_size"],
+        channels=config["channels"],
+        fit=config["fit"],
+        class_names=config["class_names"],
+        predict=model.predict,
+    )
 
 
-def _champion(client: MlflowClient, name: str) -> ModelVersion | None:
-    aliases = client.get_registered_model(name).aliases
-    return client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
+def save_classifier(folder: Path, classifier: Path, fit: str, model: Model | None = None) -> None:
+    """Write the MLflow model of a classifier into ``folder``: images in, probabilities out.
+
+    Args:
+        folder: where to, not there yet.
+        classifier: ``models/classifier``, weights and ``config.json``.
+        fit: goes with it: how an image that is not square becomes one.
+        model: the ``mlflow.models.Model`` to write, a new one by default.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    config = _config(classifier)
+    shape = (config["image_size"], config["image_size"], config["channels"])
+    classes = (-1, len(config["class_names"]))
+    save_model(
+        folder,
+        model,
+        code="classifier_model.py",
+        weights=("classifier", classifier),
+        room="classifier",
+        requirements=_REQUIREMENTS,
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *shape))]),
+            outputs=Schema([TensorSpec(np.dtype(np.float32), classes)]),
+        ),
+        example=np.zeros((1, *shape), np.uint8),
+        config={"fit": fit},
+    )
 
 
-def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Retrained) -> ModelVersion:
+def _config(classifier: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((classifier / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+def _registered_name(dataset: str) -> str:
+    """Return the name of a data set's classifier in the registry: ``ganlift-digits``."""
+    return f"ganlift-{safe_part(experiment_name(dataset))}"
+
+
+def _log(store: Store, experiment: str, run_id: str, of: Results, fit: str) -> LoggedModel:
+    """Log the classifier as the model of a run, unless an attempt that broke off has.
+
+    Raises:
+        UserError: the weights are missing, or not those that the summary tells of.
+    """
+    weights = of.classifier / WEIGHTS
+    if not weights.is_file():
+        raise UserError(str(weights), "missing", "Run `dvc checkout`, then `ganlift track`")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != of.retraining["kept"]["sha256"]:
+        raise UserError(
+            str(weights),
+            "it is not the classifier that retrain.json describes",
+            "Run `ganlift run --from retrain`, which makes both again",
+        )
+    client = store.client()
+    outputs = client.get_run(run_id).outputs
+    for output in outputs.model_outputs if outputs else []:
+        entry = client.get_logged_model(output.model_id)
+        if entry.status == "READY":
+            return entry
+    return log_model(
+        store,
+        experiment,
+        run_id,
+        "classifier",
+        lambda folder, model: save_classifier(folder, of.classifier, fit, model),
+    )
+
+
+def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Results) -> ModelVersion:
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
         client.create_registered_model(name, description=_NOTE)
-    result = of.result
     return client.create_model_version(
         name,
         entry.artifact_location,
         entry.source_run_id,
-        tags=version_tags(of),
-        description=f"{result['verdict']}: {interval_text(result)} in {result['metric_name']}, "
-        f"{result['treatment']} over {result['baseline']}",
+        tags=_version_tags(of),
+        description=one_line(of.content),
         model_id=entry.model_id,
     )
+
+
+def _version_tags(of: Results) -> dict[str, str]:
+    """Return what a version says of itself, as tags.
+
+    ``ganlift.value`` is the kept classifier's own primary metric on test images, a share of 1
+    (nats for log loss); the lift is of the arm, in the unit of ``lift.json``.
+    """
+    kept, tags = of.retraining["kept"], lift_tags(of.content)
+    column = tags["ganlift.primary_metric"]
+    if column.startswith(RECALL):
+        column = (
+            f"recall_{_config(of.classifier)['class_names'].index(column.removeprefix(RECALL))}"
+        )
+    return tags | {
+        "ganlift.value": str(kept["test"][column]),
+        "ganlift.test_digest": str(of.retraining["test"]["digest"]),
+        DIGEST: of.digest,
+        **{f"ganlift.{name}": str(kept[name]) for name in ("arm", "seed", "gan_seed")},
+    }
+
+
+def _found(client: MlflowClient, name: str, version: int | None) -> ModelVersion:
+    versions = {int(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
+    if not versions:
+        raise UserError(
+            f"model {name}", "no classifier is registered", "Run `ganlift run`, or `ganlift track`"
+        )
+    listed = ", ".join(
+        f"{number} ({one.tags.get('ganlift.verdict', 'no verdict')})"
+        for number, one in sorted(versions.items(), reverse=True)[:_MOST_LISTED]
+    )
+    if version is not None:
+        if version not in versions:
+            raise UserError(f"--model {version}", "no such version", f"{name} has {listed}")
+        return versions[version]
+    aliases = client.get_registered_model(name).aliases
+    if CHAMPION not in aliases:
+        raise UserError(
+            f"model {name}",
+            "it has no champion, because no run has shown yet that GAN images help",
+            f"Name a version with --model VERSION; there are {listed}",
+        )
+    return versions[int(aliases[CHAMPION])]

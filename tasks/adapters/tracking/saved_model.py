@@ -1,11 +1,10 @@
-"""A model as MLflow keeps ours: weights and the code that reads them, no pickle."""
+"""A model as MLflow keeps ours: the weights and the code that reads them, no pickle."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,29 +15,6 @@ from tasks.adapters.tracking.store import Store
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.models import Model, ModelSignature
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an MLflow model is made of.
-
-    Attributes:
-        code: file beside this one that MLflow runs to load the model.
-        weights: name and folder of what that file reads.
-        rooms: parts of ``tasks`` that it imports.
-        requirements: packages that it imports, to be pinned as they are installed here.
-        signature: what it takes and gives.
-        example: an input.
-        config: more that the code is told when it loads the weights.
-    """
-
-    code: str
-    weights: tuple[str, Path]
-    rooms: Sequence[str]
-    requirements: Sequence[str]
-    signature: ModelSignature
-    example: Any
-    config: Mapping[str, Any] | None = None
 
 
 def log_model(
@@ -65,36 +41,52 @@ def log_model(
     return entry
 
 
-def save_model(folder: Path, recipe: Recipe, model: Model | None = None) -> None:
+def save_model(
+    folder: Path,
+    model: Model | None,
+    *,
+    code: str,
+    weights: tuple[str, Path],
+    room: str,
+    requirements: Sequence[str],
+    signature: ModelSignature,
+    example: Any,
+    config: Mapping[str, Any] | None = None,
+) -> None:
     """Write an MLflow model that loads without a checkout.
 
     Args:
         folder: where to, not there yet.
-        recipe: what it is made of.
         model: the ``mlflow.models.Model`` to write, a new one by default.
+        code: file beside this one that MLflow runs to load the model.
+        weights: name and folder of what that file reads.
+        room: the part of ``tasks`` that it imports, beside ``contracts`` and ``data``.
+        requirements: packages that it imports, to be pinned as they are installed here.
+        signature: what it takes and gives.
+        example: an input.
+        config: more that the code is told when it loads the weights.
     """
     import mlflow.pyfunc
 
     source = Path(tasks.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
-        code = Path(scratch) / "tasks"
-        for room in recipe.rooms:
+        rooms = Path(scratch) / "tasks"
+        for name in ("contracts", "data", room):
             shutil.copytree(
-                source / room, code / room, ignore=shutil.ignore_patterns("__pycache__")
+                source / name, rooms / name, ignore=shutil.ignore_patterns("__pycache__")
             )
-        shutil.copy(source / "__init__.py", code)
-        name, weights = recipe.weights
+        shutil.copy(source / "__init__.py", rooms)
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=model,
-            python_model=Path(__file__).with_name(recipe.code),
-            artifacts={name: str(weights)},
-            code_paths=[str(code)],
-            signature=recipe.signature,
-            input_example=recipe.example,
-            model_config=dict(recipe.config) if recipe.config else None,
+            python_model=Path(__file__).with_name(code),
+            artifacts={weights[0]: str(weights[1])},
+            code_paths=[str(rooms)],
+            signature=signature,
+            input_example=example,
+            model_config=dict(config) if config else None,
             # A local build's label ("+cpu") is no version a registry knows.
             pip_requirements=[
-                f"{package}=={version(package).split('+')[0]}" for package in recipe.requirements
+                f"{package}=={version(package).split('+')[0]}" for package in requirements
             ],
         )

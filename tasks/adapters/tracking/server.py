@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -11,10 +12,9 @@ import time
 import urllib.error
 import urllib.request
 from functools import partial
-from pathlib import Path
 
-from tasks.adapters.tracking.names import run_page
-from tasks.adapters.tracking.store import home, local_uri, store_at
+from tasks.adapters.tracking.lineage import run_page
+from tasks.adapters.tracking.store import home, local_uri, quick, store_at
 from tasks.contracts.errors import UserError
 from tasks.contracts.stage import die_with_parent
 
@@ -30,9 +30,10 @@ def serve(port: int = 5000) -> None:
     """
     server = start_server(port)
     print(f"MLflow is at http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
-    if answer := _latest_answer():
-        name, page = answer
-        print(f"The latest answer, {name}: http://{_HOST}:{port}/{page}", flush=True)
+    if latest := next(store_at(local_uri()).pipelines(), None):
+        info = latest.info
+        address = f"http://{_HOST}:{port}/{run_page(info.experiment_id, info.run_id)}"
+        print(f"The latest answer, {info.run_name}: {address}", flush=True)
     try:
         server.wait()
     except KeyboardInterrupt:
@@ -48,19 +49,21 @@ def start_server(port: int) -> subprocess.Popen[bytes]:
         UserError: the port is in use or not allowed, or the server does not come up.
     """
     _probe(port)
-    folder = home()
+    folder, settings = home(), home() / "server.env"
     store_at(local_uri()).client()  # makes the store before several processes look for it
     command = [
-        *(sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(port)),
+        *(sys.executable, "-m", "mlflow"),
+        *(("--env-file", str(settings)) if settings.is_file() else ()),
+        *("server", "--host", _HOST, "--port", str(port)),
         *("--backend-store-uri", local_uri(), "--workers", "1", "--no-serve-artifacts"),
         *("--default-artifact-root", (folder / "artifacts").as_uri()),
     ]
-    with (folder / "server.log").open("wb") as log:
+    # MLflow settles its telemetry before it reads the file: `quick` turns it off in time.
+    with quick(), (folder / "server.log").open("wb") as log:
         # SIGTERM, because MLflow passes it on to its worker, which SIGKILL would orphan.
         server = subprocess.Popen(
             command,
             cwd=folder,
-            env=os.environ | _settings(folder / "server.env"),
             stdout=log,
             stderr=subprocess.STDOUT,
             preexec_fn=partial(die_with_parent, signal.SIGTERM),
@@ -91,20 +94,6 @@ def stop_server(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _latest_answer() -> tuple[str, str] | None:
-    """Return the name and the page of the newest pipeline run, None where there is none."""
-    client = store_at(local_uri()).client()
-    runs = client.search_runs(
-        [experiment.experiment_id for experiment in client.search_experiments()],
-        "tags.`ganlift.kind` = 'pipeline' and attributes.status = 'FINISHED'",
-        max_results=1,
-        order_by=["attributes.start_time DESC"],
-    )
-    if not runs:
-        return None
-    return runs[0].info.run_name, run_page(runs[0].info.experiment_id, runs[0].info.run_id)
-
-
 def _probe(port: int) -> None:
     """Refuse a port that cannot be listened on."""
     with socket.socket() as probe:
@@ -112,31 +101,14 @@ def _probe(port: int) -> None:
         try:
             probe.bind((_HOST, port))
         except (OSError, OverflowError) as error:
-            reason = "in use by another program" if _listening(port) else f"not usable ({error})"
+            taken = getattr(error, "errno", None) == errno.EADDRINUSE
+            reason = "in use by another program" if taken else f"not usable ({error})"
             raise UserError(
                 f"port {port}", reason, f"Choose another: `ganlift ui --port {_free_port()}`"
             ) from None
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as caller:
-        caller.settimeout(1.0)
-        try:
-            return caller.connect_ex((_HOST, port)) == 0
-        except OverflowError:
-            return False
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def _settings(file: Path) -> dict[str, str]:
-    """Return the ``NAME=value`` lines of ``mlflow/server.env``, none where it is missing."""
-    if not file.is_file():
-        return {}
-    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name.strip(): value.strip() for name, _, value in pairs}

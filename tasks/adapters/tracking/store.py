@@ -18,13 +18,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.adapters.tracking.names import experiment_name
+from tasks.adapters.tracking.lineage import experiment_name
+from tasks.contracts.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Around every call, where the user has not set them: answers within seconds or not at all.
+# Set around every call, where the user has not: an answer comes within seconds or not at all.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -38,11 +39,11 @@ _REST_SECONDS = 60.0  # after a failure, before the store is tried again
 _PROCESS = "ganlift.process"
 
 EXPERIMENT_NOTE = """\
-Does adding GAN-made images make the classifier better? Each *pipeline* run answers it: its
-name is the verdict and the lift, its description the summary, and `00_lift_report.html` among
-its artifacts the whole report. The arms are its child runs, one metric step a classifier seed.
-Each *GAN seed* run holds one GAN: curves, sample grids over time, and the model.
-Filter with `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
+Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
+name is the verdict with the lift, its description is a summary, and its artifact
+`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline; the steps of
+its metrics are classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
+grids over time, and the model. Filter by `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
 """
 
 
@@ -101,7 +102,7 @@ class Store:
             if not self._said:
                 self._said = True
                 reason = explain(place or self.uri, error)
-                mend = "results are safe in reports/, `ganlift track` logs them later"
+                mend = "the results are safe in reports/; run `ganlift track` later to log them"
                 print(f"tracking: {reason}; {mend}", file=sys.stderr, flush=True)
             return False
         return True
@@ -152,6 +153,23 @@ class Store:
             order_by=["attributes.start_time ASC"],
         )
         return runs[0] if runs else None
+
+    def pipelines(self) -> Iterator[Run]:
+        """Yield every finished pipeline run of every experiment, newest first."""
+        client = self.client()
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        token: str | None = None
+        while True:
+            page = client.search_runs(
+                experiments,
+                "tags.`ganlift.kind` = 'pipeline' and attributes.status = 'FINISHED'",
+                max_results=100,
+                order_by=["attributes.start_time DESC"],
+                page_token=token,
+            )
+            yield from page
+            if not (token := page.token):
+                return
 
     def end(self, run_id: str, status: str) -> None:
         """End a run; its process is of no interest from then on."""
@@ -204,6 +222,28 @@ def _alive(pid: int) -> bool:
 def store_at(uri: str) -> Store:
     """Return the process's one `Store` for that address."""
     return Store(uri)
+
+
+@contextmanager
+def asked(mend: str, *, registry: bool = False) -> Iterator[Store]:
+    """Open the store for what a person asked for: whatever fails is said, and nothing is forgiven.
+
+    Args:
+        mend: what to do once the server is there again.
+        registry: whether the registry's address is named in the error, and not the store's.
+
+    Raises:
+        UserError: raised inside, or in place of whatever else was.
+    """
+    store = Store(tracking_uri(), forgiving=False)
+    try:
+        with quick():
+            yield store
+    except UserError:
+        raise
+    except Exception as error:
+        thing, uri = ("registry", store.registry_uri) if registry else ("tracking", store.uri)
+        raise UserError(thing, explain(uri, error), f"Start the server, then {mend}") from error
 
 
 @contextmanager
