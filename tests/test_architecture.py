@@ -67,16 +67,6 @@ def _source(module: str) -> Path:
     return file if file.is_file() else ROOT / module.replace(".", "/") / "__init__.py"
 
 
-def _templates() -> list[str]:
-    """Files beside the code that are none: pages to fill in."""
-    found = (ROOT / "tasks").rglob("*")
-    return [str(f.relative_to(ROOT)) for f in found if f.is_file() and f.suffix[:3] != ".py"]
-
-
-def _names(user: str, file: str) -> bool:
-    return user.endswith(".py") and Path(file).name in (ROOT / user).read_text(encoding="utf-8")
-
-
 def _code(*rooms: str) -> list[Path]:
     return [file for room in rooms for file in sorted((ROOT / room).rglob("*.py"))]
 
@@ -139,25 +129,6 @@ def test_the_test_split_is_sealed(
         for module in {f"tasks.{stage}"} | imports.find_upstream_modules(f"tasks.{stage}"):
             text = _source(module).read_text(encoding="utf-8")
             assert "real/test" not in text, f"{stage} can reach {module}, which names {SEALED}"
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_deps_cover_what_the_stage_imports(
-    stage: str, line: dict[str, dict[str, Any]], imports: grimp.ImportGraph
-) -> None:
-    code = [path for path in line[stage]["deps"] if path.startswith("tasks/")]
-    used = {f"tasks.{stage}"} | imports.find_upstream_modules(f"tasks.{stage}")
-    files = {str(_source(module).relative_to(ROOT)) for module in used}
-    files |= {file for file in _templates() if any(_names(user, file) for user in files)}
-    missed = {
-        file
-        for file in files
-        if not any(Path(file).is_relative_to(path) for path in code)
-        and not (file.endswith("__init__.py") and not (ROOT / file).read_text().strip())
-    }
-    assert not missed, f"an edit of {sorted(missed)} would not make {stage} stale"
-    idle = [path for path in code if not any(Path(file).is_relative_to(path) for file in files)]
-    assert not idle, f"an edit of {idle} would make {stage} stale for nothing"
 
 
 def test_no_name_shadows_a_tool_or_a_room() -> None:

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.
 DECIDES_NOTHING = {
     "tasks.contracts.errors": "words of a refusal",
-    "tasks.contracts.gate": "refuses or lets pass",
+    "tasks.contracts.gate": "two constant words, passed and refused",
     "tasks.contracts.ground": "refuses or lets pass",
     "tasks.contracts.kept": "finds what is finished, by keys that hold all that decides it",
     "tasks.contracts.machine": "tells the processor; how it rounds is not in the code",
