@@ -19,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    help="Does GAN-made data make your classifier better, by how much, and how sure are we?",
+    help="Find out whether images made by a GAN improve your classifier, by how much, and how "
+    "certain that is.",
     epilog="Example: [bold]ganlift run --source my_images --set ingest.image_size=32[/bold]",
 )
 
@@ -66,37 +67,45 @@ def run(
     source: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with one folder of images a class (train/ and test/ above them are "
-            "respected). Written to params.yaml. What matters beside it: ingest.image_size (8 "
-            "suits digits alone), ingest.per_class (null uses every image), train_gan.total_kimg."
+            help="Your images: a folder that holds one folder for each class; train/, val/ and "
+            "test/ above the classes are respected. Written to params.yaml. Set these beside it: "
+            "ingest.image_size (8 pixels suit the built-in digits only), ingest.per_class (null "
+            "uses every image) and train_gan.total_kimg (the length of training)."
         ),
     ] = None,
     preset: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Write a whole recipe for train_gan to params.yaml, before --set: plain, few, "
-            "fast, balanced, best or vae.",
+            help="Write a whole recipe for the GAN to params.yaml: fast, balanced or best by the "
+            "time you have; few for 5 to 10 images of each class; plain, a DCGAN; vae, an "
+            "autoencoder. --set comes after it.",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="SECTION.KEY=VALUE", help="Change params.yaml first. Repeatable."
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Change a value in params.yaml before the run. May be given several times.",
         ),
     ] = None,
     from_stage: Annotated[
         str | None,
-        typer.Option("--from", metavar="STAGE", help="Start here, taking what is before as it is."),
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Start at this stage and use the results of earlier stages as they are.",
+        ),
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")
+        str | None, typer.Option(metavar="STAGE", help="Stop when this stage is done.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Run each stage, even if nothing has changed.")
+        bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")
     ] = False,
 ) -> None:
-    """Run the line: images in, verdict out. Stages that are up to date are not run again."""
+    """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
     from flows.presets import preset_settings
     from flows.run import Wishes, run_line
 
@@ -111,11 +120,12 @@ def filter_pool(
         bool,
         typer.Option(
             "--preview",
-            help="Write a page of accepted and rejected images beside their scores, by class.",
+            help="Write a page that shows accepted and rejected images of each class with their "
+            "scores.",
         ),
     ] = False,
 ) -> None:
-    """Run the line up to the filter: nothing is merged yet and no classifier retrained."""
+    """Run the pipeline up to the filter; nothing is merged and no classifier is retrained."""
     from flows.run import Wishes, run_line
 
     root = _enter_project()
@@ -132,15 +142,15 @@ def filter_pool(
 def schedule(
     cron: Annotated[str, typer.Option(help="Minute, hour, day of month, month, day of week.")],
     timezone: Annotated[
-        str | None, typer.Option(help="Time zone by name; UTC if left out.")
+        str | None, typer.Option(help="Time zone, for example Europe/Berlin; UTC by default.")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Of Prefect's page on 127.0.0.1.")
+        int, typer.Option(min=1, max=65535, help="Port of Prefect's page on 127.0.0.1.")
     ] = 4200,
 ) -> None:
-    """Run the line on a schedule, one run at a time, until stopped with Ctrl-C.
+    """Run the pipeline on a schedule, one run at a time, until stopped with Ctrl-C.
 
-    Prefect's server is started too, unless PREFECT_API_URL names one.
+    A Prefect server is started too, unless PREFECT_API_URL names one that is running.
     """
     from flows.run import serve_line
 
@@ -149,9 +159,9 @@ def schedule(
 
 @app.command(epilog="Example: [bold]ganlift ui --port 5050[/]")
 def ui(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
-    """Open MLflow's page with every run, until stopped with Ctrl-C."""
+    """Serve MLflow's pages of all runs until stopped with Ctrl-C."""
     _enter_project()
     from tasks.adapters.tracking import serve
 
@@ -161,23 +171,29 @@ def ui(
 @app.command(epilog="Example: [bold]ganlift grid models/gan --seed 0 --kind interpolation[/]")
 def grid(
     checkpoint: Annotated[
-        Path, typer.Argument(help="Folder of a checkpoint, or of several by their GAN seeds.")
+        Path,
+        typer.Argument(
+            help="Folder of a checkpoint, or a folder of several, one for each GAN seed."
+        ),
     ],
     seed: Annotated[
-        int | None, typer.Option(help="Which GAN, where the folder holds several.")
+        int | None, typer.Option(help="Which GAN, if the folder holds several.")
     ] = None,
     kind: Annotated[
-        str, typer.Option(help="classes, interpolation, truncation or style-mixing.")
+        str, typer.Option(help="What to draw: classes, interpolation, truncation or style-mixing.")
     ] = "classes",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="By default named by the kind, here.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="File to write; by default KIND.png in the current folder."
+        ),
     ] = None,
     scale: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Enlarge the pixels by this whole number.")
+        int | None, typer.Option(min=1, max=64, help="Enlarge each pixel to a square of this size.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Draw what a GAN has learned: its classes, or walks through them."""
+    """Draw images of a trained GAN: every class, or interpolations between images."""
     from flows.grid import Frame, draw_checkpoint
 
     print(draw_checkpoint(checkpoint, seed, Frame(kind, out, scale, force)))
@@ -185,14 +201,19 @@ def grid(
 
 @app.command(epilog="Example: [bold]ganlift predict new_photos --out classes.csv[/]")
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Its images, at any depth.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.csv")] = Path("predictions.csv"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, at any depth.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="File to write.")] = Path(
+        "predictions.csv"
+    ),
     version: Annotated[
-        int | None, typer.Option("--model", metavar="VERSION", help="By default the champion.")
+        int | None,
+        typer.Option(
+            "--model", metavar="VERSION", help="Version of the model; the champion by default."
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Tell the classes of images with the champion, a classifier that a run has shown to help."""
+    """Classify images with the champion: the best classifier for which GAN images helped."""
     folder, out = Path.cwd() / folder, Path.cwd() / out
     _enter_project()
     from flows.predict import Order, predict_folder
@@ -202,9 +223,12 @@ def predict(
 
 @app.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="MLflow run ids, or how they begin; latest~1.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Run ids of MLflow or their beginnings; or latest, latest~1."),
+    ],
 ) -> None:
-    """Set the reports of several runs side by side, from MLflow."""
+    """Show the results of several runs side by side."""
     _enter_project()
     from flows.compare import compare_runs
 
@@ -213,7 +237,7 @@ def compare(
 
 @app.command(epilog="Example: [bold]ganlift track[/]")
 def track() -> None:
-    """Log to MLflow what it missed while its server could not be reached."""
+    """Log to MLflow the results that it missed while its server could not be reached."""
     _enter_project()
     from flows.line_file import paths
     from tasks.adapters.tracking import log_missing
@@ -225,7 +249,7 @@ def track() -> None:
 
 @app.command(epilog="Example: [bold]ganlift docs[/]")
 def docs() -> None:
-    """Build Great Expectations' own Data Docs of the real images (they load from a CDN)."""
+    """Build the Data Docs of Great Expectations; its pages load styles from the internet."""
     _enter_project()
     from flows.line_file import paths
     from tasks.adapters.expectations import build_data_docs

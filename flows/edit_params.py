@@ -17,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.ground import refuse_own_ground
 from tasks.contracts.params.line import load_params, parse_params
 
 
@@ -68,16 +69,18 @@ def source_setting(source: Path, root: Path) -> str:
     """
     source = Path(os.path.abspath(source))  # noqa: PTH100  keep links: their names are the user's
     written = source.relative_to(root) if source.is_relative_to(root) else source
-    check_source(source)
+    check_source(source, root)
     return f"ingest.source={_as_yaml(str(written))}"
 
 
-def check_source(source: Path) -> None:
+def check_source(source: Path, root: Path) -> None:
     """See that ``source`` is there and not empty, before anything runs.
 
     Raises:
-        UserError: no such folder or file, an empty folder, or a name no shell command can carry.
+        UserError: no such folder or file, an empty folder, one that overlaps what the pipeline
+            writes, or a name no shell command can carry.
     """
+    refuse_own_ground(source, root)
     if any(sign in str(source) for sign in "'\"\\$`\n"):
         raise UserError(
             str(source),

@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
+_held: set[Path] = set()  # by this process
 
 
 def find_root(start: Path) -> Path:
@@ -33,9 +34,15 @@ def find_root(start: Path) -> Path:
 def run_lock(root: Path) -> Iterator[None]:
     """Hold the project alone; the kernel lets go when the process ends, however it ends.
 
+    A process that holds it enters again at once: `ganlift run` holds it from before it writes
+    params.yaml until the flow has ended, which asks for it too.
+
     Raises:
         UserError: another run holds it.
     """
+    if root in _held:
+        yield
+        return
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -52,4 +59,8 @@ def run_lock(root: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        _held.add(root)
+        try:
+            yield
+        finally:
+            _held.discard(root)

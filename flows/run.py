@@ -40,28 +40,28 @@ def run_line(root: Path, wishes: Wishes) -> None:
         UserError: anything a person can mend; params.yaml is written only when all is well.
     """
     started = time.monotonic()
-    load_params(root / PARAMS)
-    settings = list(wishes.settings)
-    if wishes.source is not None:
-        settings.append(source_setting(wishes.source, root))
-    text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
-    if wishes.from_stage in (None, "ingest"):
-        check_source(root / parse_params(yaml.safe_load(text)).ingest.source)
+    with run_lock(root):  # nobody else's params come between writing and running
+        load_params(root / PARAMS)
+        settings = list(wishes.settings)
+        if wishes.source is not None:
+            settings.append(source_setting(wishes.source, root))
+        text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
+        if wishes.from_stage in (None, "ingest"):
+            check_source(root / parse_params(yaml.safe_load(text)).ingest.source, root)
 
-    # Prefect's log lines go to its page; the terminal has the stages' own.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")  # saves 3 s
-    with Console().status("starting Prefect"):
-        wait = prefect_server.ready(root, None, "--no-ui", "--no-scheduler")
+        # Prefect's log lines go to its page; the terminal has the stages' own.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")  # saves 3 s
+        with Console().status("starting Prefect"):
+            wait = prefect_server.ready(root, None, "--no-ui", "--no-scheduler")
 
-        from flows.pipeline import pipeline, selected
+            from flows.pipeline import pipeline, selected
 
-        selected(wishes.from_stage, wishes.until)
-        with run_lock(root):
+            selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
-        wait()
-    states = pipeline(wishes.from_stage, wishes.until, wishes.force)
-    _show_summary(root, states, time.monotonic() - started)
+            wait()
+        states = pipeline(wishes.from_stage, wishes.until, wishes.force)
+        _show_summary(root, states, time.monotonic() - started)
 
 
 def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
@@ -78,7 +78,7 @@ def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
     schedule = parse_cron(cron, timezone)
     wait()
     page = os.environ["PREFECT_API_URL"].removesuffix("/api")
-    Console().print(f"The line runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
+    Console().print(f"The pipeline runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
     serve(schedule)
 
 

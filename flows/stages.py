@@ -26,7 +26,7 @@ from rich.console import Console
 
 from flows.child import child, lines
 from flows.display import display, ended
-from flows.outs import is_up_to_date, outs_kept
+from flows.outs import bring_back, is_up_to_date
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
@@ -71,7 +71,7 @@ def reproduce(stage: str, root: Path, force: bool = False) -> State[None]:
         force: run it even if nothing has changed.
 
     Raises:
-        StageError: with the stage's own line; its previous outputs are back in place.
+        StageError: with the stage's own line; its previous outputs are still in place.
     """
     # A run that a schedule started shows its lines through Prefect's own log.
     console = Console(quiet=deployment.id is not None)
@@ -86,12 +86,15 @@ def reproduce(stage: str, root: Path, force: bool = False) -> State[None]:
 
 
 def _outcome(stage: str, root: Path, force: bool, console: Console) -> str:
-    if not force and is_up_to_date(root, stage):
-        return "Unchanged"
+    if not force:
+        if is_up_to_date(root, stage):
+            return "Unchanged"
+        if bring_back(root, stage):
+            return "Cached"
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     command += ["--force"] if force else []
     heard: list[str] = []
-    with outs_kept(root, stage), display(stage, console) as shown:
+    with display(stage, console) as shown:
         told = _artifact(stage)
         with child(command, subprocess.PIPE, root) as process:
             for line in lines(process):
@@ -107,10 +110,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console) -> str:
             status = process.wait()
         if status != 0:
             raise StageError(_reason(stage, heard, status))
-    text = "\n".join(heard)
-    if "is cached - skipping run" in text:
-        return "Cached"
-    return "Unchanged" if "didn't change" in text else "Completed"
+    return "Unchanged" if "didn't change" in "\n".join(heard) else "Completed"
 
 
 def _artifact(stage: str) -> Callable[[float], None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.ground import refuse_own_ground
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.outputs import Explanation, Output
 from tasks.contracts.params.ingest import IngestParams
@@ -41,6 +42,7 @@ def run(
     of the training images is kept as ``spare``: labelled, perhaps none, and trained on by the
     arms that ask what more real images would bring.
     """
+    refuse_own_ground(source, Path.cwd())
     items = items_of(source)
     loose_items = [item for item in items if item.split == UNLABELLED]
     items = [item for item in items if item.split != UNLABELLED]

@@ -1,9 +1,10 @@
-"""What kind of processor this is: the same kind gives the same bytes, another may round otherwise."""
+"""What kind of processor this is: the same kind gives the same bytes, another may not."""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,9 +24,25 @@ def portable(environment: Mapping[str, str]) -> bool:
     return environment.get(PORTABLE, "") not in ("", "0")
 
 
-def portable_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment with PyTorch, oneDNN, MKL and OpenBLAS held at AVX2, if asked for."""
-    return {**environment, **(_HELD if portable(environment) else {})}
+def hold_instructions() -> None:
+    """Start this process anew with PyTorch, oneDNN, MKL and OpenBLAS held at AVX2, if asked for.
+
+    Call it first: each library chooses its instructions when it is loaded. It keeps its number,
+    so whoever watches it goes on doing so.
+    """
+    if portable(os.environ) and not _HELD.items() <= os.environ.items():
+        os.execve(sys.executable, sys.orig_argv, os.environ | _HELD)
+
+
+def one_thread() -> None:
+    """Settle torch for a fit: one thread, since sums split over more round differently.
+
+    With ``GANLIFT_PORTABLE`` also its deterministic algorithms alone.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(portable(os.environ))
 
 
 def processor() -> str:

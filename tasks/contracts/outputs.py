@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 
@@ -30,8 +30,12 @@ Explanation = Annotated[Path, OUTPUT, EXPLANATION]
 
 ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
 LOCK = Path("dvc.lock")
-_Ledger = dict[str, dict[str, tuple[int, int, str]]]
-"""By output, then by file in it ("" is the output itself): bytes, mtime in ns, md5."""
+_Entries = dict[str, list[tuple[int, int, str]]]
+_Ledger = dict[str, _Entries]
+"""By output, then by file in it ("" is the output itself): bytes, mtime in ns, md5.
+
+Two such entries while an output takes its place: what was there before, and what will be.
+"""
 
 
 @contextmanager
@@ -81,8 +85,8 @@ def refuse_foreign(path: Path, stage: str) -> None:
     """
     known = _ledger(stage).get(str(path), {})
     for name, file in sorted(_files(path).items()):
-        if not _is_known(file, known.get(name)):
-            if _digest(path) == _locked(stage, path):
+        if not _is_known(file, known.get(name, [])):
+            if (locked := _locked(stage, path)) is not None and _digest(path) == locked:
                 return
             raise UserError(
                 str(file),
@@ -99,8 +103,7 @@ def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
         refuse_foreign(path, stage)  # a run may take hours
     before = _ledger(stage)
     made = {str(path): _entries(place) for path, place in moves.items()}
-    both = {path: before.get(path, {}) | files for path, files in made.items()}
-    _save_ledger(stage, before | both)
+    _save_ledger(stage, before | {path: _joined(before.get(path, {}), made[path]) for path in made})
     for path, place in moves.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
@@ -111,8 +114,12 @@ def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
     _save_ledger(stage, before | made)
 
 
-def _entries(path: Path) -> dict[str, tuple[int, int, str]]:
-    return {name: (*_stat(file), _md5(file)) for name, file in _files(path).items()}
+def _entries(path: Path) -> _Entries:
+    return {name: [(*_stat(file), _md5(file))] for name, file in _files(path).items()}
+
+
+def _joined(before: _Entries, made: _Entries) -> _Entries:
+    return {name: [*before.get(name, []), *made.get(name, [])] for name in {*before, *made}}
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -123,12 +130,13 @@ def _files(path: Path) -> dict[str, Path]:
     return {file.relative_to(path).as_posix(): file for file in found}
 
 
-def _is_known(file: Path, entry: Sequence[Any] | None) -> bool:
-    if entry is None or file.is_symlink() or not file.is_file():
+def _is_known(file: Path, entries: Sequence[tuple[int, int, str]]) -> bool:
+    if file.is_symlink() or not file.is_file():
         return False
-    size, changed, md5 = entry
-    found = _stat(file)
-    return bool(found[0] == size and (found[1] == changed or _md5(file) == md5))
+    size, changed = _stat(file)
+    return any(
+        size == written and (changed == when or _md5(file) == md5) for written, when, md5 in entries
+    )
 
 
 def _stat(file: Path) -> tuple[int, int]:

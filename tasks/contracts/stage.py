@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section
 
@@ -39,6 +40,7 @@ def stage_main(run: Callable[..., None]) -> None:
     `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit status 1.
     """
     die_with_parent()
+    hold_instructions()
     stage = Path(inspect.getfile(run)).stem
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)

@@ -21,11 +21,16 @@ MERGE = '''
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import Explanation, Output
+from tasks.contracts.params.merge import MergeParams
 from tasks.contracts.stage import stage_main
 
 
-def run(*, train: Path, dataset: str, out_file: Path, params: object, seed: int) -> None:
+def run(
+    *, train: Path, dataset: str, out_file: Output, why: Explanation, params: MergeParams, seed: int
+) -> None:
     """Write what was given."""
+    why.write_text(dataset)
     if dataset == "broken":
         raise UserError("dataset", "it is\\nbroken", "Choose another")
     assert isinstance(train, Path)
@@ -35,7 +40,7 @@ def run(*, train: Path, dataset: str, out_file: Path, params: object, seed: int)
 if __name__ == "__main__":
     stage_main(run)
 '''
-OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--dataset"]
+OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--why", "why.txt", "--dataset"]
 PARENT = """
 import subprocess, sys, time
 child = (
@@ -90,7 +95,7 @@ def test_a_damaged_params_file_stops_before_the_stage_runs(
     with pytest.raises(SystemExit) as caught:
         call(merge, monkeypatch, *OPTIONS, "shapes")
     assert caught.value.code == 1
-    assert capsys.readouterr().err.startswith("error: params.yaml: ingest: missing.")
+    assert capsys.readouterr().err.startswith("error: params.yaml: merge: missing.")
     assert not Path("made.txt").exists()
 
 
@@ -104,6 +109,35 @@ def test_a_user_error_is_one_line_and_status_1(merge: ModuleType, tmp_path: Path
     )
     assert done.returncode == 1
     assert done.stderr == "error: dataset: it is broken. Choose another.\n"
+    assert (tmp_path / "why.txt").read_text() == "broken"
+    assert not (tmp_path / "made.txt").exists()
+
+
+def test_another_stages_section_stops_nobody(
+    merge: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("params.yaml").write_text("{seed: 7, merge: {synthetic_per_real: 2.5}, retrain: broken}")
+    call(merge, monkeypatch, *OPTIONS, "shapes")
+    assert Path("made.txt").exists()
+
+
+@pytest.mark.parametrize("asked", ["1", "0"])
+def test_portable_holds_the_instructions_before_anything_is_loaded(
+    asked: str, merge: ModuleType, tmp_path: Path
+) -> None:
+    body = (tmp_path / "merge.py").read_text()
+    body = body.replace("why.write_text(dataset)", "print(os.environ.get('ONEDNN_MAX_CPU_ISA'))")
+    (tmp_path / "merge.py").write_text(f"import os\nprint('loaded')\n{body}")
+    done = subprocess.run(
+        [sys.executable, "merge.py", *OPTIONS, "shapes"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "GANLIFT_PORTABLE": asked},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    held = {"1": ["loaded", "loaded", "AVX2"], "0": ["loaded", "None"]}
+    assert done.stdout.split() == held[asked]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")

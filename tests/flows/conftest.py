@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,35 +30,47 @@ STAND_IN = """
 import json, subprocess, sys, time
 from pathlib import Path
 
+from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import published
+
 name, source = sys.argv[1:]
 print("progress 0.500 half way", flush=True)
 print(f"{name} at work", flush=True)
 orders = Path(source).read_text()
-if f"fail {name}" in orders:
-    Path("page").mkdir(exist_ok=True)
-    Path(f"page/{name}.html").write_text("why it failed")
-    print("error: thing 7: it is broken. Mend it.", file=sys.stderr)
+
+
+def work(out, page, report):
+    page.write_text("why it failed")
+    if f"fail {name}" in orders:
+        raise UserError("thing 7", "it is broken", "Mend it")
+    if f"crash {name}" in orders:
+        raise RuntimeError("a bug")
+    if f"hang {name}" in orders:
+        grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path("pids").write_text(str(grandchild.pid))
+        time.sleep(600)
+    out.mkdir()
+    (out / "data").write_text(orders)
+    page.write_text(f"all is well: {orders}")
+    lift = {"verdict": "helps", "primary_metric": "balanced_accuracy", "baseline": "real",
+            "metric_name": "balanced accuracy", "unit": "percentage points",
+            "baseline_choice": {"rule": "strongest", "val": {}}, "mde_pp": 1.1, "power": 0.8,
+            "worth": {"have": 200, "real_images": 241, "low": 215, "high": None, "beyond": None,
+                      "curve": []},
+            "treatment": "real+classical", "lift_pp":
+            {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0, "level": 0.95}}
+    report.write_text(json.dumps(lift))
+
+
+metric = "lift" if name == "report" else name
+outputs = {"out": Path(f"out/{name}"), "page": Path(f"page/{name}.html"),
+           "report": Path(f"reports/{metric}.json")}
+try:
+    with published(name, outputs, ["page"]) as aside:
+        work(**aside)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
-if f"crash {name}" in orders:
-    raise RuntimeError("a bug")
-if f"hang {name}" in orders:
-    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    Path("pids").write_text(str(grandchild.pid))
-    time.sleep(600)
-for folder in ("out", "page", "reports"):
-    Path(folder).mkdir(exist_ok=True)
-Path(f"out/{name}").mkdir()
-Path(f"out/{name}/data").write_text(orders)
-Path(f"page/{name}.html").write_text(f"all is well: {orders}")
-lift = {"verdict": "helps", "primary_metric": "balanced_accuracy", "baseline": "real",
-        "metric_name": "balanced accuracy", "unit": "percentage points",
-        "baseline_choice": {"rule": "strongest", "val": {}}, "mde_pp": 1.1, "power": 0.8,
-        "worth": {"have": 200, "real_images": 241, "low": 215, "high": None, "beyond": None,
-                  "curve": []},
-        "treatment": "real+classical", "lift_pp":
-        {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0, "level": 0.95}}
-Path("reports/lift.json" if name == "report" else f"reports/{name}.json").write_text(
-    json.dumps(lift))
 """
 
 
@@ -86,8 +99,8 @@ def _stage(name: str) -> dict[str, object]:
     return {
         "cmd": f"python stand_in.py {name} orders/{name}",
         "deps": [f"orders/{name}", *(f"out/{stage}/data" for stage in above)],
-        "outs": [f"out/{name}", f"page/{name}.html"],
-        "metrics": [{f"reports/{metric}.json": {"cache": False}}],
+        "outs": [{path: {"persist": True}} for path in (f"out/{name}", f"page/{name}.html")],
+        "metrics": [{f"reports/{metric}.json": {"cache": False, "persist": True}}],
     }
 
 
@@ -121,6 +134,32 @@ def line(_ran_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(_ran_once, root)
     monkeypatch.chdir(root)
     return root
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from flows.project import run_lock
+with run_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def _held_elsewhere(root: Path) -> Iterator[int]:
+    command = [sys.executable, "-c", HOLDER, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        yield holder.pid
+        holder.kill()
+
+
+@pytest.fixture(scope="session")
+def held_elsewhere() -> Callable[[Path], AbstractContextManager[int]]:
+    """Hold a project's lock in another process; yields its number."""
+    return _held_elsewhere
 
 
 @pytest.fixture(scope="session")

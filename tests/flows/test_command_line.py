@@ -140,6 +140,27 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     assert shown.count("unchanged") == 8
 
 
+@pytest.mark.usefixtures("_no_server")
+def test_nobody_comes_between_writing_params_and_running(
+    monkeypatch: pytest.MonkeyPatch, line: Path
+) -> None:
+    import flows.pipeline
+
+    tried = []
+
+    def second_start(*_: object) -> dict[str, str]:
+        command = [Path(sys.executable).parent / "ganlift", "run", "--set", "seed=4"]
+        tried.append(subprocess.run(command, cwd=line, capture_output=True, text=True, check=False))
+        return {"ingest": "done"}
+
+    monkeypatch.setattr(flows.pipeline, "pipeline", second_start)
+    assert _main(monkeypatch, "run", "--set", "seed=3") == 0
+    (second,) = tried
+    assert second.returncode == 1
+    assert "another run is at work here" in second.stderr
+    assert "seed: 3" in (line / PARAMS).read_text(encoding="utf-8")
+
+
 def test_a_taken_port_is_named(monkeypatch: pytest.MonkeyPatch, line: Path) -> None:
     for name in prefect_server.CHOSEN_BY_USER:
         monkeypatch.delenv(name, raising=False)

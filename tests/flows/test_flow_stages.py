@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import urllib.request
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,28 @@ def test_unchanged_cached_and_done_are_told_apart(
     assert list(states)[-1] == "report"
 
     _order(line, "merge", "first")
-    states = run("quality_filter")
-    assert states["merge"] == states["retrain"] == "cached"
+    assert run("merge", "merge") == {"merge": "done"}
+    run("retrain")
     assert (line / "dvc.lock").read_bytes() == lock
     assert "up to date" in dvc(line, "status")
+
+    shutil.rmtree(line / "out" / "merge")  # made before, and DVC's cache still has it
+    assert run("merge", "retrain") == {"merge": "cached", "retrain": "unchanged"}
+    assert (line / "out" / "merge" / "data").read_text() == "first"
+
+
+@pytest.mark.parametrize("how", ["the flow", "dvc repro", "dvc repro --single-item merge"])
+def test_what_stands_in_an_outputs_place_is_never_removed(
+    how: str, line: Path, run: Run, dvc: Callable[..., str]
+) -> None:
+    photos = line / "out" / "merge"
+    shutil.rmtree(photos)
+    photos.mkdir()
+    (photos / "photo.png").write_bytes(b"somebody's own")
+    _order(line, "merge", "second")
+    with pytest.raises((UserError, AssertionError), match=r"photo\.png.*did not write it"):
+        run("merge") if how == "the flow" else dvc(line, *how.split()[1:])
+    assert (photos / "photo.png").read_bytes() == b"somebody's own"
 
 
 def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
@@ -141,10 +160,10 @@ def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -
         run("merge")
 
 
-def test_another_run_at_work_stops_this_one(line: Path, run: Run) -> None:
-    from flows.project import run_lock
-
-    with run_lock(line), pytest.raises(UserError, match=f"process {os.getpid()}"):
+def test_another_run_at_work_stops_this_one(
+    line: Path, run: Run, held_elsewhere: Callable[[Path], AbstractContextManager[int]]
+) -> None:
+    with held_elsewhere(line) as pid, pytest.raises(UserError, match=f"process {pid}"):
         run()
 
 

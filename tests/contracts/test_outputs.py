@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import ASIDE, published, shown
+
+FOLDER, FILE, PAGE = Path("data/merged"), Path("reports/merge.json"), Path("reports/why.html")
+OUTPUTS = {"folder": FOLDER, "file": FILE, "page": PAGE}
+
+
+@pytest.fixture(autouse=True)
+def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def make(text: str, *names: str, error: BaseException | None = None) -> None:
+    with published("merge", OUTPUTS, ["page"]) as aside:
+        for name in names or OUTPUTS:
+            if name == "folder":
+                aside[name].mkdir()
+                (aside[name] / "a").mkdir()
+                (aside[name] / "a" / "images.npy").write_text(text)
+            else:
+                aside[name].write_text(text)
+        if error is not None:
+            raise error
+
+
+def found() -> dict[str, str]:
+    files = [*Path("data").rglob("*"), *Path("reports").rglob("*")]
+    return {str(file): file.read_text() for file in files if file.is_file()}
+
+
+ALL = [str(FOLDER / "a" / "images.npy"), str(FILE), str(PAGE)]
+
+
+def test_outputs_take_their_places_together_and_replace_their_own() -> None:
+    make("first")
+    assert found() == dict.fromkeys(ALL, "first")
+    make("second")
+    assert found() == dict.fromkeys(ALL, "second")
+    assert not (ASIDE / "merge").exists()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug"), SystemExit(143)])
+def test_whatever_ends_a_stage_leaves_the_results_before_it(error: BaseException) -> None:
+    make("first")
+    with pytest.raises(type(error)):
+        make("second", error=error)
+    assert found() == dict.fromkeys(ALL, "first")
+    make("third")  # what was left aside is in nobody's way
+    assert found() == dict.fromkeys(ALL, "third")
+
+
+def test_a_failed_stage_leaves_the_results_but_says_why() -> None:
+    make("first")
+    error = UserError("merge", f"see {ASIDE / 'merge' / PAGE}", "Mend it")
+    with pytest.raises(UserError, match=r"see reports/why\.html"):
+        make("second", error=error)
+    assert found() == dict.fromkeys(ALL[:2], "first") | {str(PAGE): "second"}
+
+
+def plant_file() -> None:
+    (FOLDER / "a" / "photo.png").write_text("somebody's own")
+
+
+def plant_instead() -> None:
+    shutil.rmtree(FOLDER)
+    FOLDER.mkdir()
+    (FOLDER / "photo.png").write_text("somebody's own")
+
+
+def change_file() -> None:
+    (FOLDER / "a" / "images.npy").write_text("mended by hand")
+
+
+def link_folder() -> None:
+    shutil.rmtree(FOLDER)
+    Path("photos").mkdir()
+    Path("photos/photo.png").write_text("somebody's own")
+    FOLDER.symlink_to(Path("photos").resolve())
+
+
+def link_inside() -> None:
+    Path("photo.png").write_text("somebody's own")
+    (FOLDER / "link.png").symlink_to(Path("photo.png").resolve())
+
+
+def file_for_folder() -> None:
+    shutil.rmtree(FOLDER)
+    FOLDER.write_text("somebody's own")
+
+
+@pytest.mark.parametrize(
+    "plant", [plant_file, plant_instead, change_file, link_folder, link_inside, file_for_folder]
+)
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_what_the_pipeline_did_not_write_stays(plant: Callable[[], None], when: str) -> None:
+    make("first")
+    mine = {}
+
+    def run() -> None:
+        if when == "before":
+            plant()
+            mine.update(found())
+        with published("merge", {"folder": FOLDER}) as aside:
+            aside["folder"].mkdir()
+            if when == "during":
+                plant()
+                mine.update(found())
+
+    with pytest.raises(UserError, match=r"data/merged.*did not write it"):
+        run()
+    assert found() == mine
+
+
+def test_a_folder_that_no_run_recorded_is_an_error_and_no_rubbish() -> None:
+    FOLDER.mkdir(parents=True)
+    (FOLDER / "photo.png").write_text("somebody's own")
+    with pytest.raises(UserError, match=r"photo\.png: it stands where the pipeline writes"):
+        make("first")
+    assert found() == {str(FOLDER / "photo.png"): "somebody's own"}
+
+
+def test_an_empty_folder_has_nothing_to_lose() -> None:
+    FOLDER.mkdir(parents=True)
+    make("first")
+    assert found() == dict.fromkeys(ALL, "first")
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_what_dvc_brought_back_is_known_by_its_lock(touched: bool) -> None:
+    """In a clone there is no ledger, and a checkout writes files anew."""
+    call = ["-m", "dvc", "--quiet"]
+    subprocess.run([sys.executable, *call, "init", "--no-scm"], check=True)
+    Path("stage.py").write_text("from tests.contracts.test_outputs import make; make('first')")
+    outs = [{str(path): {"persist": True}} for path in OUTPUTS.values()]
+    stage = {"cmd": f"{sys.executable} stage.py", "deps": ["stage.py"], "outs": outs}
+    Path("dvc.yaml").write_text(json.dumps({"stages": {"merge": stage}}))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, *call, "repro"], check=True, env=environment)
+    shutil.rmtree(".ganlift")
+    for path in (FOLDER, FILE):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    subprocess.run([sys.executable, *call, "checkout"], check=True)
+    if not touched:
+        make("second")
+        assert found() == dict.fromkeys(ALL, "second")
+        return
+    (FOLDER / "a" / "images.npy").write_text("mended by hand")
+    with pytest.raises(UserError, match="it was changed since"):
+        make("second")
+
+
+def test_a_run_killed_while_outputs_take_their_places_is_made_good_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make("first")
+    rename, seen = Path.rename, []
+
+    def killed(path: Path, target: Path) -> Path:
+        seen.append(path)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    for last in range(1, 5):
+        seen[:] = [Path()] * (3 - last)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", killed)
+            with pytest.raises(KeyboardInterrupt):
+                make(f"try {last}")
+        make(f"after {last}")
+        assert found() == dict.fromkeys(ALL, f"after {last}")
+
+
+def test_a_path_aside_is_shown_as_where_it_belongs() -> None:
+    assert shown(ASIDE / "merge" / FILE) == FILE
+    assert shown(FILE) == FILE
