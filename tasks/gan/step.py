@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.contracts.params.train_gan import BATCH_NORM, TrainGanParams
-from tasks.gan.ada import AdaController
-from tasks.gan.device import precision_of
-from tasks.gan.diffaug import diffaug
+from tasks.gan.diffaug import AdaController, diffaug
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.losses import adversarial_loss, clip_weights
-from tasks.gan.model import Gan
+from tasks.gan.model import Gan, precision_of
 from tasks.gan.networks import Discriminator, Judgement
 from tasks.gan.penalties import (
     DISCRIMINATOR_TERMS,
@@ -24,7 +22,6 @@ from tasks.gan.penalties import (
     DiscriminatorContext,
     GeneratorContext,
 )
-from tasks.gan.real_batches import RealBatches
 from tasks.gan.schedules import SCHEDULES, top_k_share
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 

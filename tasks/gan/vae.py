@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.device import precision_of
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws
-from tasks.gan.model import Gan
+from tasks.gan.draws import Draws, RealBatches
+from tasks.gan.model import Gan, precision_of
 from tasks.gan.networks.autoencoder import VaeScore, divergence
-from tasks.gan.real_batches import RealBatches
 from tasks.gan.schedules import SCHEDULES
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 

@@ -10,11 +10,9 @@ import torch.distributed as dist
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import Group, launch
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.real_batches import RealBatches
-from tasks.gan.state import StateFolder
-from tasks.gan.ticks import Tick
+from tasks.gan.state import StateFolder, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 

@@ -14,8 +14,14 @@ from tasks.contracts.evaluation import GanEvaluation, Sample
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.state import Snapshot, StateFolder, optimizer_tensors, restore_optimizer
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.state import (
+    GanOutcome,
+    Snapshot,
+    StateFolder,
+    Tick,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -56,7 +62,7 @@ def judge(sample: Sample) -> GanEvaluation:
     return GanEvaluation({"kid": float(images.mean())}, {"a": {"diversity": 1.0}})
 
 
-def everything(gan: Gan, told: list[Tick | Outcome]) -> object:
+def everything(gan: Gan, told: list[Tick | GanOutcome]) -> object:
     networks = (gan.generator, gan.discriminator, gan.ema)
     return (
         [t.numpy().tobytes() for network in networks for t in network.state_dict().values()],
@@ -72,7 +78,7 @@ def everything(gan: Gan, told: list[Tick | Outcome]) -> object:
 def run(train: ImageSet, settings: TrainGanParams, states: Path, stop_after: int = 99) -> object:
     """Train, dropping everything after ``stop_after`` ticks, as a killed process does."""
     gan = build_gan(train, settings, 3)
-    told: list[Tick | Outcome] = []
+    told: list[Tick | GanOutcome] = []
     for news in train_gan(gan, train, settings, 3, evaluate=judge, states=StateFolder(states)):
         told.append(news)
         if len(told) == stop_after:

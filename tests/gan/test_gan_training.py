@@ -10,8 +10,9 @@ from torch import nn
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.sampling import sample, sample_grid
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.pictures import sample_grid
+from tasks.gan.sampling import sample
+from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 from tests.data.fake_sets import image_set
@@ -24,7 +25,7 @@ def params(**overrides: object) -> TrainGanParams:
 def trained(train: ImageSet, seed: int = 0, **overrides: object) -> tuple[Gan, list[Tick]]:
     gan = build_gan(train, params(**overrides), seed)
     *ticks, outcome = train_gan(gan, train, params(**overrides), seed)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, GanOutcome)
     return gan, [tick for tick in ticks if isinstance(tick, Tick)]
 
 

@@ -213,3 +213,20 @@ def _shown(path: Path) -> Image.Image:
     """Return a picture as MLflow shows it: a small one enlarged, pixels kept sharp."""
     with Image.open(path) as picture:
         return enlarged(picture.convert("RGB"))
+
+
+def is_logged(dataset: str, checkpoint: str) -> bool:
+    """Tell whether a finished run holds that checkpoint; False where the store cannot be reached.
+
+    Args:
+        dataset: the source as in ``params.yaml``; names the experiment.
+        checkpoint: sha256 of the checkpoint, as `GanRun.finish` takes it.
+    """
+    store, found = store_at(tracking_uri()), False
+
+    def look() -> None:
+        nonlocal found
+        tag = "ganlift.checkpoint"
+        found = store.finished(store.experiment(dataset), tag, checkpoint) is not None
+
+    return store.attempt(look) and found
