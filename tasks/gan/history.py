@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import TypeAdapter
 
 from tasks.contracts.errors import UserError
-from tasks.data.pictures import to_picture
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
-from tasks.gan.pictures import PICTURES, offered
+from tasks.gan.pictures import PICTURES, offered, png
 from tasks.gan.state import GanOutcome, Tick
 
 _CURVES = ("loss_g", "loss_d", "logit_real", "logit_fake", "grad_norm_g", "grad_norm_d")
 _EVALUATIONS = ("gan_seed", "kimg", "class_name", "metric", "value")
 _FILE = "history.json"
+_CONTENT = TypeAdapter(tuple[list[tuple[Tick, str | None]], GanOutcome, str])
 CHECKPOINT, STATES = "checkpoint", "states"  # folders; the second only while it trains
 
 
@@ -55,7 +56,7 @@ class History:
         if tick.grid is not None:
             name = f"{round(tick.kimg):06d}.png"
             self.grids.mkdir(parents=True, exist_ok=True)
-            to_picture(tick.grid).save(self.grids / name)
+            (self.grids / name).write_bytes(tick.grid)
         self.told.append((replace(tick, grid=None), name))
 
     def finish(self, outcome: GanOutcome) -> None:
@@ -65,12 +66,8 @@ class History:
         classes = len(load_config(self.weights)["class_names"])
         for kind in offered(generator):
             if kind != "classes":  # the grids on the way show them
-                to_picture(PICTURES[kind](generator, classes)).save(self.grids / f"{kind}.png")
-        content = {
-            "told": [(tick.plain(), name) for tick, name in self.told],
-            "outcome": asdict(outcome),
-            "checkpoint": self.checkpoint,
-        }
+                (self.grids / f"{kind}.png").write_bytes(png(PICTURES[kind](generator, classes)))
+        content = _CONTENT.dump_python((self.told, outcome, self.checkpoint), mode="json")
         (self.folder / _FILE).write_text(json.dumps(content), encoding="utf-8")
 
     def copy(self, folder: Path) -> None:
@@ -83,13 +80,10 @@ class History:
         """Read a finished GAN's folder; None where it is damaged."""
         try:
             content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-            told = [(Tick.of(values), name) for values, name in content["told"]]
-            outcome, checkpoint = GanOutcome.of(content["outcome"]), content["checkpoint"]
-            found = cls(folder, told, outcome, checkpoint)
-            whole = checkpoint == checkpoint_hash(found.weights)
-        except (OSError, ValueError, KeyError, TypeError, UserError):
+            found = cls(folder, *_CONTENT.validate_python(content))
+            return found if found.checkpoint == checkpoint_hash(found.weights) else None
+        except (OSError, ValueError, UserError):
             return None
-        return found if whole else None
 
     def row(self, tick: Tick) -> dict[str, float]:
         """Return a tick's row of the curves."""

@@ -3,14 +3,12 @@
 Every picture is uint8 ``[H, W, C]`` with grey lines between its images, made of fixed latents: two
 checkpoints differ by their weights alone. A row is a class; of more than 32 classes, 32 spread
 evenly over all are shown. The generator has to be in eval mode.
-
-`torchvision.utils.make_grid` draws the same, but makes grey images coloured, and importing it takes
-every training process seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, Labels
 from tasks.data.batches import to_images
+from tasks.data.pictures import to_picture
 from tasks.gan.sampling import latents_of, sample
 
 TRUNCATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -141,6 +140,13 @@ def _mixed(generator: nn.Module, label: int, rows: int, columns: int) -> list[Te
         mixed = torch.cat([coarse[:, :crossover], column[:, crossover:].expand(rows, -1, -1)], 1)
         parts.append(torch.cat([generator.synthesise(column), generator.synthesise(mixed)]))
     return parts
+
+
+def png(picture: Images) -> bytes:
+    """Return a picture as PNG."""
+    stream = BytesIO()
+    to_picture(picture).save(stream, "PNG")
+    return stream.getvalue()
 
 
 PICTURES: dict[str, Callable[[nn.Module, int], Images]] = {

@@ -38,23 +38,18 @@ def make_pool(
         pool: the folder of the set.
         watch: told the share that is done.
     """
-    config = load_config(next(iter(folders.values())))
-    classes, network = len(config["class_names"]), config["network"]
+    side, channels, classes = _shape(next(iter(folders.values())))
     labels = np.repeat(np.arange(classes, dtype=np.int64), per_class)
     number = np.tile(np.arange(per_class, dtype=np.int64), classes)
     latent_seeds = (seed % _SPAN * _SPAN + labels) * _SPAN + number
-    size, channels = network["image_size"], network["channels"]
-    shape = (len(folders) * len(labels), size, size, channels)
+    shape = (len(folders) * len(labels), side, side, channels)
     pool.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(pool / "images.npy", "w+", np.uint8, shape)
     manifests = []
     for place, (gan_seed, folder) in enumerate(folders.items()):
-
-        def tell(done: float, place: int = place, gan_seed: int = gan_seed) -> None:
-            watch((place + done) / len(folders), f"GAN {gan_seed}")
-
         into = images[place * len(labels) : (place + 1) * len(labels)]
-        manifests.append(_make(folder, gan_seed, labels, latent_seeds, into, tell))
+        manifests.append(_make(folder, gan_seed, labels, latent_seeds, into))
+        watch((place + 1) / len(folders), f"GAN {gan_seed}")
     images.flush()
     manifest = pd.concat(manifests, ignore_index=True)
     manifest.to_parquet(pool / "manifest.parquet", index=False)
@@ -63,19 +58,18 @@ def make_pool(
 def make_fresh(folder: Path, gan_seed: int, labels: Labels, seed: int) -> ImageSet:
     """Make one image for each label from latents that no pool uses: fakes to calibrate with."""
     latent_seeds = _FRESH + seed % _SPAN * _SPAN + np.arange(len(labels), dtype=np.int64)
-    network = load_config(folder)["network"]
-    side, channels = network["image_size"], network["channels"]
+    side, channels, _ = _shape(folder)
     images = np.empty((len(labels), side, side, channels), dtype=np.uint8)
     return ImageSet(images, _make(folder, gan_seed, labels, latent_seeds, images))
 
 
+def _shape(folder: Path) -> tuple[int, int, int]:
+    network = load_config(folder)["network"]
+    return network["image_size"], network["channels"], network["classes"]
+
+
 def _make(
-    folder: Path,
-    gan_seed: int,
-    labels: Labels,
-    latent_seeds: Labels,
-    into: Images,
-    tell: Callable[[float], None] = lambda done: None,
+    folder: Path, gan_seed: int, labels: Labels, latent_seeds: Labels, into: Images
 ) -> pd.DataFrame:
     """Put one image for each label and latent seed into an array, and return its manifest."""
     one_thread()  # as in training: the bytes must not depend on the cores there are
@@ -86,7 +80,6 @@ def _make(
         rows = slice(start, start + _AT_ONCE)
         made = into[rows] = sample(generator, labels[rows], latent_seeds[rows])
         ids += map(image_id, made)
-        tell(len(ids) / len(labels))
     return pd.DataFrame(
         {
             "image_id": ids,

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from tasks.contracts.evaluation import GanEvaluation
-from tasks.contracts.image_set import Images
 
 _KEPT = 2
 _SUFFIX = ".safetensors"
@@ -33,7 +32,7 @@ class Tick:
         done: share of the budget that is spent, 0..1.
         curves: loss_g, loss_d, logit_real, logit_fake (means), grad_norm_g, grad_norm_d (L2).
         images_per_second: real images shown per second of wall time.
-        grid: a picture uint8 ``[H, W, C]``, when due.
+        grid: a picture as PNG, when due; left out where a tick goes to JSON.
         evaluation: of the averaged generator on real/val, when due.
     """
 
@@ -41,17 +40,8 @@ class Tick:
     done: float
     curves: dict[str, float]
     images_per_second: float
-    grid: Images | None
+    grid: Annotated[bytes | None, Field(exclude=True)] = None
     evaluation: GanEvaluation | None = None
-
-    def plain(self) -> dict[str, Any]:
-        """Return all but the grid as plain values."""
-        return asdict(replace(self, grid=None))
-
-    @classmethod
-    def of(cls, values: dict[str, Any], grid: Images | None = None) -> Tick:
-        """Make a tick of what `plain` returned, and its grid."""
-        return cls(**values | {"evaluation": evaluation_of(values["evaluation"]), "grid": grid})
 
 
 @dataclass(frozen=True)
@@ -74,31 +64,20 @@ class GanOutcome:
     stopped_early: bool
     events: tuple[str, ...]
 
-    @classmethod
-    def of(cls, values: dict[str, Any]) -> GanOutcome:
-        """Make an outcome of what `dataclasses.asdict` made of one, and JSON of that."""
-        told = {name: tuple(values[name]) for name in ("collapsed", "events")}
-        return cls(**values | told | {"evaluation": evaluation_of(values["evaluation"])})
 
-
-def evaluation_of(values: dict[str, Any] | None) -> GanEvaluation | None:
-    """Make an evaluation of its plain values, None of None."""
-    return None if values is None else GanEvaluation(**values)
-
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Snapshot:
     """Everything that a run needs to go on as if it had never stopped.
 
     Attributes:
         tensors: weights, optimisers, averages, random states, by dotted name.
         facts: plain values that JSON holds exactly: counters, the sampler, what was told so far.
-        grids: pictures that were drawn so far; each is written once, beside the states.
+        grids: pictures (PNG) by number of their tick; each is written once, beside the states.
     """
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    grids: tuple[Images, ...] = ()
+    grids: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
 
 class StateFolder:
@@ -116,7 +95,8 @@ class StateFolder:
         """Write a snapshot beside the one before; older ones go."""
         self._folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: t.detach().cpu().contiguous() for name, t in snapshot.tensors.items()}
-        held = {"facts": snapshot.facts, "grids": [self._keep(grid) for grid in snapshot.grids]}
+        grids = {number: self._keep(grid) for number, grid in snapshot.grids.items()}
+        held = {"facts": snapshot.facts, "grids": grids}
         content = save(tensors, {"held": json.dumps(held, sort_keys=True)})
         self._write(f"{number:09d}-{_digest(content)}{_SUFFIX}", content)
         for old in (*self._files()[:-_KEPT], *self._folder.glob(".writing-*")):
@@ -130,7 +110,7 @@ class StateFolder:
                 continue
             try:
                 held = _held(content)
-                grids = tuple(self._picture(name) for name in held["grids"])
+                grids = {int(n): self._picture(name) for n, name in held["grids"].items()}
                 return Snapshot(load(content), held["facts"], grids)
             except (SafetensorError, ValueError, KeyError, OSError):
                 continue
@@ -151,21 +131,18 @@ class StateFolder:
             os.fsync(file.fileno())
         beside.replace(self._folder / name)
 
-    def _keep(self, grid: Images) -> str:
+    def _keep(self, grid: bytes) -> str:
         """Write a picture unless it is there, and return its name."""
-        stream = BytesIO()
-        np.save(stream, grid, allow_pickle=False)
-        name = f"grid-{_digest(stream.getvalue())}.npy"
+        name = f"{_digest(grid)}.png"
         if not (self._folder / name).is_file():
-            self._write(name, stream.getvalue())
+            self._write(name, grid)
         return name
 
-    def _picture(self, name: str) -> Images:
+    def _picture(self, name: str) -> bytes:
         content = (self._folder / name).read_bytes()
-        if name != f"grid-{_digest(content)}.npy":
+        if name != f"{_digest(content)}.png":
             raise ValueError(f"{name} is damaged")
-        grid: Images = np.load(BytesIO(content), allow_pickle=False)
-        return grid
+        return content
 
 
 def _digest(content: bytes) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
 from tasks.contracts.errors import UserError
@@ -19,14 +20,13 @@ from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan, ema_decay, update_ema
-from tasks.gan.pictures import sample_grid
+from tasks.gan.pictures import png, sample_grid
 from tasks.gan.sampling import sample
 from tasks.gan.state import (
     GanOutcome,
     Snapshot,
     StateFolder,
     Tick,
-    evaluation_of,
     prefixed,
     under,
 )
@@ -36,6 +36,7 @@ from tasks.gan.vae import VaeStep
 _JUDGED = 2**62  # where the latent seeds of images that are made to be judged begin
 _NETWORKS = ("generator", "discriminator", "ema")
 _KEPT = ("discriminator", "ema")
+_TICKS = TypeAdapter(list[Tick])
 
 
 def train_gan(
@@ -88,7 +89,7 @@ def train_gan(
             continue
         grid = None
         if run.ended or due(before, run.kimg, params.grid_kimg):
-            grid = sample_grid(gan.ema, len(train.class_names))
+            grid = png(sample_grid(gan.ema, len(train.class_names)))
         evaluation = None
         if run.ended or due(before, run.kimg, params.evaluation.every_kimg):
             evaluation = _judge(run, evaluate)
@@ -256,29 +257,32 @@ class Run:
     def snapshot(self, position: Snapshot) -> Snapshot:
         """Return what another process needs to go on from ``position`` (the present one)."""
         tensors = position.tensors | prefixed("best", self._best_weights)
-        watch, grids = self.watch, [tick.grid for tick in self.ticks]
+        watch = self.watch
         facts = position.facts | {
             "minutes": self._minutes,
             "best": None if self.best is None else asdict(self.best),
             "best_kimg": self.best_kimg,
             "hopeless": self.hopeless,
             "watch": [watch.rollbacks, list(watch.collapsed), watch.in_a_row, watch.events],
-            "ticks": [tick.plain() for tick in self.ticks],
-            "drawn": [number for number, grid in enumerate(grids) if grid is not None],
+            "ticks": _TICKS.dump_python(self.ticks, mode="json"),
         }
-        return Snapshot(tensors, facts, tuple(grid for grid in grids if grid is not None))
+        grids = {n: tick.grid for n, tick in enumerate(self.ticks) if tick.grid is not None}
+        return Snapshot(tensors, facts, grids)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a `snapshot`."""
         self.go_back(snapshot)
         facts = snapshot.facts
         self._minutes, self.hopeless = facts["minutes"], facts["hopeless"]
-        self.best, self.best_kimg = evaluation_of(facts["best"]), facts["best_kimg"]
+        self.best, self.best_kimg = (
+            TypeAdapter(GanEvaluation | None).validate_python(facts["best"]),
+            facts["best_kimg"],
+        )
         self._best_weights = under("best", snapshot.tensors)
         rollbacks, collapsed, in_a_row, events = facts["watch"]
         self.watch = Watch(self.params.health, rollbacks, tuple(collapsed), in_a_row, list(events))
-        grids = dict(zip(facts["drawn"], snapshot.grids, strict=True))
-        self.ticks = [Tick.of(told, grids.get(n)) for n, told in enumerate(facts["ticks"])]
+        ticks = enumerate(_TICKS.validate_python(facts["ticks"]))
+        self.ticks = [replace(tick, grid=snapshot.grids.get(number)) for number, tick in ticks]
 
     @property
     def _total_steps(self) -> int:
