@@ -88,6 +88,7 @@ def run(
             if (history := _found(kept, key)) is not None:
                 print(f"GAN {gan_seed}: kept", flush=True)
                 histories[gan_seed] = history
+                history.place(out / str(gan_seed), grids / str(gan_seed))
         missing = [gan_seed for gan_seed in params.seeds if gan_seed not in histories]
         unlogged = [s for s in histories if not is_logged(dataset, histories[s].checkpoint)]
         runs = {
@@ -101,11 +102,9 @@ def run(
         if missing:
             jobs = _jobs(missing, train, val, loose, sure, work, params, seed)
             for gan_seed, history in _trained(jobs, runs, watch):
-                kept.add(keys[gan_seed], history.copy)
                 histories[gan_seed] = history
-        for gan_seed, history in histories.items():
-            shutil.copytree(history.weights, out / str(gan_seed))
-            shutil.copytree(history.grids, grids / str(gan_seed))
+                history.place(out / str(gan_seed), grids / str(gan_seed))
+                kept.add(keys[gan_seed], history.copy)
     save_tables(histories, len(sure), metrics, curves, evaluations)
     shutil.rmtree(work, ignore_errors=True)
 

@@ -75,6 +75,11 @@ class History:
         left_out = shutil.ignore_patterns(STATES)
         shutil.copytree(self.folder, folder, ignore=left_out, dirs_exist_ok=True)
 
+    def place(self, checkpoint: Path, grids: Path) -> None:
+        """Copy the checkpoint and the pictures to where they belong."""
+        shutil.copytree(self.weights, checkpoint)
+        shutil.copytree(self.grids, grids)
+
     @classmethod
     def load(cls, folder: Path) -> History | None:
         """Read a finished GAN's folder; None where it is damaged."""

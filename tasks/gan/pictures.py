@@ -19,7 +19,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, Labels
 from tasks.data.batches import to_images
 from tasks.data.pictures import to_picture
-from tasks.gan.sampling import latents_of, sample
+from tasks.gan.sampling import latents_of, lies_on, sample
 
 TRUNCATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLUMNS = 8  # of a grid of samples
@@ -166,7 +166,7 @@ def offered(generator: nn.Module) -> tuple[str, ...]:
 def _latents(generator: nn.Module, count: int) -> Tensor:
     """Return fixed latents ``[count, Z]`` on the generator's device."""
     latents = latents_of(np.arange(count), int(generator.latent_dim))  # type: ignore[arg-type]
-    return latents.to(_device(generator))
+    return latents.to(lies_on(generator))
 
 
 def _shown(classes: int) -> Labels:
@@ -175,11 +175,7 @@ def _shown(classes: int) -> Labels:
 
 
 def _labels(generator: nn.Module, classes: int) -> Tensor:
-    return torch.from_numpy(_shown(classes)).to(_device(generator))
-
-
-def _device(generator: nn.Module) -> torch.device:
-    return next(generator.parameters()).device
+    return torch.from_numpy(_shown(classes)).to(lies_on(generator))
 
 
 def _side_by_side(columns: Sequence[Tensor]) -> Images:

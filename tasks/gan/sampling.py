@@ -29,7 +29,7 @@ def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images
     are padded to one size, because a convolution may round differently at another.
     """
     latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
-    device = _device(generator)
+    device = lies_on(generator)
     parts = []
     for start in range(0, len(labels), _BATCH):
         part = np.asarray(labels[start : start + _BATCH], dtype=np.int64)
@@ -50,7 +50,7 @@ def discriminator_logits(network: nn.Module, images: ImageSet) -> npt.NDArray[np
     does not depend on its neighbours, for batch norm goes by what it saw in training.
     """
     network.eval()
-    device = next(network.parameters()).device
+    device = lies_on(network)
     parts = [
         network(
             to_tensor(np.asarray(images.images[start : start + _JUDGED])).to(device),
@@ -62,5 +62,6 @@ def discriminator_logits(network: nn.Module, images: ImageSet) -> npt.NDArray[np
     return result
 
 
-def _device(generator: nn.Module) -> torch.device:
-    return next((p.device for p in generator.parameters()), torch.device("cpu"))
+def lies_on(network: nn.Module) -> torch.device:
+    """Return the device where a network lies."""
+    return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,18 @@ def fail(group: Group) -> None:
 def test_what_one_process_raises_is_the_error_of_all() -> None:
     with pytest.raises(UserError, match=r"the GAN: diverged\. Mend it"):
         launch(fail, (), 2, "cpu")
+
+
+def die(group: Group) -> None:
+    if group.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()  # waits for the other
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_process_that_dies_ends_the_other_and_is_named() -> None:
+    with pytest.raises(UserError, match=r"process 1 of one GAN died \(.*SIGKILL\)\. Run again"):
+        launch(die, (), 2, "cpu")
 
 
 def test_slices_of_draws_make_the_whole() -> None:
