@@ -220,8 +220,7 @@ def _trained(
     """Train every GAN and yield each as it is finished; tell MLflow and whoever watches."""
     histories = {job.gan_seed: History(job.folder) for job in jobs}
     done = dict.fromkeys(histories, 0.0)
-    for message in _train_all(jobs):
-        gan_seed, news = message.gan_seed, message.news
+    for gan_seed, news in _train_all(jobs):
         history = histories[gan_seed]
         if isinstance(news, GanOutcome):
             history.finish(news)

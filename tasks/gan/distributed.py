@@ -43,6 +43,16 @@ class Group:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.reshape(tensor.shape))
 
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+        """Take one step on the processes' mean gradient and return its L2 norm."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = optimizer.param_groups[0]["params"]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.average(gradients)
+        optimizer.step()
+        return torch.nn.utils.get_total_norm(gradients)
+
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the rows of every process, in order of their numbers."""
         if self.world == 1:

@@ -52,12 +52,8 @@ class GanJob:
     judge: Callable[[], Evaluate]
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a worker tells: a tick of one seed's GAN, or how it ended, its checkpoint written."""
-
-    gan_seed: int
-    news: Tick | GanOutcome
+Message = tuple[int, Tick | GanOutcome]
+"""What a worker tells: seed and a tick of a GAN, or how it ended, its checkpoint written."""
 
 
 def train_one(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
@@ -90,7 +86,7 @@ def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any)
                 save_checkpoint(
                     job.folder / CHECKPOINT, gan, train.class_names, job.params, job.gan_seed
                 )
-            messages.put(Message(job.gan_seed, news))
+            messages.put((job.gan_seed, news))
         if group.agree(stop.is_set()):
             return
 
