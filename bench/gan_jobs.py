@@ -20,7 +20,7 @@ import torch
 from bench.datasets import TASKS, Cut, ingest_params, load_cut
 from bench.ledger import Row
 from tasks.classifier.features import FeatureJudge, train_judge
-from tasks.classifier.scores import scores_of
+from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import Schedule, fit, probabilities
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, Labels, concatenate, image_id
@@ -180,6 +180,7 @@ def _accuracies(job: Job, cut: Cut, train: ImageSet, *, augment: bool) -> list[f
             flip=TASKS[job.task].flip,
             seed=seed,
         )
-        dev = cut.dev
-        scores.append(scores_of(dev.labels, probabilities(network, dev))["balanced_accuracy"])
+        labels, said = cut.dev.labels, probabilities(network, cut.dev)
+        scored = scores_of(labels, Predictions.of(said, labels), said.shape[1])
+        scores.append(scored["balanced_accuracy"])
     return scores

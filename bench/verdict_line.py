@@ -25,7 +25,7 @@ from tasks.contracts.params.report import ReportParams
 from tasks.gan.checkpoint import checkpoint_hash, checkpoints, save_checkpoint
 from tasks.gan.model import build_gan
 from tasks.gan.training import train_gan
-from tasks.lift.result import lift_result
+from tasks.lift.summary import lift_result
 
 _STAGES: dict[str, Callable[..., None]] = {
     "ingest": ingest.run,
@@ -146,14 +146,13 @@ class Line:
             params=rule,
             seed=self.seed,
         )
-        lift = found["lift_pp"]
         return {
-            "verdict": found["verdict"],
-            "baseline": found["baseline"],
-            "lift_pp": lift["mean"],
-            "ci_low": lift["ci_low"],
-            "ci_high": lift["ci_high"],
-            "mde_pp": found["mde_pp"],
+            "verdict": found.verdict,
+            "baseline": found.baseline,
+            "lift_pp": found.lift_pp.mean,
+            "ci_low": found.lift_pp.ci_low,
+            "ci_high": found.lift_pp.ci_high,
+            "mde_pp": found.mde_pp,
         }
 
     def _json(self, name: str) -> dict[str, Any]:

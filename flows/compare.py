@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tasks.adapters.comparison import Comparison, compare, render
+from flows.verdict import COLOURS
+from tasks.adapters.comparison import SideBySide, compare, render
 from tasks.adapters.tracking.past_runs import past_runs
 
 PAGE = Path("reports/compare.html")
-_COLOURS = {"helps": "green", "hurts": "red"}
 
 
 def compare_runs(wanted: Sequence[str]) -> None:
@@ -22,23 +22,22 @@ def compare_runs(wanted: Sequence[str]) -> None:
     Raises:
         UserError: as `past_runs`.
     """
-    comparison = compare(past_runs(wanted))
+    found = compare(past_runs(wanted))
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render(comparison), encoding="utf-8")
+    PAGE.write_text(render(found), encoding="utf-8")
     console = Console(highlight=False)
-    console.print(_table(comparison))
-    for warning in comparison.warnings:
+    console.print(_table(found))
+    for warning in found.warnings:
         console.print(f"[yellow]warning[/] {escape(warning)}")
-    console.print(f"{comparison.same_params} other params are the same. Page: {PAGE}")
+    console.print(f"{found.same_params} other params are the same. Page: {PAGE}")
 
 
-def _table(comparison: Comparison) -> Table:
+def _table(found: SideBySide) -> Table:
     table = Table(show_lines=False)
     table.add_column("", overflow="fold")
-    for run in comparison.runs:
-        colour = _COLOURS.get(run.lift["verdict"], "yellow")
-        table.add_column(f"[{colour}]{escape(run.short_id)}[/]", overflow="fold")
-    for title, rows in comparison.sections.items():
+    for run, result in zip(found.runs, found.results, strict=True):
+        table.add_column(f"[{COLOURS[result.verdict]}]{escape(run.short_id)}[/]", overflow="fold")
+    for title, rows in found.sections.items():
         table.add_section()
         table.add_row(f"[bold]{escape(title)}[/]")
         for row in rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 
 from prefect import flow
@@ -14,6 +13,7 @@ from flows.project import find_root, run_lock
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
 from flows.verdict import LIFT, markdown
 from tasks.contracts.errors import UserError
+from tasks.lift.result import LiftResult
 
 STAGES = (
     "ingest",  # images in class folders → data/real
@@ -58,8 +58,8 @@ def pipeline(
         # leave the stage's child at work.
         states = {stage: _visit(stage, root, force) for stage in stages}
         if "report" in states:
-            lift = json.loads((root / LIFT).read_text(encoding="utf-8"))
-            create_markdown_artifact(markdown(lift), key="verdict", description=lift["verdict"])
+            result = LiftResult.load(root / LIFT)
+            create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
     return states
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.project import run_lock
-from flows.verdict import LIFT, MEANING, PAGE, against, interval, worth
+from flows.verdict import COLOURS, LIFT, PAGE, lines
+from tasks.answer.words import MEANING
 from tasks.contracts.params.line import load_params, parse_params
+from tasks.lift.result import LiftResult
 
 PARAMS = Path("params.yaml")
 
@@ -90,14 +91,13 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
             f"{', '.join(states)}: in place after {took}. `ganlift run` goes on from here."
         )
         return
-    lift = json.loads((root / LIFT).read_text(encoding="utf-8"))
-    colour = {"helps": "green", "hurts": "red"}.get(lift["verdict"], "yellow")
+    result = LiftResult.load(root / LIFT)
+    first, *others = lines(result)
     console.print(
         Panel(
-            f"[bold {colour}]{lift['verdict']}[/]: {MEANING[lift['verdict']]}\n"
-            f"lift in {escape(lift['metric_name'])}: [bold]{escape(interval(lift))}[/]\n"
-            f"{escape(against(lift))}\n"
-            f"{escape(worth(lift))}\n\n"
+            f"[bold {COLOURS[result.verdict]}]{result.verdict}[/]: {MEANING[result.verdict]}\n"
+            f"[bold]{escape(first)}[/]\n"
+            f"{escape(chr(10).join(others))}\n\n"
             f"report   {PAGE}\n"
             "MLflow   make ui, or ganlift ui\n"
             f"took     {took}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,17 @@ from tasks.gan.checkpoint import (
 )
 from tasks.gan.pool import make_fresh
 from tasks.gan.sampling import discriminator_logits
-from tasks.quality.calibration import CALIBRATIONS, out_of_fold
-from tasks.quality.choice import Rows
+from tasks.quality.calibration import CALIBRATIONS, out_of_fold, tells_nothing
 from tasks.quality.copies import find_copies
-from tasks.quality.funnel import class_summary, count_reasons, diversity, funnel
-from tasks.quality.manifold import Features, authentic, realism
+from tasks.quality.funnel import class_summary, count_reasons, funnel, reached
+from tasks.quality.manifold import Authenticity, Realism
+from tasks.quality.neighbours import Features, Rows, Scores, some
 from tasks.quality.rules import COPIES
 from tasks.quality.selection import (
     ACCEPTED,
     Scored,
     check_every_class,
     decide,
-    manifest_columns,
     random_control,
     real_scores,
 )
@@ -49,6 +48,7 @@ from tasks.quality.tuning import COLUMNS, candidates, summary, tune
 
 _SCHEDULE = Schedule(SMALL_CNN, steps=0, batch_size=64, learning_rate=0.002, weight_decay=0.01)
 _TRIALS = 2  # classifiers that judge one candidate of the tuning
+_BLOCK = 8192  # pool images looked at together
 _CROSS_FITTED = 0.4  # of the progress, where there is tuning after it
 
 Watch = Callable[[float, str], None]
@@ -107,20 +107,27 @@ def run(
     count_reasons(table).to_csv(reasons, index=False)
     check_every_class(table, params)
     drawn = random_control(table, seed)
-    with_scores = ImageSet(images.images, images.manifest.assign(**manifest_columns(table)))
-    with_scores.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
-    with_scores.take(drawn).save(control)
-    report = _report(judged, table, drawn, params) | {"tuned": summary(log)}
+    images.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
+    images.take(drawn).save(control)
+    report = _report(judged, table, drawn, params, seed) | {"tuned": summary(log)}
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("accepted {accepted} of {pool}, {copies} copies thrown out".format(**report))
 
 
 def _report(
-    judged: _Judged, table: pd.DataFrame, control: Rows, params: QualityFilterParams
+    judged: _Judged, table: pd.DataFrame, control: Rows, params: QualityFilterParams, seed: int
 ) -> dict[str, Any]:
-    """Return the content of filter.json, but for the tuning."""
-    features, kept = judged.scored.features, table[table["reason"] == ACCEPTED]
+    """Return the content of filter.json, but for the tuning.
+
+    Coverage, recall and precision are those of at most 5,000 pool images, a random choice that
+    stays the same from rule to rule (``measured``), and of as many of the control as of these
+    are accepted.
+    """
+    kept = table[table["reason"] == ACCEPTED]
     share = {name: _share(rows["authentic"]) for name, rows in (("pool", table), (ACCEPTED, kept))}
+    reason, measured = table["reason"].to_numpy(object), some(len(table), seed=seed)
+    alike = some(len(control), int((reason[measured] == ACCEPTED).sum()), seed)
+    describe, held_out = judged.scored.describe, judged.held_out
     return {
         "pool": len(table),
         "accepted": len(kept),
@@ -128,8 +135,9 @@ def _report(
         "copies": int(table["reason"].isin(COPIES).sum()),
         **judged.figures,
         "authentic": {**share, "real": judged.figures["authentic"]},
-        "rules": funnel(list(table["reason"]), params, features, judged.held_out),
-        "control": diversity(features[control], judged.held_out),
+        "measured": len(measured),
+        "rules": funnel(reason, params, measured, describe(measured), held_out),
+        "control": reached(describe(control[alike]), held_out),
         "per_class": class_summary(table),
     }
 
@@ -161,44 +169,54 @@ def _judge(
         watch=lambda share, text: watch(share * (_CROSS_FITTED if params.tune else 1.0), text),
     )
     network = train_judge(real.train, params.classifier_steps, seed * 1000 + 700)
-    of_pool, of_val, of_shown = (
-        network.features(images.images) for images in (pool, real.val, real.shown)
-    )
-    of_train = of_shown[: len(real.train)]
-    copies = find_copies(pool, real.val, real.shown, params.copy_quantile)
+    of_val, of_shown = (network.features(part.images) for part in (real.val, real.shown))
+    realism, authentic = Realism(of_shown[: len(real.train)]), Authenticity(of_shown)
+
+    def describe(rows: Rows) -> Features:
+        return network.features(pool.images[rows])
+
+    near_real = [
+        (realism(features), authentic(features))
+        for features in map(describe, _blocks(np.arange(len(pool))))
+    ]
     columns, p_real, figures, reliability = _by_discriminators(real, pool, gan, params, seed)
+    classes = len(real.train.class_names)
     table = pool.manifest[["image_id", "label", "class_name", "gan_seed", "latent_seed"]].assign(
         **columns,
         **sure.pool,
-        realism=realism(of_pool, of_train),
-        authentic=authentic(of_pool, of_shown),
-        **copies.columns,
+        realism=np.concatenate([scores for scores, _ in near_real]),
+        authentic=np.concatenate([marks for _, marks in near_real]),
+        **find_copies(pool, real.val, real.shown, params.copy_quantile, classes),
     )
     of_real = [
         p_real,
         real_scores(sure.real, real.train.labels),
-        real_scores({"realism": realism(of_val, of_train)}, real.val.labels),
+        real_scores({"realism": realism(of_val)}, real.val.labels),
     ]
     figures |= {
         "temperature": round(sure.temperature, 6),
-        "copy_threshold": round(copies.copy_threshold, 6),
-        "hash_threshold": round(copies.hash_threshold, 6),
-        "authentic": _share(authentic(of_val, of_shown)),
+        "authentic": _share(authentic(of_val)),
     }
-    scored = Scored(table, pd.concat(of_real, ignore_index=True), of_pool)
-    return _Judged(scored, of_val, figures, reliability)
+    scored = Scored(table, pd.concat(of_real, ignore_index=True), describe)
+    return _Judged(scored, of_val[some(len(of_val))], figures, reliability)
+
+
+def _blocks(rows: Rows) -> Iterator[Rows]:
+    """Rows some at a time, so that no copy of the whole pool is held."""
+    yield from (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK))
 
 
 def _by_discriminators(
     real: _Real, pool: ImageSet, gan: Path, params: QualityFilterParams, seed: int
-) -> tuple[dict[str, npt.NDArray[np.float64]], pd.DataFrame, dict[str, Any], pd.DataFrame]:
+) -> tuple[dict[str, Scores], pd.DataFrame, dict[str, Any], pd.DataFrame]:
     """Let each GAN's discriminator judge its own images and real/val; calibrated, and how well.
 
-    Returns the pool's columns, real/val's scores, figures and reliability curves.
+    Returns the pool's columns, real/val's scores, figures (``constant_p_real``: seeds of the GANs
+    whose p(real) ranks no image) and reliability curves.
     """
     fit = CALIBRATIONS[params.calibration]
     logit, p_real = np.full((2, len(pool)), np.nan)
-    of_real, brier, curves = [], {}, []
+    of_real, brier, curves, flat = [], {}, [], []
     for gan_seed, folder in checkpoints(gan).items():
         check_checkpoint(folder, real.train)
         discriminator = load_discriminator(folder)
@@ -206,15 +224,27 @@ def _by_discriminators(
         genuine, faked = (discriminator_logits(discriminator, part) for part in (real.val, fresh))
         unseen, head = out_of_fold(fit, genuine, faked, seed), fit(genuine, faked)
         mine = np.flatnonzero(pool.manifest["gan_seed"] == gan_seed)
-        logit[mine] = discriminator_logits(discriminator, pool.take(mine))
+        for rows in _blocks(mine):
+            logit[rows] = discriminator_logits(discriminator, pool.take(rows))
         p_real[mine] = head(logit[mine])
         of_real.append(real_scores({"p_real": head(genuine)}, real.val.labels, gan_seed))
         brier[str(gan_seed)] = round(unseen.brier, 6)
+        if tells_nothing(head, genuine, faked):
+            flat.append(gan_seed)
+            print(
+                f"GAN {gan_seed}: its discriminator finds its images no less real than real/val; "
+                "p(real) says the same of all of them, so that no image is chosen by it"
+            )
         curve = unseen.reliability()
         curve.insert(0, "gan_seed", gan_seed)
         curves.append(curve)
     mean = round(float(np.mean(list(brier.values()))), 6)
-    figures = {"calibration": params.calibration, "brier": mean, "brier_per_gan": brier}
+    figures = {
+        "calibration": params.calibration,
+        "brier": mean,
+        "brier_per_gan": brier,
+        "constant_p_real": flat,
+    }
     return {"logit": logit, "p_real": p_real}, pd.concat(of_real), figures, pd.concat(curves)
 
 

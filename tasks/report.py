@@ -10,23 +10,29 @@ from typing import Any
 import pandas as pd
 
 from tasks.adapters.tracking import log_pipeline
-from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet
-from tasks.contracts.outputs import Output
-from tasks.contracts.params.report import ReportParams
-from tasks.contracts.stage import stage_main
-from tasks.lift.curve_picture import draw_real_curve
-from tasks.lift.evidence import (
+from tasks.answer import words
+from tasks.answer.evidence import (
     draw_filter_reasons,
     draw_gan_curves,
     draw_real_beside_synthetic,
     draw_reliability,
 )
-from tasks.lift.funnel import funnel
-from tasks.lift.page import Evidence, exposure_of, render_page
-from tasks.lift.pictures import draw_lift_by_arm, draw_per_class_lift
-from tasks.lift.result import lift_result
-from tasks.lift.tables import arms_table, curve_table, headline
+from tasks.answer.funnel import funnel
+from tasks.answer.page import Evidence, exposure_of, render_page
+from tasks.answer.pictures import (
+    arms_table,
+    curve_table,
+    draw_lift_by_arm,
+    draw_per_class_lift,
+    draw_real_curve,
+)
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
+from tasks.contracts.machine import processor
+from tasks.contracts.outputs import Output, shown
+from tasks.contracts.params.report import ReportParams
+from tasks.contracts.stage import stage_main
+from tasks.lift.summary import lift_result
 
 _LIBRARIES = (
     "torch",
@@ -76,23 +82,25 @@ def run(
     ingested = _json(ingest)
     training, retraining, gans = ImageSet.load(merged), _json(retrained), _json(gan_metrics)
     run_table = pd.read_parquet(runs)
-    result = lift_result(
-        run_table,
-        pd.read_parquet(predictions),
-        ingested["classes"],
-        retrained=retraining,
-        merged=training.manifest,
-        control=len(ImageSet.load(control)),
-        gans=gans,
-        params=params,
-        seed=seed,
+    result = words.told(
+        lift_result(
+            run_table,
+            pd.read_parquet(predictions),
+            ingested["classes"],
+            retrained=retraining,
+            merged=training.manifest,
+            control=len(ImageSet.load(control)),
+            gans=gans,
+            params=params,
+            seed=seed,
+        )
     )
     reason_table = pd.read_csv(reasons, dtype={"class_name": str}, keep_default_na=False)
 
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
     draw_per_class_lift(result, pictures / "per_class_lift.png")
-    if result["worth"]:
-        draw_real_curve(result, pictures / "real_curve.png")
+    if result.worth:
+        draw_real_curve(result, result.worth, pictures / "real_curve.png")
     draw_real_beside_synthetic(training, pictures / "real_beside_synthetic.png", seed)
     draw_gan_curves(pd.read_csv(gan_curves), pictures / "gan_curves.png")
     draw_filter_reasons(reason_table, ingested["classes"], pictures / "filter_reasons.png")
@@ -108,15 +116,16 @@ def run(
         retrain=retraining,
         exposure=exposure_of(run_table),
         versions={name: version(name) for name in _LIBRARIES},
+        processor=processor(),
     )
     for path in (lift, page, arms, curve):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lift.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    lift.write_text(result.dumps(), encoding="utf-8")
     arms_table(result).to_csv(arms, index=False)
     curve_table(result).to_csv(curve, index=False)
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
-    print(headline(result))
-    print(f"report   {page}", flush=True)
+    print(words.terminal(result))
+    print(f"report   {shown(page)}", flush=True)
     log_pipeline(
         dataset=dataset,
         lift=lift,

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from tasks.classifier.arms import Stock, arm_table, missing_images
-from tasks.classifier.leaks import refuse_absent_classes, refuse_leaks
-from tasks.classifier.runs import (
-    Comparison,
-    Job,
-    Outcome,
-    jobs_of,
-    run_all,
-    settle,
+from tasks.classifier.arms import arm_table, missing_images
+from tasks.classifier.augmentation import classical
+from tasks.classifier.examples import Examples
+from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of, settle
+from tasks.classifier.saved import (
+    ClassifierConfig,
+    State,
+    load_weights,
+    save_classifier,
+    weights_digest,
 )
-from tasks.classifier.saved import ClassifierConfig, State, save_classifier
-from tasks.classifier.scores import scores_of
-from tasks.classifier.training import Schedule, untrained
-from tasks.classifier.weights import load_weights, weights_digest
+from tasks.classifier.scores import Predictions, scores_of
+from tasks.classifier.training import DivergedError, Schedule, untrained
+from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.progress import progress
@@ -34,13 +37,17 @@ from tasks.contracts.stage import stage_main
 
 SCHEMA = "ganlift/retrain/1"
 Scores = dict[str, float]
+_Said = tuple[ClassifierRun, Predictions]
+_KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
+_KEPT_BYTES = 2 * 10**9
+_ROWS = 2**17  # of the table of predictions that are made at a time
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Best:
     """The best classifier of the treatment so far."""
 
-    job: Job
+    run: ClassifierRun
     state: State
     test: Scores
     val: Scores
@@ -48,7 +55,7 @@ class _Kept:
     @property
     def rank(self) -> tuple[float, float, int]:
         """Lower is better; real/val alone decides."""
-        return -self.val["balanced_accuracy"], self.val["log_loss"], self.job.seed
+        return -self.val["balanced_accuracy"], self.val["log_loss"], self.run.seed
 
 
 def run(
@@ -69,133 +76,152 @@ def run(
     """Train every arm with every seed in worker processes; keep scores and test predictions.
 
     Arms whose images are not there are left out, and told. The classifier of the arm with
-    filtered images that is best on real/val is kept.
+    filtered images that is best on real/val is kept. Runs that were finished before, under the
+    same conditions, are taken from ``.ganlift`` and not trained again.
     """
-    both = ImageSet.load(merged)
-    made = (both.manifest["origin"] == "synthetic").to_numpy(np.bool_)
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
-    stock = Stock(both.take(~made), both.take(made), *map(ImageSet.load, (control, spare, pseudo)))
-    held_out = {f"real/{name}": images for name, images in judged.items()}
-    paths = (merged, control, spare, pseudo)
-    refuse_leaks({str(path): ImageSet.load(path) for path in paths}, held_out)
-    refuse_absent_classes(stock.real.class_names, held_out)
-    comparison, left_out = _comparison(stock, params, seed)
-    comparison, search = _settled(comparison, judged["val"], params)
-    rows: list[dict[str, Any]] = []
-    said: list[pd.DataFrame] = []
-    kept: _Kept | None = None
-    for job, outcome in _all_runs(comparison, judged, params):
-        scores = {name: scores_of(judged[name].labels, outcome.said[name]) for name in judged}
-        rows.append(_row(job, outcome, scores))
-        said.append(_predictions(job, judged["test"], outcome))
-        if outcome.state is not None:
-            one = _Kept(job, outcome.state, scores["test"], scores["val"])
-            kept = one if kept is None else min(kept, one, key=lambda best: best.rank)
-    table = pd.DataFrame(rows)
-    _save(table.drop(columns=["real", "added"]), runs)
-    _save(pd.concat(said), predictions)
-    assert kept is not None, "the arm with filtered images always runs"
-    content = {
-        "schema": SCHEMA,
-        "classifier": params.classifier,
-        "weights": None if params.weights is None else _told(Path(params.weights)),
-        "learning_rate": comparison.schedule.learning_rate,
-        "weight_decay": comparison.schedule.weight_decay,
-        "search": search,
-        "arms": _sizes(table),
-        "left_out": left_out,
-        "test": {"images": len(judged["test"]), "digest": _digest(judged["test"])},
-        "kept": _keep(classifier, kept, stock.real, params),
-    }
-    summary.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    summary.write_text(text, encoding="utf-8")
-    print(f"{len(rows)} runs: {len(comparison.arms)} arms x {len(params.seeds)} seeds")
-
-
-def _comparison(
-    stock: Stock, params: RetrainParams, seed: int
-) -> tuple[Comparison, dict[str, str]]:
-    """What all runs share, and why some arms are left out. A wrong name fails here, once."""
-    rate, decay = params.learning_rates[0], params.weight_decays[0]
-    schedule = Schedule(params.classifier, params.steps, params.batch_size, rate, decay)
-    weights = None if params.weights is None else Path(params.weights)
-    classes = len(stock.real.class_names)
-    network = untrained(schedule, stock.real.image_shape, classes=classes, seed=seed)
-    if weights is not None:
-        fresh = load_weights(
-            network, weights, params.classifier, classes=classes, shape=stock.real.image_shape
-        )
-        if fresh:
-            print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
-    arms = arm_table(params.fractions)
-    why = {name: missing_images(arm, stock) for name, arm in arms.items()}
-    left_out = {name: reason for name, reason in why.items() if reason is not None}
-    for name, reason in left_out.items():
-        print(f"{name} is left out: {reason}")
-    able = {name: arm for name, arm in arms.items() if name not in left_out}
-    return Comparison(stock, able, schedule, params.flip, weights, seed), left_out
-
-
-def _settled(
-    comparison: Comparison, val: ImageSet, params: RetrainParams
-) -> tuple[Comparison, list[dict[str, float | bool | None]]]:
+    data = _training_data(merged, control, spare, pseudo, judged)
+    conditions, schedule, left_out = _conditions(data, params, seed)
+    kept = Kept(_KEPT, _KEPT_BYTES)
+    examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
-        return settle(
-            comparison,
-            val,
+        schedule, search = settle(
+            conditions,
+            schedule,
+            examples["val"],
+            kept,
             learning_rates=params.learning_rates,
             weight_decays=params.weight_decays,
             seeds=params.seeds,
             watch=watch,
         )
-
-
-def _all_runs(
-    comparison: Comparison, judged: Mapping[str, ImageSet], params: RetrainParams
-) -> Iterator[tuple[Job, Outcome]]:
-    jobs = jobs_of(comparison, params.seeds)
+    rows: list[dict[str, Any]] = []
+    said: list[_Said] = []
+    best: _Best | None = None
+    every = runs_of(conditions.arms, data, params.seeds, schedule)
+    finished = KeptRuns(conditions, examples, kept)
     with progress("retrain") as watch:
-        for done, (job, outcome) in enumerate(run_all(comparison, jobs, judged), start=1):
-            yield job, outcome
-            watch(done / len(jobs), f"{job.arm}, seed {job.seed}")
+        for one, result in zip(every, finished.results(every, watch), strict=True):
+            if not result.said:
+                raise DivergedError(schedule)
+            scores = {
+                name: scores_of(images.labels, result.said[name], len(data.class_names))
+                for name, images in examples.items()
+            }
+            rows.append(_row(one, result, scores))
+            said.append((one, result.said["test"]))
+            if result.state is not None:
+                found = _Best(one, result.state, scores["test"], scores["val"])
+                best = found if best is None else min(best, found, key=lambda b: b.rank)
+    assert best is not None, "the arm with filtered images always runs"
+    told = pd.DataFrame(rows)
+    _save(told.drop(columns=["real", "added"]), runs)
+    _save_predictions(said, judged["test"], predictions)
+    content = {
+        "schema": SCHEMA,
+        "classifier": params.classifier,
+        "weights": None if params.weights is None else _told(Path(params.weights)),
+        "learning_rate": schedule.learning_rate,
+        "weight_decay": schedule.weight_decay,
+        "search": search,
+        "arms": _sizes(told),
+        "left_out": left_out,
+        "test": {"images": len(judged["test"]), "digest": _digest(judged["test"])},
+        "kept": _keep(classifier, best, data, params),
+    }
+    summary.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    summary.write_text(text, encoding="utf-8")
+    print(
+        f"{len(rows)} runs: {len(conditions.arms)} arms x {len(params.seeds)} seeds; "
+        f"{finished.taken} of {len(rows)} runs kept from before"
+    )
+
+
+def _training_data(
+    merged: Path, control: Path, spare: Path, pseudo: Path, judged: Mapping[str, ImageSet]
+) -> TrainingData:
+    """Open what is trained on; refuse what is held out, and classes that cannot be judged."""
+    held_out = {f"real/{name}": images for name, images in judged.items()}
+    sets = {str(path): ImageSet.load(path) for path in (merged, control, spare, pseudo)}
+    refuse_leaks(sets, held_out)
+    data = TrainingData.of(*sets.values())
+    refuse_absent_classes(data.class_names, held_out)
+    return data
+
+
+def _conditions(
+    data: TrainingData, params: RetrainParams, seed: int
+) -> tuple[Conditions, Schedule, dict[str, str]]:
+    """What all runs share, and why some arms are left out. A wrong name fails here, once."""
+    rate, decay = params.learning_rates[0], params.weight_decays[0]
+    schedule = Schedule(params.classifier, params.steps, params.batch_size, rate, decay)
+    weights = None if params.weights is None else Path(params.weights).absolute()
+    classes, shape = len(data.class_names), data.real.image_shape
+    network = untrained(schedule, shape, classes=classes, seed=seed)
+    if weights is not None:
+        fresh = load_weights(network, weights, params.classifier, classes=classes, shape=shape)
+        if fresh:
+            print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
+    arms = arm_table(params.fractions)
+    why = {name: missing_images(arm, data) for name, arm in arms.items()}
+    left_out = {name: reason for name, reason in why.items() if reason is not None}
+    for name, reason in left_out.items():
+        print(f"{name} is left out: {reason}")
+    able = {name: arm for name, arm in arms.items() if name not in left_out}
+    augmentation = classical(data.real, flip=params.flip)
+    return Conditions(data, able, augmentation, weights, seed), schedule, left_out
 
 
 def _told(weights: Path) -> str:
     return f"{weights.name}, sha256 {weights_digest(weights)}"
 
 
-def _row(job: Job, outcome: Outcome, scores: Mapping[str, Scores]) -> dict[str, Any]:
+def _row(run: ClassifierRun, result: RunResult, scores: Mapping[str, Scores]) -> dict[str, Any]:
     val = {f"val_{name}": one for name, one in scores["val"].items() if name != "ece"}
     return {
-        "arm": job.arm,
-        "seed": job.seed,
-        "gan_seed": job.gan_seed,
-        "steps": outcome.steps,
-        "real_seen": outcome.real_seen,
-        "added_seen": outcome.added_seen,
-        "real": outcome.real,
-        "added": outcome.added,
+        "arm": run.arm,
+        "seed": run.seed,
+        "gan_seed": run.gan_seed,
+        **result.counts,
         **scores["test"],
         **val,
     }
 
 
-def _predictions(job: Job, test: ImageSet, outcome: Outcome) -> pd.DataFrame:
-    predicted = outcome.said["test"]
-    return pd.DataFrame(
+def _save_predictions(said: Sequence[_Said], test: ImageSet, path: Path) -> None:
+    """Write a row a run and test image, as many at a time as memory should hold."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    several = max(1, _ROWS // len(test))
+    tables = (
+        pa.Table.from_pandas(
+            pd.concat([_predictions(*one, test) for one in said[first : first + several]]),
+            preserve_index=False,
+        )
+        for first in range(0, len(said), several)
+    )
+    table = next(tables)
+    with pq.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table)
+        for table in tables:
+            writer.write_table(table)
+
+
+def _predictions(run: ClassifierRun, said: Predictions, test: ImageSet) -> pd.DataFrame:
+    frame = pd.DataFrame(
         {
-            "arm": job.arm,
-            "seed": job.seed,
-            "gan_seed": job.gan_seed,
+            "arm": run.arm,
+            "seed": run.seed,
+            "gan_seed": run.gan_seed,
             "image_id": test.manifest["image_id"],
             "group": test.manifest["group"],
             "label": test.labels,
-            "predicted": predicted.argmax(axis=1).astype(np.int64),
-            "p_label": predicted[np.arange(len(test)), test.labels],
-            "confidence": predicted.max(axis=1),
+            "predicted": said.predicted.astype(np.int64),
+            "p_label": said.p_label,
+            "confidence": said.confidence,
         }
     )
+    return frame.astype({"gan_seed": "Int64"})
 
 
 def _sizes(table: pd.DataFrame) -> dict[str, dict[str, int]]:
@@ -206,20 +232,20 @@ def _sizes(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {str(arm): {str(key): n for key, n in of.items()} for arm, of in rounded.items()}
 
 
-def _keep(folder: Path, kept: _Kept, real: ImageSet, params: RetrainParams) -> dict[str, Any]:
-    size, _, channels = real.image_shape
-    job = kept.job
+def _keep(folder: Path, best: _Best, data: TrainingData, params: RetrainParams) -> dict[str, Any]:
+    size, _, channels = data.real.image_shape
+    run = best.run
     config = ClassifierConfig(
-        params.classifier, channels, size, real.class_names, job.arm, job.seed, job.gan_seed
+        params.classifier, channels, size, data.class_names, run.arm, run.seed, run.gan_seed
     )
-    digest = save_classifier(folder, kept.state, config)
+    digest = save_classifier(folder, best.state, config)
     return {
-        "arm": job.arm,
-        "seed": job.seed,
-        "gan_seed": job.gan_seed,
+        "arm": run.arm,
+        "seed": run.seed,
+        "gan_seed": run.gan_seed,
         "sha256": digest,
-        "test": kept.test,
-        "val": kept.val,
+        "test": best.test,
+        "val": best.val,
     }
 
 

@@ -85,9 +85,9 @@ def run(
         sure.save(pseudo)
         histories = dict[int, History]()
         for gan_seed, key in keys.items():
-            if (history := _found(kept, key)) is not None:
+            if (folder := kept.find(key)) is not None:
                 print(f"GAN {gan_seed}: kept", flush=True)
-                histories[gan_seed] = history
+                histories[gan_seed] = history = History.load(folder)
                 history.place(out / str(gan_seed), grids / str(gan_seed))
         missing = [gan_seed for gan_seed in params.seeds if gan_seed not in histories]
         unlogged = [s for s in histories if not is_logged(dataset, histories[s].checkpoint)]
@@ -137,17 +137,6 @@ class Judge:
         seen = [ImageSet.load(folder).images for folder in self.seen]
         images = seen[0] if len(seen) == 1 else np.concatenate(seen)
         return Evaluator(features, judge.probabilities, train, val, _JUDGED_PER_CLASS, images)
-
-
-def _found(kept: Kept, key: str) -> History | None:
-    """Return the finished GAN that is kept under a key; a damaged one is removed."""
-    folder = kept.find(key)
-    if folder is None:
-        return None
-    history = History.load(folder)
-    if history is None:
-        shutil.rmtree(folder)
-    return history
 
 
 def _pseudo_labelled(

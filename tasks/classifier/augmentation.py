@@ -9,10 +9,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks.classifier.examples import Examples
+from tasks.data.batches import to_tensor
+
+_BLOCK = 256  # images that are read at a time
 _DEGREES, _SHIFT, _SCALE = 12.0, 0.08, 0.1
 _LIGHT, _SATURATION, _HUE = 0.2, 0.2, 0.05
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
@@ -60,14 +65,19 @@ class Augmentation:
         return inside + self.ground
 
 
-def classical(images: Tensor, *, flip: bool) -> Augmentation:
-    """Build the augmentation for a training set ``[N, C, H, H]`` in -1..1.
+def classical(train: Examples, *, flip: bool) -> Augmentation:
+    """Build the augmentation for a training set.
 
-    What a shift uncovers is filled with the set's median border colour.
+    What a shift uncovers is filled with the median colour of first and last rows, the lower one
+    of an even number.
     """
-    border = torch.cat([images[:, :, 0], images[:, :, -1]], dim=2)
-    ground = border.transpose(0, 1).flatten(1).median(dim=1).values / 2 + 0.5
-    return Augmentation(ground[:, None, None], flip)
+    counts = np.zeros((train.image_shape[2], 256), dtype=np.int64)
+    for block in train.blocks(_BLOCK):
+        edges = np.moveaxis(block[:, [0, -1]], -1, 0)
+        counts += [np.bincount(edge.ravel(), minlength=256) for edge in edges]
+    middle = (counts[0].sum() - 1) // 2
+    median = (counts.cumsum(axis=1) > middle).argmax(axis=1).astype(np.uint8)
+    return Augmentation(to_tensor(median.reshape(1, 1, 1, -1))[0] / 2 + 0.5, flip)
 
 
 def _recoloured(images: Tensor) -> Tensor:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
 
-from tasks.classifier.crossfit import cross_fit
-from tasks.classifier.temperature import fit_temperature, tempered
-from tasks.classifier.training import Probabilities, Schedule
-from tasks.contracts.image_set import ImageSet, Labels, concatenate
+from tasks.classifier.crossfit import Columns, cross_fit, mean_of
+from tasks.classifier.examples import Examples
+from tasks.classifier.training import BATCH, Probabilities, Schedule
+from tasks.contracts.image_set import ImageSet, Labels
 
 Scores = npt.NDArray[np.float64]
+_MOST = np.log(20.0)  # temperatures of 1/20 to 20: past them a probability is 0 or a guess anyway
+_FITTING = 0.5  # of the progress
 
 
 def confidence(probabilities: Probabilities, labels: Labels) -> Scores:
@@ -52,8 +57,8 @@ class Certainty:
         temperature: of all classifiers together.
     """
 
-    pool: dict[str, npt.NDArray[np.generic]]
-    real: dict[str, Scores]
+    pool: Columns
+    real: Columns
     temperature: float
 
 
@@ -76,13 +81,66 @@ def certainty(
     Raises:
         UserError: more folds than training images, or a training diverged.
     """
-    said = cross_fit(train, concatenate([val, pool]), schedule, folds=folds, seed=seed, watch=watch)
-    temperature = fit_temperature(said.others[: len(val)], val.labels)
-    alone = tempered(said.real, fit_temperature(said.members[:, : len(val)], val.labels))
-    together = tempered(said.others[len(val) :], temperature)
-    scores = {name: score(together, pool.labels) for name, score in CERTAINTY.items()}
-    return Certainty(
-        {**scores, "agrees": agrees(together, pool.labels)},
-        {name: score(alone, train.labels) for name, score in CERTAINTY.items()},
-        temperature,
+    fitted = cross_fit(
+        train,
+        schedule,
+        folds=folds,
+        seed=seed,
+        watch=lambda share, text: watch(_FITTING * share, text),
     )
+    others = Examples.of(val).joined(Examples.of(pool))
+    batches = -(-len(val) // BATCH)  # whole ones: another number of images may round otherwise
+    span = others.take(np.arange(min(batches * BATCH, len(others))))
+    of_val = fitted.members(span)[:, : len(val)]
+    temperature = fit_temperature(mean_of(of_val), val.labels)
+    alone = fit_temperature(of_val, val.labels)
+    of_others = fitted.together(
+        others,
+        partial(_scores, temperature=temperature),
+        lambda share, text: watch(_FITTING + (1 - _FITTING) * share, text),
+    )
+    of_real = fitted.out_of_fold(partial(_scores, temperature=alone))
+    del of_real["agrees"]
+    of_pool = {name: column[len(val) :] for name, column in of_others.items()}
+    return Certainty(of_pool, of_real, temperature)
+
+
+def _scores(probabilities: Probabilities, labels: Labels, *, temperature: float) -> Columns:
+    said = tempered(probabilities, temperature)
+    scores: Columns = {name: score(said, labels) for name, score in CERTAINTY.items()}
+    return scores | {"agrees": agrees(said, labels)}
+
+
+def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+    """Return the temperature at which the labels are likeliest (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        probabilities: ``[N, K]`` or ``[F, N, K]``, of F classifiers that share a temperature, on
+            images none of them was trained on.
+        labels: ``[N]``.
+
+    Returns:
+        1/20 to 20; above 1 where the classifier was too sure.
+    """
+    logits = _log(probabilities)
+
+    def loss(exponent: float) -> float:
+        likelihood = np.empty((len(labels), *logits.shape[:-2]))
+        for start in range(0, len(labels), BATCH):
+            own = labels[start : start + BATCH]
+            said = log_softmax(logits[..., start : start + BATCH, :] / np.exp(exponent), axis=-1)
+            likelihood[start : start + BATCH] = said[..., np.arange(len(own)), own].T
+        return float(-likelihood.mean())
+
+    found = minimize_scalar(loss, bounds=(-_MOST, _MOST), method="bounded")
+    return float(np.exp(found.x))
+
+
+def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Return ``softmax(log(p) / temperature)``, float32, over the last axis."""
+    result: Probabilities = softmax(_log(probabilities) / temperature, axis=-1).astype(np.float32)
+    return result
+
+
+def _log(probabilities: Probabilities) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), 1e-12))

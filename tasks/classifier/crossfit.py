@@ -1,55 +1,88 @@
-"""Confidence in a label from classifiers that never saw the real images they judge."""
+"""Classifiers that judge images which they were not trained on: one a fold of real/train.
+
+Of many images and classes only what is made of the probabilities is held, not they themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import joblib
 import numpy as np
-import torch
+import numpy.typing as npt
+from torch import nn
 
-from tasks.classifier.training import (
-    Probabilities,
-    Schedule,
-    fit,
-    probabilities,
-    stratified_folds,
-)
+from tasks.classifier.examples import Examples
+from tasks.classifier.processes import fit_in_processes
+from tasks.classifier.training import BATCH, Probabilities, Schedule, fit, probabilities
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.image_set import ImageSet, Labels
+
+Columns = dict[str, npt.NDArray[Any]]
+Reduce = Callable[[Probabilities, Labels], Mapping[str, npt.NDArray[Any]]]
+"""What is made of the probabilities ``[n, K]`` of images and their labels ``[n]``: columns."""
+
+_SPAN = 16 * BATCH  # images that one process judges at a time
+Watch = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class CrossFit:
-    """What K cross-fitted classifiers say.
+    """F classifiers, each trained on all folds but its own.
 
     Attributes:
-        real: probabilities ``[N, K]`` of each real image, from the one classifier that did
-            not train on it.
-        others: probabilities ``[M, K]`` of each other image, the mean of all classifiers.
-        members: ``[F, M, K]``, what each of the F classifiers says of them.
+        networks: one a fold.
+        train: the N images that the folds are of.
+        fold_of: ``[N]``, the fold of each.
     """
 
-    real: Probabilities
-    others: Probabilities
-    members: Probabilities
+    networks: Sequence[nn.Module]
+    train: Examples
+    fold_of: Labels
+
+    def members(self, images: Examples) -> Probabilities:
+        """Return what each classifier says of a few images, float32 ``[F, n, K]``."""
+        jobs = ((network, images) for network in self.networks)
+        return np.stack(list(fit_in_processes(probabilities, jobs)))
+
+    def out_of_fold(self, reduce: Reduce) -> Columns:
+        """Reduce what is said of each training image by the one that did not train on it."""
+        rows = [np.flatnonzero(self.fold_of == fold) for fold in range(len(self.networks))]
+        jobs = [
+            ([one], self.train.take(r), reduce) for one, r in zip(self.networks, rows, strict=True)
+        ]
+        columns = _joined(list(fit_in_processes(_reduced, jobs)))
+        order = np.argsort(np.concatenate(rows))
+        return {name: column[order] for name, column in columns.items()}
+
+    def together(self, images: Examples, reduce: Reduce, watch: Watch) -> Columns:
+        """Reduce what all classifiers say on average of each of M images."""
+        spans = [
+            np.arange(start, min(start + _SPAN, len(images)))
+            for start in range(0, len(images), _SPAN)
+        ]
+        jobs = ((self.networks, images.take(span), reduce) for span in spans)
+        parts = []
+        for part in fit_in_processes(_reduced, jobs):
+            parts.append(part)
+            watch(len(parts) / len(spans), "classifiers judge")
+        return _joined(parts)
+
+
+def mean_of(members: Probabilities) -> Probabilities:
+    """Return the mean ``[n, K]`` of what classifiers say, ``[F, n, K]``."""
+    mean: Probabilities = members.sum(axis=0, dtype=np.float64) / len(members)
+    return mean.astype(np.float32)
 
 
 def cross_fit(
-    train: ImageSet,
-    others: ImageSet,
-    schedule: Schedule,
-    *,
-    folds: int,
-    seed: int,
-    watch: Callable[[float, str], None],
+    train: ImageSet, schedule: Schedule, *, folds: int, seed: int, watch: Watch
 ) -> CrossFit:
     """Fit one classifier a fold, on the other folds, in worker processes.
 
     Raises:
-        UserError: more folds than training images.
+        UserError: more folds than training images, or a training diverged.
     """
     if folds > len(train):
         raise UserError(
@@ -57,34 +90,45 @@ def cross_fit(
             f"more than the {len(train)} training images",
             "Use 2 to 10",
         )
-    fold_of = stratified_folds(train.labels, folds, seed)
-    classes = len(train.class_names)
-    jobs = [
-        joblib.delayed(_fit_fold)(train, others, fold_of == fold, schedule, classes, seed + fold)
+    examples, classes = Examples.of(train), len(train.class_names)
+    fold_of = stratified_folds(examples.labels, folds, seed)
+    jobs = (
+        (examples.take(np.flatnonzero(fold_of != fold)), schedule, classes, seed + fold)
         for fold in range(folds)
-    ]
-    real = np.zeros((len(train), classes), dtype=np.float32)
-    members = np.zeros((folds, len(others), classes), dtype=np.float32)
-    results = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(jobs)
-    for fold, (held_out, elsewhere) in enumerate(results):
-        real[fold_of == fold] = held_out
-        members[fold] = elsewhere
-        watch((fold + 1) / folds, f"classifier {fold + 1}/{folds}")
-    mean = members.sum(axis=0, dtype=np.float64) / folds
-    return CrossFit(real, mean.astype(np.float32), members)
-
-
-def _fit_fold(
-    train: ImageSet,
-    others: ImageSet,
-    held_out: np.ndarray,
-    schedule: Schedule,
-    classes: int,
-    seed: int,
-) -> tuple[Probabilities, Probabilities]:
-    die_with_parent()
-    torch.set_num_threads(1)
-    network = fit(
-        train.take(~held_out), schedule, classes=classes, augment=True, flip=False, seed=seed
     )
-    return probabilities(network, train.take(held_out)), probabilities(network, others)
+    networks = []
+    for network in fit_in_processes(_fitted, jobs):
+        networks.append(network)
+        watch(len(networks) / folds, f"classifier {len(networks)}/{folds}")
+    return CrossFit(networks, examples, fold_of)
+
+
+def stratified_folds(labels: Labels, folds: int, seed: int) -> Labels:
+    """Give each row a fold, ``[N]`` in 0..folds-1: even, and every class evenly spread.
+
+    scikit-learn's ``StratifiedKFold`` refuses classes of fewer images than folds.
+    """
+    rng = np.random.default_rng([seed, 3])
+    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    dealt = np.concatenate([rng.permutation(rows) for rows in classes])
+    result = np.empty(len(labels), dtype=np.int64)
+    result[dealt] = np.arange(len(labels)) % folds  # the next class goes on where one ends
+    return result
+
+
+def _fitted(train: Examples, schedule: Schedule, classes: int, seed: int) -> nn.Module:
+    return fit(train, schedule, classes=classes, augment=True, flip=False, seed=seed)
+
+
+def _reduced(networks: Sequence[nn.Module], images: Examples, reduce: Reduce) -> Columns:
+    """Judge images by the mean of networks, a batch at a time."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        batch = images.take(np.arange(start, min(start + BATCH, len(images))))
+        said = mean_of(np.stack([probabilities(network, batch) for network in networks]))
+        parts.append(dict(reduce(said, batch.labels)))
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import v2
 
 from tasks.classifier.arms import Arm, TrainingSet
-from tasks.classifier.training import Schedule, optimise, untrained
-from tasks.classifier.weights import load_weights
-from tasks.contracts.image_set import ImageSet
+from tasks.classifier.examples import Examples
+from tasks.classifier.saved import load_weights
+from tasks.classifier.training import Augment, Schedule, optimise, untrained
 from tasks.data.batches import ClassSampler, to_tensor
 
-Augment = Callable[[Tensor], Tensor]
+Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _REAL, _ADDED, _MIXED, _NETWORK = range(4)  # streams of random draws
 
 
@@ -110,7 +109,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         batch_size: int,
         *,
         augment: Augment | None,
-        mix: v2.Transform | None,
+        mix: Mix | None,
         seed: int,
     ) -> None:
         self.real_seen = self.added_seen = self._step = 0
@@ -147,23 +146,26 @@ class _Part:
     """Draws `size` images at a time from a set, every class alike."""
 
     def __init__(
-        self, images: ImageSet, size: int, augment: Augment | None, rng: np.random.Generator
+        self, images: Examples, size: int, augment: Augment | None, rng: np.random.Generator
     ) -> None:
         self.size = size
-        self._images, self._labels = np.asarray(images.images), torch.from_numpy(images.labels)
-        self._augment = augment
+        self._images, self._augment = images, augment
         self._sampler = ClassSampler(images.labels, rng)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         rows = self._sampler.rows_of(self._sampler.labels(self.size))
-        images = to_tensor(self._images[rows])
-        return (images if self._augment is None else self._augment(images)), self._labels[rows]
+        images, labels = to_tensor(self._images.pixels(rows)), self._images.labels[rows]
+        images = images if self._augment is None else self._augment(images)
+        return images, torch.from_numpy(labels)
 
 
-def _mixing(classes: int) -> v2.Transform:
+def _mixing(classes: int) -> Mix:
     """MixUp (Zhang et al. 2018, arXiv:1710.09412) or CutMix (Yun et al. 2019, arXiv:1905.04899).
 
     With the strengths of torchvision's own recipe for training classifiers.
     """
+    from torchvision.transforms import v2  # seconds, and one arm alone needs it
+
     mixup = v2.MixUp(alpha=0.2, num_classes=classes)
-    return v2.RandomChoice([mixup, v2.CutMix(alpha=1.0, num_classes=classes)])
+    mix: Mix = v2.RandomChoice([mixup, v2.CutMix(alpha=1.0, num_classes=classes)])
+    return mix

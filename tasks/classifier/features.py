@@ -9,21 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models
 
 from tasks.classifier.networks import SMALL_CNN, SmallCnn
-from tasks.classifier.training import Probabilities, Schedule, fit
+from tasks.classifier.training import BATCH, Outputs, Probabilities, Schedule, fit, outputs
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet
-from tasks.data.batches import to_tensor
 
-Features = npt.NDArray[np.float32]
-_BATCH, _INCEPTION_BATCH = 512, 32
+_INCEPTION_BATCH = 32
 _INCEPTION_FILE = "inception_v3_google-0cc3c7bd.pth"
 _INCEPTION_SIZE = 299
 
@@ -37,13 +32,13 @@ class FeatureJudge:
 
     network: SmallCnn
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: Images) -> Outputs:
         """Outputs of the last layer but one, ``[N, 128]``, of uint8 ``[N, H, W, C]``."""
-        return _outputs(self.network.features, images, _BATCH)
+        return _outputs(self.network.features, images, BATCH)
 
     def probabilities(self, images: Images) -> Probabilities:
         """Softmax outputs ``[N, K]`` of uint8 ``[N, H, W, C]``."""
-        return _outputs(lambda batch: self.network(batch).softmax(dim=1), images, _BATCH)
+        return _outputs(lambda batch: self.network(batch).softmax(dim=1), images, BATCH)
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class InceptionJudge:
 
     network: nn.Module
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: Images) -> Outputs:
         """Pooled outputs ``[N, 2048]`` of uint8 ``[N, H, W, 1 or 3]``, scaled to 299 px."""
         return _outputs(self._pooled, images, _INCEPTION_BATCH)
 
@@ -92,6 +87,8 @@ def inception_judge(weights_path: Path | None = None) -> InceptionJudge:
     path = weights_path or Path(torch.hub.get_dir()) / "checkpoints" / _INCEPTION_FILE
     if not path.is_file():
         raise _no_inception(path, "Inception's weights are not there")
+    from torchvision import models  # seconds, and the default does without
+
     # pooled features want no auxiliary head; its weights are in the file all the same
     network = models.inception_v3(weights=None, init_weights=False, transform_input=False)
     try:
@@ -113,16 +110,11 @@ def _no_inception(path: Path, reason: str) -> UserError:
     )
 
 
-@torch.inference_mode()
-def _outputs(network: Callable[[Tensor], Tensor], images: Images, batch: int) -> Features:
+def _outputs(network: Callable[[Tensor], Tensor], images: Images, batch: int) -> Outputs:
     """Outputs ``[N, F]`` in the order of the images."""
+    starts = range(0, len(images), batch)
     with _one_thread():
-        parts = [
-            network(to_tensor(np.asarray(images[start : start + batch])))
-            for start in range(0, len(images), batch)
-        ]
-    outputs: Features = torch.cat(parts).numpy()
-    return outputs
+        return outputs(network, (images[start : start + batch] for start in starts), len(images))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from tasks.contracts.errors import UserError
 
@@ -42,6 +41,8 @@ class TorchvisionClassifier(nn.Module):
 
     def __init__(self, name: str, *, classes: int) -> None:
         super().__init__()
+        from torchvision import models  # seconds, and most people ask for the small network
+
         self.model = models.get_model(name, weights=None, num_classes=classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class TimmClassifier(nn.Module):
 
     def __init__(self, name: str, *, channels: int, classes: int, image_size: int) -> None:
         super().__init__()
-        import timm  # seconds, and most people ask for another classifier
+        import timm  # seconds too
 
         known = timm.get_pretrained_cfg(name)
         fixed = known is not None and known.fixed_input_size
@@ -96,6 +97,8 @@ def build_classifier(name: str, *, channels: int, classes: int, image_size: int)
 
 
 def _from_library(name: str, channels: int, classes: int, image_size: int) -> nn.Module:
+    from torchvision import models
+
     if name in models.list_models(module=models):
         return TorchvisionClassifier(name, classes=classes)
     import timm

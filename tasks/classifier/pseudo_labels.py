@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.classifier.crossfit import cross_fit
+from tasks.classifier.crossfit import Columns, cross_fit
+from tasks.classifier.examples import Examples
 from tasks.classifier.networks import SMALL_CNN
-from tasks.classifier.training import Schedule
-from tasks.contracts.image_set import ImageSet, Labels, concatenate
+from tasks.classifier.training import Probabilities, Schedule
+from tasks.contracts.image_set import ImageSet, Labels
 
 Confidence = npt.NDArray[np.float32]
 TARGET = 0.97
@@ -47,30 +48,24 @@ class PseudoLabels:
         labels: int64 ``[M]``, -1 where it is unsure.
         confidence: float32 ``[M]``, the mean probability of the likeliest class.
         target: precision that was asked for on real/val.
-        threshold: confidence from which a label is given; None where none was sure enough.
-        precision_on_val: accuracy on real/val at or above the threshold; None likewise.
-        share_on_val: share of real/val at or above the threshold.
-        share: share of the M images that got a label.
+        limit: from which confidence a label is given.
     """
 
     labels: Labels
     confidence: Confidence
     target: float
-    threshold: float | None
-    precision_on_val: float | None
-    share_on_val: float
-    share: float
+    limit: Threshold
 
     def told(self) -> str:
         """One sentence for a person."""
-        if self.threshold is None:
+        if self.limit.confidence is None:
             return (
                 f"no confidence gives a precision of {self.target:.0%} on real/val, "
                 f"so none of {len(self.labels)} unlabelled images got a label"
             )
         return (
             f"{int((self.labels >= 0).sum())} of {len(self.labels)} unlabelled images got a label, "
-            f"precision {self.precision_on_val:.1%} on real/val"
+            f"precision {self.limit.precision:.1%} on real/val"
         )
 
 
@@ -108,29 +103,28 @@ def pseudo_label(
     if members < 2:
         raise ValueError(f"members is {members}: each is trained without a fold, so 2 or more")
     schedule = Schedule(SMALL_CNN, steps, batch_size=64, learning_rate=0.002, weight_decay=0.01)
-    said = cross_fit(
+    fitted = cross_fit(
         train,
-        concatenate([val, unlabelled]),
         schedule,
         folds=min(members, len(train)),
         seed=seed,
-        watch=watch,
-    ).others
-    confidence, choice = said.max(axis=1), said.argmax(axis=1).astype(np.int64)
+        watch=lambda share, text: watch(share / 2, text),
+    )
+    said = fitted.together(
+        Examples.of(val).joined(Examples.of(unlabelled)),
+        _likeliest,
+        lambda share, text: watch((1 + share) / 2, text),
+    )
+    confidence, choice = said["confidence"], said["choice"]
     held_out, own = slice(0, len(val)), slice(len(val), None)
     limit = precise_threshold(confidence[held_out], choice[held_out] == val.labels, target)
-    sure = np.zeros(len(unlabelled), dtype=np.bool_)
-    if limit.confidence is not None:
-        sure = confidence[own] >= limit.confidence
-    return PseudoLabels(
-        labels=np.where(sure, choice[own], -1),
-        confidence=confidence[own],
-        target=target,
-        threshold=limit.confidence,
-        precision_on_val=limit.precision,
-        share_on_val=limit.share,
-        share=float(sure.mean()) if len(sure) else 0.0,
-    )
+    sure = confidence[own] >= (np.inf if limit.confidence is None else limit.confidence)
+    return PseudoLabels(np.where(sure, choice[own], -1), confidence[own], target, limit)
+
+
+def _likeliest(probabilities: Probabilities, labels: Labels) -> Columns:
+    choice = probabilities.argmax(axis=1).astype(np.int64)
+    return {"confidence": probabilities.max(axis=1), "choice": choice}
 
 
 def precise_threshold(

@@ -1,167 +1,233 @@
-"""Runs of the comparison, in worker processes: an arm and a seed each."""
+"""Runs of the comparison, in worker processes: an arm and a seed each. Finished ones are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
-import joblib
 import numpy as np
-import torch
+from safetensors.numpy import load_file, save_file
 
-from tasks.classifier.arms import FROM_GAN, Arm, Stock, gan_seed_of, training_set
-from tasks.classifier.augmentation import classical
+from tasks.classifier.arms import FROM_GAN, Arm, TrainingSet, gan_seed_of, training_set
+from tasks.classifier.augmentation import Augmentation
+from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
-from tasks.classifier.saved import State, state_of
-from tasks.classifier.scores import scores_of
-from tasks.classifier.training import Probabilities, Schedule, probabilities
+from tasks.classifier.processes import fit_in_processes
+from tasks.classifier.saved import WEIGHTS, State, state_of, weights_digest
+from tasks.classifier.scores import Predictions, scores_of
+from tasks.classifier.training import DivergedError, Schedule, probabilities
+from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import CLASSICAL, FILTERED
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet
-from tasks.contracts.stage import die_with_parent
-from tasks.data.batches import to_tensor
+from tasks.contracts.kept import Kept, code_of
+from tasks.contracts.machine import processor
 
 _SETTLING_SEEDS = 2
+_LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
+_COUNTS, _SAID = "counts.json", "{}.npz"
+Watch = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Conditions:
     """What all runs share.
 
     Attributes:
-        stock: the images to train on.
+        data: the images to train on.
         arms: the rows of the table that are run, by name.
-        schedule: of every run alike.
-        flip: whether augmentation mirrors images.
+        augmentation: of every arm that augments.
         weights: a file to start from; None starts from scratch.
         seed: the root of every draw, beside the classifier's.
     """
 
-    stock: Stock
+    data: TrainingData
     arms: Mapping[str, Arm]
-    schedule: Schedule
-    flip: bool
+    augmentation: Augmentation
     weights: Path | None
     seed: int
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run.
+class ClassifierRun:
+    """One run: what sets it apart.
 
     Attributes:
         arm: its name.
         seed: of the classifier.
         turn: the GAN whose turn it is with this seed, in every arm.
         gan_seed: that GAN where the run sees its images, else None.
+        schedule: how it is trained.
     """
 
     arm: str
     seed: int
     turn: int
     gan_seed: int | None
+    schedule: Schedule
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """What came of a run.
 
     Attributes:
-        steps: optimiser steps taken.
-        real_seen: real images shown, repeats counted.
-        added_seen: added images shown, likewise.
-        real: distinct places in the real part of its training set.
-        added: likewise of the added part.
-        said: probabilities ``[N, K]`` of each set it was judged on, by name.
+        counts: optimiser ``steps`` taken; ``real_seen`` and ``added_seen``, images shown, repeats
+            counted; ``real`` and ``added``, places in the two parts of its training set.
+        said: of each set that it was judged on, by name; none where the training diverged.
         state: its weights, of the arm `FILTERED` alone.
     """
 
-    steps: int
-    real_seen: int
-    added_seen: int
-    real: int
-    added: int
-    said: dict[str, Probabilities]
+    counts: Mapping[str, int]
+    said: Mapping[str, Predictions]
     state: State | None
 
+    def save(self, folder: Path) -> None:
+        """Write it into a folder that is there."""
+        (folder / _COUNTS).write_text(json.dumps(dict(self.counts)), encoding="utf-8")
+        for name, said in self.said.items():
+            np.savez(folder / _SAID.format(name), **asdict(said))
+        if self.state is not None:
+            save_file(self.state, folder / WEIGHTS)
 
-def jobs_of(comparison: Comparison, seeds: Sequence[int]) -> list[Job]:
+    @classmethod
+    def load(cls, folder: Path) -> RunResult:
+        """Read what `save` has written."""
+        counts = json.loads((folder / _COUNTS).read_text(encoding="utf-8"))
+        said = {}
+        for path in folder.glob(_SAID.format("*")):
+            with np.load(path, allow_pickle=False) as arrays:
+                said[path.stem] = Predictions(**arrays)
+        weights = folder / WEIGHTS
+        return cls(counts, said, load_file(weights) if weights.is_file() else None)
+
+
+def runs_of(
+    arms: Mapping[str, Arm], data: TrainingData, seeds: Sequence[int], schedule: Schedule
+) -> list[ClassifierRun]:
     """Return every arm with every seed, seeds nested in GANs."""
-    gans = comparison.stock.gan_seeds
+    gans = sorted(data.filtered)
+    turns = [(seed, gan_seed_of(place, gans)) for place, seed in enumerate(seeds)]
     return [
-        Job(name, seed, turn, turn if arm.added in FROM_GAN else None)
-        for name, arm in comparison.arms.items()
-        for seed, turn in ((seed, gan_seed_of(run, gans)) for run, seed in enumerate(seeds))
+        ClassifierRun(name, seed, turn, turn if arm.added in FROM_GAN else None, schedule)
+        for name, arm in arms.items()
+        for seed, turn in turns
     ]
 
 
-def run_all(
-    comparison: Comparison, jobs: Sequence[Job], judged: Mapping[str, ImageSet]
-) -> Iterator[tuple[Job, Outcome]]:
-    """Run every job on all cores; yield them in order, as they end.
+class KeptRuns:
+    """Runs under the same conditions, judged on the same sets; a finished one is kept.
+
+    A run is known by a hash of all that decides it: the images of its own GAN, not how many GANs
+    there are. So more seeds, or more GANs, train the runs that are new and no others.
 
     Args:
-        comparison: what they share.
-        jobs: what differs.
+        conditions: what the runs share.
         judged: the sets to judge on, by name.
+        kept: where finished runs are.
 
-    Raises:
-        UserError: a training diverged.
+    Attributes:
+        taken: runs that were kept already and not trained again, so far.
     """
-    tasks = [joblib.delayed(_run)(comparison, job, judged) for job in jobs]
-    parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")
-    yield from zip(jobs, parallel(tasks), strict=True)
+
+    def __init__(self, conditions: Conditions, judged: Mapping[str, Examples], kept: Kept) -> None:
+        self._conditions, self._judged, self._kept = conditions, judged, kept
+        self.taken = 0
+        self._shared = {
+            "code": hashlib.sha256(code_of("retrain")).hexdigest(),
+            "libraries": {name: version(name) for name in _LIBRARIES},
+            "processor": processor(),
+            "judged": {name: images.identity for name, images in judged.items()},
+            "classes": len(conditions.data.class_names),
+            "augmentation": [conditions.data.real.identity, conditions.augmentation.flip],
+            "weights": conditions.weights and weights_digest(conditions.weights),
+        }
+
+    def results(self, runs: Sequence[ClassifierRun], watch: Watch) -> Iterator[RunResult]:
+        """Yield what came of each run, in order: kept before, or trained on all cores and kept."""
+        keys = [self._key(run) for run in runs]
+        new = [self._kept.find(key) is None for key in keys]
+        self.taken += new.count(False)
+        watch(0.0, f"{new.count(False)} of {len(runs)} runs kept")
+        every = list(zip(runs, keys, new, strict=True))
+        trained = self._trained((run, key) for run, key, is_new in every if is_new)
+        for done, (run, key, is_new) in enumerate(every, start=1):
+            found = None if is_new else self._kept.find(key)
+            if is_new:
+                yield next(trained)
+            elif found is not None:
+                yield RunResult.load(found)
+            else:  # thrown out meanwhile, since there is room for fewer than these runs
+                yield next(self._trained([(run, key)]))
+            watch(done / len(runs), f"{run.arm}, seed {run.seed}")
+
+    def _trained(self, runs: Iterable[tuple[ClassifierRun, str]]) -> Iterator[RunResult]:
+        shared = (self._conditions, self._judged, self._kept)
+        return fit_in_processes(_train_and_keep, ((*shared, run, key) for run, key in runs))
+
+    def _key(self, run: ClassifierRun) -> str:
+        chosen = _chosen(self._conditions, run)
+        own = {
+            "arm": [run.arm, asdict(self._conditions.arms[run.arm])],
+            "schedule": asdict(run.schedule),
+            "seed": _seed(self._conditions, run),
+            "trained on": [chosen.real.identity, chosen.added.identity],
+        }
+        return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 
 
 def settle(
-    comparison: Comparison,
-    val: ImageSet,
+    conditions: Conditions,
+    schedule: Schedule,
+    val: Examples,
+    kept: Kept,
     *,
     learning_rates: Sequence[float],
     weight_decays: Sequence[float],
     seeds: Sequence[int],
-    watch: Callable[[float, str], None],
-) -> tuple[Comparison, list[dict[str, float | bool | None]]]:
+    watch: Watch,
+) -> tuple[Schedule, list[dict[str, float | bool | None]]]:
     """Settle rate and decay by `CLASSICAL` on real/val: balanced accuracy, ties to the first.
 
     The first two seeds try each pair; one whose training diverges is out.
 
     Args:
-        comparison: what runs share.
+        conditions: what runs share.
+        schedule: but for rate and decay.
         val: the set to choose on.
+        kept: where finished runs are.
         learning_rates: to try.
         weight_decays: to try with each.
         seeds: of the classifiers.
         watch: told the share of runs that are done.
 
     Returns:
-        the comparison with the chosen pair, and a row a pair tried, none where there is but one.
+        the schedule with the chosen pair, and a row a pair tried, none where there is but one.
 
     Raises:
         UserError: every pair diverges.
     """
     pairs = list(product(learning_rates, weight_decays))
-    tried = [
-        replace(
-            comparison,
-            arms={CLASSICAL: comparison.arms[CLASSICAL]},
-            schedule=replace(comparison.schedule, learning_rate=rate, weight_decay=decay),
-        )
-        for rate, decay in pairs
-    ]
+    tried = [replace(schedule, learning_rate=rate, weight_decay=decay) for rate, decay in pairs]
     if len(pairs) == 1:
-        return replace(comparison, schedule=tried[0].schedule), []
-    tasks = [
-        joblib.delayed(_try)(one, job, val)
-        for one in tried
-        for job in jobs_of(one, seeds[:_SETTLING_SEEDS])
+        return tried[0], []
+    classical = {CLASSICAL: conditions.arms[CLASSICAL]}
+    few = seeds[:_SETTLING_SEEDS]
+    runs = [run for one in tried for run in runs_of(classical, conditions.data, few, one)]
+    results = KeptRuns(conditions, {"val": val}, kept).results(
+        runs, lambda share, text: watch(share, "settling learning rate and weight decay")
+    )
+    classes = len(conditions.data.class_names)
+    scores = [
+        scores_of(val.labels, result.said["val"], classes)["balanced_accuracy"]
+        if result.said
+        else float("nan")
+        for result in results
     ]
-    scores = []
-    for score in joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(tasks):
-        scores.append(score)
-        watch(len(scores) / len(tasks), "settling learning rate and weight decay")
     means = np.array(scores).reshape(len(pairs), -1).mean(axis=1)
     if np.isnan(means).all():
         raise UserError(
@@ -179,39 +245,51 @@ def settle(
         }
         for place, ((rate, decay), mean) in enumerate(zip(pairs, means, strict=True))
     ]
-    return replace(comparison, schedule=tried[best].schedule), rows
+    return tried[best], rows
 
 
-def _try(comparison: Comparison, job: Job, val: ImageSet) -> float:
+def _seed(conditions: Conditions, run: ClassifierRun) -> int:
+    return conditions.seed * 1_000_003 + run.seed
+
+
+def _chosen(conditions: Conditions, run: ClassifierRun) -> TrainingSet:
+    arm, seed = conditions.arms[run.arm], _seed(conditions, run)
+    return training_set(arm, conditions.data, gan_seed=run.turn, seed=seed)
+
+
+def _train_and_keep(
+    conditions: Conditions,
+    judged: Mapping[str, Examples],
+    kept: Kept,
+    run: ClassifierRun,
+    key: str,
+) -> RunResult:
+    """Train, judge and keep one classifier, in a worker, which may outlive what asked for it."""
+    result = _trained(conditions, judged, run)
+    kept.add(key, result.save)
+    return result
+
+
+def _trained(
+    conditions: Conditions, judged: Mapping[str, Examples], run: ClassifierRun
+) -> RunResult:
+    chosen = _chosen(conditions, run)
+    sizes = {"real": len(chosen.real), "added": len(chosen.added)}
     try:
-        said = _run(comparison, job, {"val": val}).said["val"]
-    except UserError:  # diverged
-        return float("nan")
-    return scores_of(val.labels, said)["balanced_accuracy"]
-
-
-def _run(comparison: Comparison, job: Job, judged: Mapping[str, ImageSet]) -> Outcome:
-    """Train and judge one classifier, in a worker."""
-    die_with_parent()
-    torch.set_num_threads(1)  # the same bytes whatever the number of cores
-    arm, stock = comparison.arms[job.arm], comparison.stock
-    seed = comparison.seed * 1_000_003 + job.seed
-    chosen = training_set(arm, stock, gan_seed=job.turn, seed=seed)
-    fitted = train_arm(
-        chosen,
-        arm,
-        comparison.schedule,
-        augmentation=classical(to_tensor(stock.real.images), flip=comparison.flip),
-        weights=comparison.weights,
-        classes=len(stock.real.class_names),
-        seed=seed,
-    )
-    return Outcome(
-        steps=fitted.steps,
-        real_seen=fitted.real_seen,
-        added_seen=fitted.added_seen,
-        real=len(chosen.real),
-        added=len(chosen.added),
-        said={name: probabilities(fitted.network, images) for name, images in judged.items()},
-        state=state_of(fitted.network) if job.arm == FILTERED else None,
-    )
+        fitted = train_arm(
+            chosen,
+            conditions.arms[run.arm],
+            run.schedule,
+            augmentation=conditions.augmentation,
+            weights=conditions.weights,
+            classes=len(conditions.data.class_names),
+            seed=_seed(conditions, run),
+        )
+    except DivergedError:
+        return RunResult(sizes, {}, None)
+    said = {
+        name: Predictions.of(probabilities(fitted.network, images), images.labels)
+        for name, images in judged.items()
+    }
+    seen = {name: getattr(fitted, name) for name in ("steps", "real_seen", "added_seen")}
+    return RunResult(seen | sizes, said, state_of(fitted.network) if run.arm == FILTERED else None)

@@ -1,40 +1,66 @@
-"""How well a classifier does on a labelled set."""
+"""What a classifier says of a labelled set, and how well it does."""
 
 from __future__ import annotations
 
-import warnings
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
-from torchmetrics.functional.classification import multiclass_calibration_error
+import numpy.typing as npt
 
 from tasks.classifier.training import Probabilities
 from tasks.contracts.image_set import Labels
 
 
-def scores_of(labels: Labels, predicted: Probabilities) -> dict[str, float]:
+@dataclass(frozen=True)
+class Predictions:
+    """What is kept of probabilities ``[N, K]``: as much for a thousand classes as for two.
+
+    Attributes:
+        predicted: int32 ``[N]``, the likeliest class.
+        p_label: float32 ``[N]``, the probability of the image's own label.
+        confidence: float32 ``[N]``, that of the likeliest class.
+    """
+
+    predicted: npt.NDArray[np.int32]
+    p_label: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, labels: Labels) -> Predictions:
+        """Keep this much of ``[N, K]``, for labels ``[N]``."""
+        return cls(
+            probabilities.argmax(axis=1).astype(np.int32),
+            probabilities[np.arange(len(labels)), labels],
+            probabilities.max(axis=1),
+        )
+
+
+def scores_of(labels: Labels, said: Predictions, classes: int) -> dict[str, float]:
     """Return accuracy, balanced_accuracy, macro_f1, log_loss, ece and recall_<label>.
 
     All are 0 to 1 but the loss, which is in nats. ``ece`` is the expected calibration error over
     15 bins of equal width (Guo et al. 2017, arXiv:1706.04599, equation 3).
 
-    `labels` ``[N]``, `predicted` ``[N, K]``; every one of the K classes is expected in labels.
+    Args:
+        labels: ``[N]``; every one of the K classes is expected in them.
+        said: of the same images.
+        classes: K.
     """
-    classes = np.arange(predicted.shape[1])
-    choice = predicted.argmax(axis=1)
-    with warnings.catch_warnings():
-        # softmax in float32 sums to 1 only within rounding, which log_loss remarks on
-        warnings.simplefilter("ignore", UserWarning)
-        loss = log_loss(labels, predicted.astype(np.float64), labels=classes)
-    ece = multiclass_calibration_error(
-        torch.from_numpy(predicted), torch.from_numpy(labels), predicted.shape[1], n_bins=15
+    # not at the top: workers predict and need no metrics, whose import takes six seconds
+    import torch
+    from sklearn.metrics import accuracy_score, f1_score, log_loss, recall_score
+    from torchmetrics.functional.classification import binary_calibration_error
+
+    every, right = np.arange(classes), said.predicted == labels
+    ece = binary_calibration_error(
+        torch.from_numpy(said.confidence), torch.from_numpy(right.astype(np.int64)), n_bins=15
     )
-    recalls = recall_score(labels, choice, labels=classes, average=None, zero_division=0.0)
+    recalls = recall_score(labels, said.predicted, labels=every, average=None, zero_division=0.0)
+    own = said.p_label.astype(np.float64)
     return {
-        "accuracy": float(accuracy_score(labels, choice)),
+        "accuracy": float(accuracy_score(labels, said.predicted)),
         "balanced_accuracy": float(np.mean(recalls)),
-        "macro_f1": float(f1_score(labels, choice, labels=classes, average="macro")),
-        "log_loss": float(loss),
+        "macro_f1": float(f1_score(labels, said.predicted, labels=every, average="macro")),
+        "log_loss": float(log_loss(np.ones(len(own)), own, labels=[0, 1])),
         "ece": float(ece),
-    } | {f"recall_{label}": float(recalls[label]) for label in classes}
+    } | {f"recall_{label}": float(recalls[label]) for label in range(classes)}

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.classifier.augmentation import classical
+from tasks.classifier.examples import Examples
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, Labels
+from tasks.contracts.image_set import Images, ImageSet
 from tasks.data.batches import ClassSampler, to_tensor
 
 Probabilities = npt.NDArray[np.float32]
-_BATCH = 512
+Outputs = npt.NDArray[np.float32]
+Augment = Callable[[Tensor], Tensor]
+BATCH = 512  # images that are judged at a time: another number may round otherwise
 _WARMUP = 0.1  # of the steps
 
 
@@ -33,8 +36,19 @@ class Schedule:
     weight_decay: float
 
 
+class DivergedError(UserError):
+    """A training that ended in no numbers."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        super().__init__(
+            f"classifier {schedule.classifier}",
+            f"its weights are no longer finite numbers after {schedule.steps} steps",
+            "Lower retrain.learning_rate",
+        )
+
+
 def fit(
-    train: ImageSet,
+    train: ImageSet | Examples,
     schedule: Schedule,
     *,
     classes: int,
@@ -50,14 +64,15 @@ def fit(
         UserError: the training diverged.
     """
     network = untrained(schedule, train.image_shape, classes=classes, seed=seed)
-    images, labels = to_tensor(train.images), torch.from_numpy(train.labels)
-    augmentation: Callable[[Tensor], Tensor] = classical(images, flip=flip) if augment else _same
-    sampler = ClassSampler(train.labels, np.random.default_rng([seed, 2]))
+    examples = Examples.of(train)
+    augmentation: Augment = classical(examples, flip=flip) if augment else nn.Identity()
+    sampler = ClassSampler(examples.labels, np.random.default_rng([seed, 2]))
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            rows = torch.from_numpy(sampler.rows_of(sampler.labels(schedule.batch_size)))
-            yield augmentation(images[rows]), labels[rows]
+            rows = sampler.rows_of(sampler.labels(schedule.batch_size))
+            images = augmentation(to_tensor(examples.pixels(rows)))
+            yield images, torch.from_numpy(examples.labels[rows])
 
     optimise(network, schedule, batches())
     return network
@@ -109,34 +124,28 @@ def optimise(
         optimizer.step()
         taken += 1
     if not all(weight.isfinite().all() for weight in network.parameters()):
-        raise UserError(
-            f"classifier {schedule.classifier}",
-            f"its weights are no longer finite numbers after {taken} steps",
-            "Lower retrain.learning_rate",
-        )
+        raise DivergedError(schedule)
     network.eval()
     return taken
 
 
-@torch.inference_mode()
-def probabilities(network: nn.Module, images: ImageSet) -> Probabilities:
+def probabilities(network: nn.Module, images: ImageSet | Examples) -> Probabilities:
     """Softmax outputs, float32 ``[N, K]``, in the order of the images."""
     network.eval()
-    parts = [
-        network(to_tensor(np.asarray(images.images[start : start + _BATCH]))).softmax(dim=1)
-        for start in range(0, len(images), _BATCH)
-    ]
-    result: Probabilities = torch.cat(parts).numpy()
-    return result
+    blocks = Examples.of(images).blocks(BATCH)
+    return outputs(lambda batch: network(batch).softmax(dim=1), blocks, len(images))
 
 
-def stratified_folds(labels: Labels, folds: int, seed: int) -> Labels:
-    """Give each row a fold, ``[N]`` in 0..folds-1: even, and every class evenly spread."""
-    rng = np.random.default_rng([seed, 3])
-    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    dealt = np.concatenate([rng.permutation(rows) for rows in classes])
-    result = np.empty(len(labels), dtype=np.int64)
-    result[dealt] = np.arange(len(labels)) % folds  # the next class goes on where one ends
+@torch.inference_mode()
+def outputs(network: Callable[[Tensor], Tensor], blocks: Iterable[Images], count: int) -> Outputs:
+    """Return what a network makes of images, float32 ``[count, F]``, reading a block at a time."""
+    result, done = np.empty((count, 0), dtype=np.float32), 0
+    for block in blocks:
+        part = network(to_tensor(block)).numpy()
+        if not done:
+            result = np.empty((count, part.shape[1]), dtype=np.float32)
+        result[done : done + len(part)] = part
+        done += len(part)
     return result
 
 
@@ -145,7 +154,3 @@ def _rate(done: float) -> float:
     if done < _WARMUP:
         return (done + 1e-3) / _WARMUP
     return 0.5 * (1 + float(np.cos(np.pi * (done - _WARMUP) / (1 - _WARMUP))))
-
-
-def _same(images: Tensor) -> Tensor:
-    return images

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import joblib
-import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from tasks.classifier.examples import Examples
+from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.training import Schedule, fit, probabilities
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.stage import die_with_parent
 
 
 @dataclass(frozen=True)
 class Trial:
     """A training set, and the seed that its classifier starts from."""
 
-    train: ImageSet
+    train: ImageSet | Examples
     seed: int
 
 
@@ -32,7 +31,7 @@ def val_balanced_accuracy(
 ) -> list[float]:
     """Return the balanced accuracy on real/val, 0..1, of a classifier for each trial.
 
-    Each is trained with classical augmentation, one thread a fit and one process a core.
+    Each is trained with classical augmentation, in worker processes.
 
     Args:
         trials: what to train on; taken one by one, so that they need not all be held.
@@ -41,18 +40,16 @@ def val_balanced_accuracy(
         classes: K.
         watch: told how many trials are done.
     """
-    jobs = (joblib.delayed(_judged)(trial, val, schedule, classes) for trial in trials)
-    results = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(jobs)
+    judged = Examples.of(val)
+    jobs = ((Examples.of(one.train), one.seed, judged, schedule, classes) for one in trials)
     scores = []
-    for score in results:
+    for score in fit_in_processes(_judged, jobs):
         scores.append(score)
         watch(len(scores))
     return scores
 
 
-def _judged(trial: Trial, val: ImageSet, schedule: Schedule, classes: int) -> float:
-    die_with_parent()
-    torch.set_num_threads(1)
-    network = fit(trial.train, schedule, classes=classes, augment=True, flip=False, seed=trial.seed)
+def _judged(train: Examples, seed: int, val: Examples, schedule: Schedule, classes: int) -> float:
+    network = fit(train, schedule, classes=classes, augment=True, flip=False, seed=seed)
     said = probabilities(network, val).argmax(axis=1)
     return float(balanced_accuracy_score(val.labels, said))

@@ -33,15 +33,16 @@ def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
 
 
 def collapsed_classes(evaluation: GanEvaluation, limits: Health) -> tuple[str, ...]:
-    """Name the classes whose diversity or coverage is under ``collapse_below`` of real's.
+    """Name the classes with diversity, spacing or coverage under ``collapse_below`` of real's.
 
-    ``diversity`` is already a ratio to real's; ``coverage`` is held against ``coverage_real``,
-    what the training images themselves cover of the held-out ones.
+    ``diversity`` and ``spacing`` are already ratios to real's; ``coverage`` is held against
+    ``coverage_real``, what no more training images than fakes cover of the held-out ones. What
+    the evaluation could not measure tells nothing.
     """
+    least = limits.collapse_below
 
     def fell(numbers: Mapping[str, float]) -> bool:
-        least = limits.collapse_below
-        narrow = numbers.get("diversity", 1.0) < least
+        narrow = min(numbers.get("diversity", 1.0), numbers.get("spacing", 1.0)) < least
         return narrow or numbers.get("coverage", 1.0) < least * numbers.get("coverage_real", 0.0)
 
     return tuple(name for name, numbers in evaluation.by_class.items() if fell(numbers))

@@ -1,9 +1,8 @@
-"""Everything the report says in numbers, from predictions to intervals."""
+"""From predictions to intervals: each comparison with the draws that fit it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,77 +16,26 @@ from tasks.contracts.arms import (
 )
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.report import ReportParams
-from tasks.lift.intervals import Interval, Noise, Replicated, interval, noise
+from tasks.lift.intervals import Averaged, Interval, Noise, interval, noise
 from tasks.lift.metrics import METRICS, Floats, Metric
 from tasks.lift.power import check_units
 from tasks.lift.predictions import Predictions
-from tasks.lift.replication import Replication, replicate
+from tasks.lift.replication import replicate
 from tasks.lift.resampling import RunDraws, draw_runs, image_units
-from tasks.lift.significance import Comparison, McNemar, holm, mcnemar_pairs
-from tasks.lift.worth import Worth, worth
+from tasks.lift.result import ArmContrast, ContrastLift, Estimate, MoreReal, Worth
+from tasks.lift.significance import holm
+from tasks.lift.worth import worth
 
 
-@dataclass(frozen=True)
-class ClassLift:
-    """One class: mean recall (0 to 1) in both arms, and the lift in percentage points."""
-
-    baseline_recall: float
-    treatment_recall: float
-    lift: Interval
-
-
-@dataclass(frozen=True)
 class Estimates:
-    """All estimates. Lifts are in the unit of the primary metric, metrics as they are.
-
-    Attributes:
-        metric: the primary one.
-        baseline: arm that lifts are over.
-        arms: by arm and metric, the mean over runs; fractions of the real images left out.
-        values: by arm and metric, one value a run ``[S]``.
-        lift: treatment - baseline in the primary metric: what the verdict rests on.
-        noise: what makes the lift uncertain.
-        filter_lift: filtered - unfiltered, the filter's own part, if both arms ran.
-        arm_lifts: every other arm - baseline. Exploratory: no claim rests on them.
-        comparisons: the secondary ones, their p-values corrected for how many they are.
-        mcnemar: treatment against baseline, one test a run.
-        classes: K classes in the order of their labels.
-        worth: the lift in real images, if `CLASSICAL` ran on several numbers of them.
-        more_real: the most real images `CLASSICAL` ran on and its lift with them over the
-            baseline, if these are more than the other arms had.
-    """
-
-    metric: Metric
-    baseline: str
-    arms: dict[str, dict[str, Interval]]
-    values: dict[str, dict[str, Floats]]
-    lift: Interval
-    noise: Noise
-    filter_lift: Interval | None
-    arm_lifts: dict[str, Interval]
-    comparisons: tuple[Comparison, ...]
-    mcnemar: tuple[McNemar, ...]
-    classes: tuple[ClassLift, ...]
-    worth: Worth | None
-    more_real: tuple[int, Interval] | None
-
-
-def estimate(
-    predictions: Predictions,
-    metric: Metric,
-    baseline: str,
-    real_images: Mapping[str, int],
-    params: ReportParams,
-    seed: int,
-) -> Estimates:
-    """Estimate metrics, lifts and their intervals.
+    """Metrics, lifts and their intervals.
 
     Runs are paired by classifier seed, images by being the same, and all arms meet the same
     resamples, so that whatever two arms share cancels.
 
     Args:
         predictions: of every arm.
-        metric: the primary one.
+        metric: the primary one; lifts are in its unit.
         baseline: arm that the treatment is compared with.
         real_images: by arm, how many real images it trained on.
         params: treatment, level, resamples.
@@ -97,144 +45,141 @@ def estimate(
         UserError: the baseline or the treatment has no runs, or there are fewer independent
             test images than the level asks for.
     """
-    for role, arm in (("baseline", baseline), ("treatment", params.treatment)):
-        if arm not in predictions.arms:
-            raise UserError(
-                f"report.{role}",
-                f"the arm {arm!r} has no runs",
-                f"Choose one of: {', '.join(predictions.arms)}",
-            )
-    check_units(predictions, metric, params.level)
-    metrics = {**METRICS, metric.key: metric}
-    verdict = (params.treatment, baseline)
-    replication = replicate(predictions, metrics, verdict, params.resamples, seed)
-    judge = _Judge(predictions, replication, metric, params, seed)
-    arms = {arm: of for arm, of in replication.metrics.items() if fraction_of(arm) is None}
-    others = [arm for arm in arms if arm != baseline]
-    both = {FILTERED, UNFILTERED} <= set(arms)
-    return Estimates(
-        metric=metric,
-        baseline=baseline,
-        arms={arm: {key: judge.value(arm, metrics[key]) for key in of} for arm, of in arms.items()},
-        values={
-            arm: {key: quantity.observed for key, quantity in of.items()}
-            for arm, of in replication.metrics.items()
-        },
-        lift=judge.lift(*verdict),
-        noise=judge.noise(judge.difference(*verdict), *verdict),
-        filter_lift=judge.lift(FILTERED, UNFILTERED) if both else None,
-        arm_lifts={arm: judge.lift(arm, baseline) for arm in others},
-        comparisons=holm(
-            [(arm, over, judge.lift(arm, over)) for arm, over in _secondary(arms, *verdict)]
-        ),
-        mcnemar=mcnemar_pairs(predictions, *verdict),
-        classes=judge.classes(*verdict),
-        worth=judge.worth(real_images, *verdict),
-        more_real=judge.more_real(real_images, baseline),
-    )
-
-
-def _secondary(arms: Mapping[str, object], treatment: str, baseline: str) -> list[tuple[str, str]]:
-    """Return the pairs of arms whose difference is told with a corrected p-value."""
-    pairs = [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
-    pairs += [(treatment, arm) for arm in NON_SYNTHETIC if arm != treatment]
-    return [
-        (arm, over)
-        for arm, over in dict.fromkeys(pairs)
-        if arm in arms and over in arms and (arm, over) != (treatment, baseline)
-    ]
-
-
-class _Judge:
-    """Turns replicated metrics into intervals, each comparison with the draws that fit it."""
 
     def __init__(
         self,
         predictions: Predictions,
-        replication: Replication,
         metric: Metric,
+        baseline: str,
+        real_images: Mapping[str, int],
         params: ReportParams,
         seed: int,
     ) -> None:
-        self._predictions, self._replication = predictions, replication
-        self._metric, self._params, self._seed = metric, params, seed
+        for role, arm in (("baseline", baseline), ("treatment", params.treatment)):
+            if arm not in predictions.arms:
+                raise UserError(
+                    f"report.{role}",
+                    f"the arm {arm!r} has no runs",
+                    f"Choose one of: {', '.join(predictions.arms)}",
+                )
+        check_units(predictions, metric, params.level)
+        self._predictions, self._metric, self._params = predictions, metric, params
+        self._real_images, self._seed = real_images, seed
+        self._verdict = (params.treatment, baseline)
+        self._metrics = {**METRICS, metric.key: metric}
+        self._replication = replicate(
+            predictions, self._metrics, self._verdict, self._draws(*self._verdict), seed
+        )
         strata, _ = image_units(predictions.labels, predictions.groups)
-        sizes = np.bincount(predictions.labels)
-        self._class_df = [int(size) - 1 for size in sizes]
+        self._class_df = [int(size) - 1 for size in np.bincount(predictions.labels)]
         whole = len(strata) - len(np.unique(strata))
         self._image_df = whole if metric.label is None else self._class_df[metric.label]
 
-    def difference(self, arm: str, over: str) -> Replicated:
-        """Return the lift of every run."""
-        metrics, key = self._replication.metrics, self._metric.key
-        return (metrics[arm][key] - metrics[over][key]).scaled(self._metric.factor)
+    @property
+    def arms(self) -> list[str]:
+        """Every arm but the fractions of the real images."""
+        return [arm for arm in self._replication.metrics if fraction_of(arm) is None]
 
-    def draws(self, *arms: str) -> RunDraws:
+    @property
+    def values(self) -> dict[str, dict[str, Floats]]:
+        """By arm and metric, one value a run ``[S]``."""
+        return {
+            arm: {key: quantity.observed for key, quantity in of.items()}
+            for arm, of in self._replication.metrics.items()
+        }
+
+    @property
+    def noise(self) -> Noise:
+        """What makes the lift of the verdict uncertain."""
+        return noise(self._difference(*self._verdict), self._image_df)
+
+    def metric(self, arm: str, key: str) -> Interval:
+        """Return a metric of one arm."""
+        found = self._mean(self._over(arm, key), self._image_df)
+        return found.within(0.0, self._metrics[key].most)
+
+    def lift(self, arm: str, over: str) -> Interval:
+        """Return the lift of an arm over another."""
+        return self._mean(self._difference(arm, over), self._image_df)
+
+    def class_lifts(self) -> list[tuple[float, float, Interval]]:
+        """Return baseline's and treatment's mean recall of each class, and the lift in it."""
+        found, (treatment, baseline) = self._replication, self._verdict
+        return [
+            (
+                float(found.recalls[baseline][label]),
+                float(found.recalls[treatment][label]),
+                self._mean(lift, df),
+            )
+            for label, (lift, df) in enumerate(zip(found.class_lifts, self._class_df, strict=True))
+        ]
+
+    def contrasts(self) -> tuple[ArmContrast, ...]:
+        """Return the secondary comparisons, their p-values corrected for how many they are."""
+        treatment = self._params.treatment
+        wanted = [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
+        wanted += [(treatment, arm) for arm in NON_SYNTHETIC if arm != treatment]
+        pairs = [
+            pair
+            for pair in dict.fromkeys(wanted)
+            if set(pair) <= set(self.arms) and pair != self._verdict
+        ]
+        lifts = [self.lift(*pair) for pair in pairs]
+        return tuple(
+            ArmContrast(
+                arm=arm,
+                over=over,
+                lift_pp=ContrastLift.of(lift, p_value=lift.p_value),
+                p_holm=p_holm,
+            )
+            for (arm, over), lift, p_holm in zip(
+                pairs, lifts, holm([lift.p_value for lift in lifts]), strict=True
+            )
+        )
+
+    def worth(self) -> Worth | None:
+        """Return what the treatment is worth in real images, if `CLASSICAL` ran on several."""
+        metrics, key = self._replication.metrics, self._metric.key
+        curve = [arm for arm in metrics if arm == CLASSICAL or fraction_of(arm) is not None]
+        if len(curve) < 2 or CLASSICAL not in curve:
+            return None
+        curve.sort(key=lambda arm: self._real_images[arm])
+        treatment, baseline = self._verdict
+        draws = self._draws(*self._verdict)
+        return worth(
+            {arm: (self._real_images[arm], self.metric(arm, key)) for arm in curve},
+            np.stack([metrics[arm][key].over(draws).replicates() for arm in curve], axis=1),
+            metrics[treatment][key].over(draws).replicates(),
+            float(metrics[treatment][key].observed.mean()),
+            sign=float(np.sign(self._metric.factor)),
+            have=self._real_images[baseline],
+            df=self.lift(*self._verdict).df,
+            level=self._params.level,
+        )
+
+    def more_real(self) -> MoreReal | None:
+        """Return the lift with the most real images, if these are more than the baseline's."""
+        _, baseline = self._verdict
+        most = max(self._replication.metrics, key=lambda arm: self._real_images[arm])
+        images = self._real_images[most]
+        if images <= self._real_images[baseline]:
+            return None
+        return MoreReal(real_images=images, lift_pp=Estimate.of(self.lift(most, baseline)))
+
+    def _draws(self, *arms: str) -> RunDraws:
         """Draw the runs of a comparison: by GAN as soon as one of its arms rests on GANs."""
         runs = [self._predictions.arms[arm] for arm in arms]
         gans = next((of.gan_seeds for of in runs if of.gan_seeds is not None), None)
         return draw_runs(gans, len(runs[0].seeds), self._params.resamples, self._seed)
 
-    def noise(self, quantity: Replicated, *arms: str) -> Noise:
-        """Return what makes a quantity of the given arms uncertain."""
-        return noise(quantity, self.draws(*arms), self._image_df)
+    def _over(self, arm: str, key: str) -> Averaged:
+        return self._replication.metrics[arm][key].over(self._draws(arm))
 
-    def mean(self, quantity: Replicated, *arms: str, df: int | None = None) -> Interval:
-        """Return the mean over runs with its interval."""
-        spread = noise(quantity, self.draws(*arms), self._image_df if df is None else df)
-        return interval(float(quantity.observed.mean()), spread, self._params.level)
-
-    def value(self, arm: str, metric: Metric) -> Interval:
-        """Return a metric of one arm."""
-        quantity = self._replication.metrics[arm][metric.key]
-        return self.mean(quantity, arm).within(0.0, metric.most)
-
-    def lift(self, arm: str, over: str) -> Interval:
-        """Return the lift of an arm over another."""
-        return self.mean(self.difference(arm, over), arm, over)
-
-    def classes(self, arm: str, over: str) -> tuple[ClassLift, ...]:
-        """Return the lift in recall of every class."""
-        recalls = self._replication.recalls
-        return tuple(
-            ClassLift(
-                float(recalls[over][:, label].mean()),
-                float(recalls[arm][:, label].mean()),
-                self.mean(
-                    Replicated(
-                        recalls[arm][:, label] - recalls[over][:, label],
-                        self._replication.recall_lifts[:, :, label],
-                    ).scaled(100.0),
-                    arm,
-                    over,
-                    df=df,
-                ),
-            )
-            for label, df in enumerate(self._class_df)
-        )
-
-    def worth(self, real_images: Mapping[str, int], arm: str, over: str) -> Worth | None:
-        """Return what the treatment is worth in real images."""
+    def _difference(self, arm: str, over: str) -> Averaged:
         metrics, key = self._replication.metrics, self._metric.key
-        curve = [a for a in metrics if a == CLASSICAL or fraction_of(a) is not None]
-        if len(curve) < 2 or CLASSICAL not in curve:
-            return None
-        curve.sort(key=lambda name: real_images[name])
-        draws = self.draws(arm, over)
-        return worth(
-            {a: (real_images[a], self.value(a, self._metric)) for a in curve},
-            np.stack([metrics[a][key].replicates(draws) for a in curve], axis=1),
-            metrics[arm][key].replicates(draws),
-            float(metrics[arm][key].observed.mean()),
-            sign=float(np.sign(self._metric.factor)),
-            have=real_images[over],
-            df=self.lift(arm, over).df,
-            level=self._params.level,
-        )
+        lifts = (metrics[arm][key] - metrics[over][key]).scaled(self._metric.factor)
+        return lifts.over(self._draws(arm, over))
 
-    def more_real(self, real_images: Mapping[str, int], over: str) -> tuple[int, Interval] | None:
-        """Return the most real images that `CLASSICAL` ran on, and its lift with them."""
-        most = max(self._replication.metrics, key=lambda arm: real_images[arm])
-        if real_images[most] <= real_images[over]:
-            return None
-        return real_images[most], self.lift(most, over)
+    def _mean(self, quantity: Averaged, image_df: int) -> Interval:
+        found = noise(quantity, image_df)
+        return interval(float(quantity.observed.mean()), found, self._params.level)

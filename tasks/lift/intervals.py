@@ -104,14 +104,36 @@ class Replicated:
         """Return the quantity in another unit."""
         return Replicated(self.observed * factor, self.resampled * factor)
 
-    def replicates(self, runs: RunDraws) -> Floats:
+    def over(self, runs: RunDraws) -> Averaged:
+        """Return the means over the runs, even and drawn anew."""
+        drawn = (runs.weights * self.resampled).sum(axis=1)
+        return Averaged(self.observed, self.resampled.mean(axis=1), drawn, runs)
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """The mean of a quantity over its runs, on every resample of the test set.
+
+    Attributes:
+        observed: of every run, on the test set as it is ``[S]``.
+        even: the mean over the runs as they are ``[B]``.
+        drawn: the mean over runs drawn anew ``[B]``.
+        runs: the draws.
+    """
+
+    observed: Floats
+    even: Floats
+    drawn: Floats
+    runs: RunDraws
+
+    def replicates(self) -> Floats:
         """Return the mean with runs and images drawn anew ``[B]``, their parts added up."""
-        of_runs, of_images = _shifts(self, runs)
-        moved: Floats = np.add(of_runs, of_images) + self.observed.mean()
+        mean = self.observed.mean()
+        moved: Floats = (self.runs.weights @ self.observed - mean) + (self.even - mean) + mean
         return moved
 
 
-def noise(quantity: Replicated, runs: RunDraws, image_df: int) -> Noise:
+def noise(quantity: Averaged, image_df: int) -> Noise:
     """Split the variance of a mean over crossed runs and images.
 
     The draw of runs and the draw of images each hold the noise of single cells (a run on an
@@ -121,15 +143,14 @@ def noise(quantity: Replicated, runs: RunDraws, image_df: int) -> Noise:
     "Hypothesis testing of diagnostic accuracy for multiple readers"), never below 0.
 
     Args:
-        quantity: of each run, observed and resampled.
-        runs: B draws of the runs.
+        quantity: a mean over runs.
         image_df: degrees of freedom of the test images.
     """
-    usable = np.isfinite(quantity.resampled).all(axis=1)  # a class may vanish with its groups
-    seen = Replicated(quantity.observed, quantity.resampled[usable])
-    draws = RunDraws(runs.weights[usable], runs.units)
-    of_runs, of_images = _shifts(seen, draws)
-    both = (draws.weights * seen.resampled).sum(axis=1) - seen.observed.mean()
+    usable = np.isfinite(quantity.even)  # a class may vanish with its groups
+    mean, runs = quantity.observed.mean(), quantity.runs
+    of_runs = runs.weights[usable] @ quantity.observed - mean
+    of_images = quantity.even[usable] - mean
+    both = quantity.drawn[usable] - mean
     total = float(of_runs.var())
     cells = min(float((both - of_runs - of_images).var()), total)
     within = min(_within(quantity.observed, runs), total)
@@ -159,12 +180,6 @@ def interval(mean: float, spread: Noise, level: float) -> Interval:
     reach = se * float(stats.t.ppf((1.0 + level) / 2.0, df))
     p_value = 2.0 * float(stats.t.sf(abs(mean) / se, df)) if se > 0.0 else float(mean == 0.0)
     return Interval(mean, mean - reach, mean + reach, se, df, p_value)
-
-
-def _shifts(quantity: Replicated, runs: RunDraws) -> tuple[Floats, Floats]:
-    """Return how far the mean moves ``[B]`` when runs alone, and images alone, are drawn anew."""
-    mean = quantity.observed.mean()
-    return runs.weights @ quantity.observed - mean, quantity.resampled.mean(axis=1) - mean
 
 
 def _within(observed: Floats, runs: RunDraws) -> float:

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from tasks.contracts.errors import UserError
-from tasks.lift.intervals import Interval, Noise
-from tasks.lift.metrics import Floats, Labels, Metric
+from tasks.lift.intervals import Noise
+from tasks.lift.metrics import Floats, Metric
 from tasks.lift.predictions import Predictions
+from tasks.lift.result import Settle
+
+Bools = npt.NDArray[np.bool_]
+Number = Floats | float
 
 POWER = 0.8
 _MOST = 100  # times the present evidence
-
-
-@dataclass(frozen=True)
-class Settle:
-    """How many of one thing alone would carry the interval past 0, None where it cannot.
-
-    Attributes:
-        gans: GANs, each with as many classifier seeds as now.
-        seeds: classifier seeds in all, on the GANs of now.
-        test_images: test images, spread over the classes as now.
-    """
-
-    gans: int | None
-    seeds: int | None
-    test_images: int | None
+_LOOKS = 2000  # numbers tried on the way there, each 0.2 % more than the one before
 
 
 def check_units(predictions: Predictions, metric: Metric, level: float) -> None:
@@ -52,59 +42,76 @@ def check_units(predictions: Predictions, metric: Metric, level: float) -> None:
         )
 
 
-def minimum_detectable(lift: Interval, level: float) -> float:
+def minimum_detectable(se: float, df: float, level: float) -> float:
     """Return the true lift that this design would find in 80 % of its repetitions.
 
-    (t_{1-a/2} + t_{0.8}) se, at the observed standard error and its degrees of freedom
-    (Bloom 1995, "Minimum detectable effects").
+    (t_{1-a/2} + t_{0.8}) se (Bloom 1995, "Minimum detectable effects").
+
+    Args:
+        se: standard error of the lift.
+        df: its degrees of freedom.
+        level: of the interval.
     """
-    quantiles = stats.t.ppf([(1.0 + level) / 2.0, POWER], lift.df)
-    return float(quantiles.sum() * lift.se)
+    return float(stats.t.ppf([(1.0 + level) / 2.0, POWER], df).sum() * se)
 
 
 def settle(
-    lift: Interval, noise: Noise, *, gans: int, seeds: int, test_images: int, level: float
+    mean: float, noise: Noise, *, gans: int, seeds: int, test_images: int, level: float
 ) -> Settle:
     """Return what alone would carry the interval past 0 if the mean stayed as it is.
 
     Args:
-        lift: observed.
+        mean: of the lift, observed.
         noise: where its variance comes from.
         gans: GANs behind the runs, 0 or 1 where runs are drawn themselves.
         seeds: classifier seeds.
         test_images: images.
         level: of the interval.
     """
-    units = noise.units if gans > 1 else 0.0
-    free = noise.units + noise.seeds - units + noise.cells  # falls with the seeds
-
-    def more_gans(times: Floats) -> tuple[Floats, Floats]:
-        return noise.runs / times + noise.images, gans * times - 1.0
-
-    def more_seeds(times: Floats) -> tuple[Floats, Floats]:
-        df = gans - 1.0 if gans > 1 else seeds * times - 1.0
-        return units + free / times + noise.images, df + 0.0 * times
-
-    def more_images(times: Floats) -> tuple[Floats, Floats]:
-        runs = noise.units + noise.seeds + noise.cells / times
-        return runs + noise.images / times, noise.df_runs + 0.0 * times
-
-    def least(now: int, more: Callable[[Floats], tuple[Floats, Floats]]) -> int | None:
-        numbers: Labels = np.arange(now + 1, _MOST * now + 1)
-        times = numbers / now
-        variance, df_runs = more(times)
-        images = noise.images / (times if more is more_images else 1.0)
-        df_images = noise.df_images * (times if more is more_images else 1.0)
-        spread = (variance - images) ** 2 / df_runs + images**2 / df_images
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = stats.t.ppf((1.0 + level) / 2.0, variance**2 / spread) * np.sqrt(variance)
-        enough = np.flatnonzero(reach < abs(lift.mean))
-        return int(numbers[enough[0]]) if len(enough) else None
-
     several = gans > 1
     known = not several or seeds > gans  # one run a GAN does not tell seeds from GANs
+    units = noise.units if several else 0.0
+    free = noise.units + noise.seeds - units + noise.cells  # falls with the seeds
+
+    def past_zero(runs: Floats, images: Number, df_runs: Number, df_images: Number) -> Bools:
+        variance = runs + images
+        spread = runs**2 / df_runs + images**2 / df_images
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = stats.t.ppf((1.0 + level) / 2.0, variance**2 / spread) * np.sqrt(variance)
+        enough: Bools = reach < abs(mean)
+        return enough
+
+    def more_gans(times: Floats) -> Bools:
+        return past_zero(noise.runs / times, noise.images, gans * times - 1.0, noise.df_images)
+
+    def more_seeds(times: Floats) -> Bools:
+        df_runs = gans - 1.0 if several else seeds * times - 1.0
+        return past_zero(units + free / times, noise.images, df_runs, noise.df_images)
+
+    def more_images(times: Floats) -> Bools:
+        runs = noise.units + noise.seeds + noise.cells / times
+        return past_zero(runs, noise.images / times, noise.df_runs, noise.df_images * times)
+
     return Settle(
-        gans=least(gans, more_gans) if several else None,
-        seeds=least(seeds, more_seeds) if known else None,
-        test_images=least(test_images, more_images),
+        gans=_least(gans, more_gans) if several else None,
+        seeds=_least(seeds, more_seeds) if known else None,
+        test_images=_least(test_images, more_images),
     )
+
+
+def _least(now: int, enough: Callable[[Floats], Bools]) -> int | None:
+    """Return the least number above ``now`` that is enough, up to 100 times as many.
+
+    Quantiles of t are slow, so numbers are tried at rising distances, then one by one between
+    the last that is too small and the first that is enough. (More images take degrees of freedom
+    from the sum, so "enough" need not hold for ever, and bisection would not do.)
+    """
+    tried = np.arange(now + 1, _MOST * now + 1)
+    if len(tried) > _LOOKS:
+        tried = np.unique(np.geomspace(tried[0], tried[-1], _LOOKS).round().astype(np.int64))
+    found = np.flatnonzero(enough(tried / now))
+    if len(found) == 0:
+        return None
+    last = int(tried[found[0] - 1]) if found[0] else now
+    between = np.arange(last + 1, int(tried[found[0]]) + 1)
+    return int(between[np.flatnonzero(enough(between / now))[0]])

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.lift.metrics import Floats, Labels
 
-_ROWS = 256  # resamples a block: bounds memory at _ROWS x N floats
+_ROWS = 256  # resamples drawn together: another number would be another draw
+_CELLS = 2**21  # numbers held at a time, 16 MB of float64
+_Counts = npt.NDArray[np.uint8]  # how often a unit is drawn: 1 on average, 255 never
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def draw_runs(gan_seeds: tuple[int, ...] | None, runs: int, resamples: int, seed
     units = np.arange(runs)
     if gan_seeds is not None and len(set(gan_seeds)) > 1:
         units = np.unique(np.asarray(gan_seeds), return_inverse=True)[1]
-    weights = _draw(int(units.max()) + 1, resamples, rng)[:, units]
+    gans = int(units.max()) + 1
+    weights = np.multiply(_draw(gans, resamples, rng), _scale(gans))[:, units]
     return RunDraws(weights / weights.sum(axis=1, keepdims=True), units)
 
 
@@ -81,14 +85,17 @@ def image_units(labels: Labels, groups: Labels) -> tuple[Labels, Labels]:
     return np.zeros_like(lowest), members
 
 
-def image_weights(labels: Labels, groups: Labels, resamples: int, seed: int) -> Iterator[Floats]:
+def image_weights(
+    labels: Labels, groups: Labels, resamples: int, seed: int, width: int = 1
+) -> Iterator[Floats]:
     """Yield weights of the images ``[b, N]`` in blocks, B rows in all.
 
     Args:
         labels: true labels ``[N]``.
         groups: groups ``[N]``: images of one are drawn together.
         resamples: B.
-        seed: of the draws.
+        seed: of the draws; how they are cut into blocks does not change them.
+        width: numbers that the caller holds for each row; wide rows come in smaller blocks.
 
     Yields:
         Weights of at least 0; a stratum of single images keeps its sum, its size.
@@ -96,17 +103,30 @@ def image_weights(labels: Labels, groups: Labels, resamples: int, seed: int) -> 
     rng = np.random.default_rng([seed, 2])
     strata, members = image_units(labels, groups)
     columns = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
+    scale = np.empty(len(strata))
+    for column in columns:
+        scale[column] = _scale(len(column))
+    block = max(1, _CELLS // max(len(labels), width))
     for start in range(0, resamples, _ROWS):
-        rows = min(_ROWS, resamples - start)
-        weights = np.empty((rows, len(strata)))
+        counts = np.empty((min(_ROWS, resamples - start), len(strata)), np.uint8)
         for column in columns:
-            weights[:, column] = _draw(len(column), rows, rng)
-        yield weights[:, members]
+            counts[:, column] = _draw(len(column), len(counts), rng)
+        for first in range(0, len(counts), block):
+            yield (counts[first : first + block] * scale)[:, members]
 
 
-def _draw(units: int, rows: int, rng: np.random.Generator) -> Floats:
-    """Draw units-1 of the units with replacement; return weights ``[rows, units]`` of mean 1."""
+def _draw(units: int, rows: int, rng: np.random.Generator) -> _Counts:
+    """Draw units-1 of the units with replacement; return how often each came ``[rows, units]``."""
     draws = max(units - 1, 1)
-    picks = rng.integers(0, units, (rows, draws)) + np.arange(rows)[:, None] * units
-    counts = np.bincount(picks.ravel(), minlength=rows * units).reshape(rows, units)
-    return np.multiply(counts, units / draws, dtype=np.float64)
+    counts = np.empty((rows, units), np.uint8)
+    block = max(1, _CELLS // units)
+    for first in range(0, rows, block):
+        few = counts[first : first + block]
+        picks = rng.integers(0, units, (len(few), draws)) + np.arange(len(few))[:, None] * units
+        few[:] = np.bincount(picks.ravel(), minlength=few.size).reshape(few.shape)
+    return counts
+
+
+def _scale(units: int) -> float:
+    """Return what makes the mean count of a draw 1."""
+    return units / max(units - 1, 1)

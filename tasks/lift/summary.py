@@ -1,222 +1,191 @@
-"""``lift.json``: the result as plain values, schema ``ganlift/lift/2``.
-
-Metrics and recalls are shares of 1, log loss is in nats. Whatever ends in ``_pp`` is in the
-``unit`` of the primary metric, and more of it is better.
-Numbers are rounded before the verdict is taken, so that a reader of the file can check it.
-"""
+"""From what retrain wrote to the `LiftResult`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from tasks.contracts.arms import FILTERED, UNFILTERED
 from tasks.contracts.params.report import ReportParams
-from tasks.lift.baseline import Baseline
+from tasks.lift import result as parts
 from tasks.lift.estimates import Estimates
-from tasks.lift.intervals import Interval
-from tasks.lift.material import Material
+from tasks.lift.fairness import check_fair, check_same
+from tasks.lift.metrics import Metric, metric_named
 from tasks.lift.power import POWER, minimum_detectable, settle
-from tasks.lift.verdict import Verdict, explain
-from tasks.lift.worth import Worth
+from tasks.lift.predictions import read_predictions
+from tasks.lift.rule import choose_baseline, judge
+from tasks.lift.significance import mcnemar_pairs
 
-SCHEMA = "ganlift/lift/2"
-_DIGITS = 6
-_FLAGS = ("collapsed", "rollbacks", "stopped_early", "pseudo_labelled")
+_RARE_SHARE = 0.5  # of the average class
 
 
-def summarise(
-    estimates: Estimates,
-    baseline: Baseline,
-    material: Material,
+def lift_result(
     runs: pd.DataFrame,
-    gans: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    class_names: Sequence[str],
+    *,
     retrained: Mapping[str, Any],
+    merged: pd.DataFrame,
+    control: int,
+    gans: Mapping[str, Any],
     params: ReportParams,
-) -> dict[str, Any]:
-    """Return the content of ``lift.json``.
+    seed: int,
+) -> parts.LiftResult:
+    """Check that the runs are fair, choose the baseline, estimate the lift, take the verdict.
 
     Args:
-        estimates: of every arm.
-        baseline: that the treatment is compared with.
-        material: images behind the runs.
-        runs: a row per arm and seed; its ece and its metric on real/val join the arms.
-        gans: content of ``gan.json``, of which the flags are kept.
+        runs: a row per arm and seed.
+        predictions: a row per arm, seed and test image.
+        class_names: K names in the order of their labels.
         retrained: content of ``retrain.json``.
+        merged: manifest of the merged training set.
+        control: images of the control set, over all GANs.
+        gans: content of ``gan.json``, of which the flags are kept.
         params: the rule.
+        seed: of all resampling.
+
+    Returns:
+        The result, still without the sentences of its answer.
+
+    Raises:
+        UserError: runs that are not fair, do not belong together or cannot be paired, a metric
+            or an arm that there is not, or too few test images.
     """
-    metric = estimates.metric
-    lift = _rounded(estimates.lift)
-    gan_luck = len(material.gan_seeds) != 1
-    verdict = explain(
-        lift,
-        treatment=params.treatment,
+    check_fair(runs)
+    metric = metric_named(params.primary_metric, class_names)
+    baseline, choice = choose_baseline(runs, metric, params)
+    judged = read_predictions(predictions, class_names)
+    real_images = {arm: int(of["real"]) for arm, of in retrained["arms"].items()}
+    found = Estimates(judged, metric, baseline, real_images, params, seed)
+    check_same(found.values, runs)
+
+    treated = judged.arms[params.treatment]
+    gan_seeds = sorted(set(treated.gan_seeds or ()))
+    train = np.bincount(merged.loc[merged["origin"] == "real", "label"], minlength=len(class_names))
+    test = np.bincount(judged.labels, minlength=len(class_names))
+    lifted = found.lift(params.treatment, baseline)
+    lift = parts.Lift.of(
+        lifted, level=params.level, p_value=lifted.p_value, df=lifted.df, se=lifted.se
+    )
+    verdict = judge(lift, params.smallest_lift_pp)
+    # settled, or too small to matter whatever else were found
+    closed = verdict != "inconclusive" or abs(lift.mean) < params.smallest_lift_pp
+    both = {FILTERED, UNFILTERED} <= set(found.arms)
+    return parts.LiftResult(
+        verdict=verdict,
+        primary_metric=metric.key,
+        metric_name=metric.title,
+        unit=metric.unit,
         baseline=baseline,
-        metric=metric,
-        level=params.level,
-        smallest_lift_pp=params.smallest_lift_pp,
-        gan_luck=gan_luck,
-    )
-    rule = "declared" if baseline.declared else "strongest"
-    return {
-        "schema": SCHEMA,
-        "verdict": verdict.word,
-        "answer": verdict.answer,
-        "advice": verdict.advice,
-        "primary_metric": metric.key,
-        "metric_name": metric.title,
-        "unit": metric.unit,
-        "baseline": baseline.arm,
-        "baseline_choice": {"rule": rule, "val": _round(baseline.val)},
-        "treatment": params.treatment,
-        "lift_pp": {
-            **_ends(lift),
-            "level": params.level,
-            **_round({"p_value": lift.p_value, "df": lift.df, "se": lift.se}),
-        },
-        "noise_pp": _round(
-            {"runs": estimates.noise.runs**0.5, "images": estimates.noise.images**0.5}
+        baseline_choice=choice,
+        treatment=params.treatment,
+        lift_pp=lift,
+        noise_pp=parts.NoiseSpread(runs=found.noise.runs**0.5, images=found.noise.images**0.5),
+        gan_luck=len(gan_seeds) != 1,
+        rule=parts.Rule(smallest_lift_pp=params.smallest_lift_pp, resamples=params.resamples),
+        power=POWER,
+        mde_pp=minimum_detectable(lift.se, lift.df, params.level),
+        settle=None
+        if closed
+        else settle(
+            lift.mean,
+            found.noise,
+            gans=len(gan_seeds),
+            seeds=len(treated.seeds),
+            test_images=len(judged.labels),
+            level=params.level,
         ),
-        "gan_luck": gan_luck,
-        "rule": {"smallest_lift_pp": params.smallest_lift_pp, "resamples": params.resamples},
-        "power": POWER,
-        "mde_pp": round(minimum_detectable(lift, params.level), _DIGITS),
-        "settle": _settle(verdict, lift, estimates, material, params),
-        "filter_lift_pp": _ends(_rounded(estimates.filter_lift)) if estimates.filter_lift else None,
-        "arm_lift_pp": {arm: _ends(_rounded(x)) for arm, x in estimates.arm_lifts.items()},
-        "comparisons": [
-            {
-                "arm": found.arm,
-                "over": found.over,
-                "lift_pp": _ends(_rounded(found.lift)) | _round({"p_value": found.lift.p_value}),
-                "p_holm": round(found.p_holm, _DIGITS),
-            }
-            for found in estimates.comparisons
-        ],
-        "mcnemar": [_round(vars(found)) for found in estimates.mcnemar],
-        "arms": _arms(estimates, runs),
-        "worth": _worth(estimates.worth),
-        "more_real": _more_real(estimates.more_real),
-        "per_class": _per_class(estimates, material),
-        "gans": {seed: {flag: gan[flag] for flag in _FLAGS} for seed, gan in gans.items()},
-        "counts": _counts(material),
-        "seeds": {"classifier": list(material.seeds), "gan": list(material.gan_seeds)},
-        "classifier": {
-            "name": retrained["classifier"],
-            **{key: retrained[key] for key in ("learning_rate", "weight_decay", "kept")},
+        filter_lift_pp=parts.Estimate.of(found.lift(FILTERED, UNFILTERED)) if both else None,
+        arm_lift_pp={
+            arm: parts.Estimate.of(found.lift(arm, baseline))
+            for arm in found.arms
+            if arm != baseline
         },
-        "digests": {"merged": material.digest, "test": retrained["test"]["digest"]},
-    }
-
-
-def _settle(
-    verdict: Verdict,
-    lift: Interval,
-    estimates: Estimates,
-    material: Material,
-    params: ReportParams,
-) -> dict[str, int | None] | None:
-    """Return what would settle it; None where it is settled, or the mean too small to matter."""
-    if verdict.word != "inconclusive" or abs(lift.mean) < params.smallest_lift_pp:
-        return None
-    return dict(
-        vars(
-            settle(
-                lift,
-                estimates.noise,
-                gans=len(material.gan_seeds),
-                seeds=len(material.seeds),
-                test_images=sum(material.test),
-                level=params.level,
-            )
-        )
+        comparisons=found.contrasts(),
+        mcnemar=mcnemar_pairs(judged, params.treatment, baseline),
+        arms={arm: _arm(arm, found, runs, metric) for arm in found.arms},
+        worth=found.worth(),
+        more_real=found.more_real(),
+        per_class=_per_class(found, class_names, train, test),
+        gans={
+            gan: parts.GanFlags(**{flag: of[flag] for flag in parts.GanFlags.model_fields})
+            for gan, of in gans.items()
+        },
+        counts=parts.ImageCounts(
+            classes=len(class_names),
+            train=int(train.sum()),
+            synthetic={str(gan): int(merged["gan_seed"].eq(gan).sum()) for gan in gan_seeds},
+            control=control,
+            test=len(judged.labels),
+            seeds=len(treated.seeds),
+            gan_seeds=len(gan_seeds),
+        ),
+        seeds=parts.Seeds(classifier=treated.seeds, gan=tuple(gan_seeds)),
+        classifier=_classifier(retrained),
+        digests=parts.Digests(merged=_digest(merged), test=retrained["test"]["digest"]),
     )
 
 
-def _per_class(estimates: Estimates, material: Material) -> dict[str, Any]:
-    train = material.train
+def _arm(arm: str, found: Estimates, runs: pd.DataFrame, metric: Metric) -> parts.ArmResult:
+    rows = runs[runs["arm"] == arm].sort_values("seed")
+    measured = {}
+    for key, values in found.values[arm].items():
+        interval = found.metric(arm, key)
+        ends = {"ci_low": interval.low, "ci_high": interval.high}
+        measured[key] = parts.Measured(**_spread(values).model_dump(), **ends)
+    val = parts.Mean(mean=rows[f"val_{metric.column}"].mean())
+    return parts.ArmResult(**measured, ece=_spread(rows["ece"]), val=val)
+
+
+def _spread(values: Any) -> parts.Spread:
+    return parts.Spread(
+        mean=np.mean(values), std=np.std(values, ddof=1), values=tuple(np.asarray(values).tolist())
+    )
+
+
+def _per_class(
+    found: Estimates,
+    class_names: Sequence[str],
+    train: npt.NDArray[np.int64],
+    test: npt.NDArray[np.int64],
+) -> dict[str, parts.ClassResult]:
+    """Return every class; rare are those with fewer real images than half the average class."""
+    rare = train < _RARE_SHARE * train.mean()
     return {
-        name: {
-            "baseline_recall": round(result.baseline_recall, _DIGITS),
-            "treatment_recall": round(result.treatment_recall, _DIGITS),
-            "lift_pp": _ends(_rounded(result.lift)),
-            "train_images": train[name],
-            "test_images": int(test),
-            "rare": name in material.rare,
-        }
-        for name, test, result in zip(
-            material.class_names, material.test, estimates.classes, strict=True
+        name: parts.ClassResult(
+            baseline_recall=before,
+            treatment_recall=after,
+            lift_pp=parts.Estimate.of(lift),
+            train_images=int(train[label]),
+            test_images=int(test[label]),
+            rare=bool(rare[label]),
+        )
+        for label, (name, (before, after, lift)) in enumerate(
+            zip(class_names, found.class_lifts(), strict=True)
         )
     }
 
 
-def _counts(material: Material) -> dict[str, Any]:
-    return {
-        "classes": len(material.class_names),
-        "train": sum(material.train.values()),
-        "synthetic": {
-            str(seed): sum(material.synthetic(seed).values()) for seed in material.gan_seeds
-        },
-        "control": material.control,
-        "test": int(sum(material.test)),
-        "seeds": len(material.seeds),
-        "gan_seeds": len(material.gan_seeds),
-    }
+def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:
+    kept = retrained["kept"]
+    return parts.Classifier(
+        name=retrained["classifier"],
+        learning_rate=retrained["learning_rate"],
+        weight_decay=retrained["weight_decay"],
+        kept=kept
+        and parts.KeptClassifier(**{key: kept[key] for key in parts.KeptClassifier.model_fields}),
+    )
 
 
-def _worth(worth: Worth | None) -> dict[str, Any] | None:
-    if worth is None:
-        return None
-    return {
-        "real_images": worth.real_images,
-        "low": worth.low,
-        "high": worth.high,
-        "beyond": worth.beyond,
-        "have": worth.have,
-        "curve": [
-            {"arm": arm, "real_images": images, **_ends(_rounded(point))}
-            for arm, (images, point) in worth.curve.items()
-        ],
-    }
-
-
-def _more_real(more: tuple[int, Interval] | None) -> dict[str, Any] | None:
-    return more and {"real_images": more[0], "lift_pp": _ends(_rounded(more[1]))}
-
-
-def _arms(estimates: Estimates, runs: pd.DataFrame) -> dict[str, Any]:
-    arms: dict[str, Any] = {}
-    for arm, metrics in estimates.arms.items():
-        rows = runs[runs["arm"] == arm].sort_values("seed")
-        arms[arm] = {
-            name: {**_spread(estimates.values[arm][name]), **_ends(_rounded(found))}
-            for name, found in metrics.items()
-        }
-        arms[arm]["ece"] = _spread(rows["ece"])
-        arms[arm]["val"] = _round({"mean": rows[f"val_{estimates.metric.column}"].mean()})
-    return arms
-
-
-def _spread(values: Any) -> dict[str, Any]:
-    return {
-        "mean": round(float(np.mean(values)), _DIGITS),
-        "std": round(float(np.std(values, ddof=1)), _DIGITS),
-        "values": [round(float(value), _DIGITS) for value in values],
-    }
-
-
-def _ends(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "ci_low": interval.low, "ci_high": interval.high}
-
-
-def _rounded(interval: Interval) -> Interval:
-    return Interval(*(round(value, _DIGITS) for value in vars(interval).values()))
-
-
-def _round(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: round(float(value), _DIGITS) if isinstance(value, float) else value
-        for key, value in values.items()
-    }
+def _digest(merged: pd.DataFrame) -> str:
+    """Return the sha256 over id, label and origin of every merged image, in their order."""
+    digest = hashlib.sha256()
+    rows = zip(merged["image_id"], merged["label"], merged["origin"], strict=True)
+    for number, (image_id, label, origin) in enumerate(rows):
+        digest.update(f"{chr(10) if number else ''}{image_id} {label} {origin}".encode())
+    return digest.hexdigest()

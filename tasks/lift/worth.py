@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -12,28 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from tasks.lift.intervals import Interval
 from tasks.lift.metrics import Floats
-
-
-@dataclass(frozen=True)
-class Worth:
-    """Real images that would do as much as the treatment, classical augmentation alone.
-
-    Attributes:
-        real_images: their number, None beyond the curve.
-        low: lower end of its interval, None where it lies below the curve; the curve's end
-            where it lies above.
-        high: upper end likewise, None where it lies above the curve.
-        beyond: at which end `real_images` left the curve.
-        have: real images that the baseline trained on.
-        curve: by arm, real images and the primary metric.
-    """
-
-    real_images: int | None
-    low: int | None
-    high: int | None
-    beyond: Literal["above", "below"] | None
-    have: int
-    curve: dict[str, tuple[int, Interval]]
+from tasks.lift.result import CurvePoint, Worth
 
 
 def worth(
@@ -81,7 +58,12 @@ def worth(
         high=_whole(max(high, numbers[0])),
         beyond="above" if np.isposinf(middle) else "below" if middle == 0.0 else None,
         have=have,
-        curve=dict(curve),
+        curve=tuple(
+            CurvePoint(
+                arm=arm, real_images=images, mean=point.mean, ci_low=point.low, ci_high=point.high
+            )
+            for arm, (images, point) in curve.items()
+        ),
     )
 
 

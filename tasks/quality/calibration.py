@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
 from sklearn.model_selection import StratifiedKFold
 
 from tasks.contracts.errors import UserError
+from tasks.quality.neighbours import Scores
 
-Scores = npt.NDArray[np.float64]
 Head = Callable[[Scores], Scores]
 """Logits ``[N]`` to p(real) ``[N]`` in 0..1, were real and fake equally frequent."""
 
@@ -23,16 +23,20 @@ _BINS = 10
 
 
 def logistic(real: Scores, fake: Scores) -> Head:
-    """Fit ``sigmoid(slope * logit + bias)`` (Platt 1999), logits ``[N]`` and ``[M]``.
+    """Fit ``sigmoid(slope * logit + bias)``, slope >= 0 (Platt 1999), logits ``[N]`` and ``[M]``.
 
     A relativistic or hinge logit has no zero of its own and is no log density ratio, so it is
     fitted on images that the discriminator never saw (Azadi et al. 2019, arXiv:1810.06758,
-    section 3.3, calibrate likewise before they reject).
+    section 3.3, calibrate likewise before they reject). Where fakes score above reals, the
+    likelihood is concave in the slope and so best at 0, where p(real) is 0.5 for every image: a
+    falling head would call the least real images the most real.
     """
     logits, is_real, _ = _joined(real, fake)
     centre, scale = float(np.median(logits)), float(logits.std()) or 1.0
     head = LogisticRegression(class_weight="balanced")
     head.fit((logits - centre)[:, None] / scale, is_real)
+    if head.coef_[0, 0] <= 0:
+        return lambda logits: np.full(len(logits), 0.5)
     return lambda logits: head.predict_proba((logits - centre)[:, None] / scale)[:, 1]
 
 
@@ -55,8 +59,15 @@ CALIBRATIONS: dict[str, Callable[[Scores, Scores], Head]] = {
 }
 
 
+def tells_nothing(head: Head, real: Scores, fake: Scores) -> bool:
+    """Return whether a head says the same of every image: its discriminator ranks none."""
+    logits = np.concatenate([real, fake])
+    lowest, highest = head(np.array([logits.min(), logits.max()]))
+    return bool(highest <= lowest)
+
+
 @dataclass(frozen=True)
-class Held:
+class OutOfFold:
     """What heads say of the images that they were not fitted on.
 
     Attributes:
@@ -72,7 +83,9 @@ class Held:
     @property
     def brier(self) -> float:
         """Mean squared error of p(real): 0 is perfect, 0.25 a coin's (Brier 1950)."""
-        return float(self.weights @ np.square(self.p_real - self.is_real))
+        return float(
+            brier_score_loss(self.is_real, self.p_real, sample_weight=self.weights, pos_label=1)
+        )
 
     def reliability(self) -> pd.DataFrame:
         """Return the reliability curve: in bins of equal count, what was said and what was so.
@@ -96,7 +109,7 @@ class Held:
 
 def out_of_fold(
     fit: Callable[[Scores, Scores], Head], real: Scores, fake: Scores, seed: int
-) -> Held:
+) -> OutOfFold:
     """Let heads judge what they were not fitted on: 5 folds, fewer where images are.
 
     Args:
@@ -121,7 +134,7 @@ def out_of_fold(
     for fitted, judged in split.split(logits, is_real):
         mine = is_real[fitted] == 1
         p_real[judged] = fit(logits[fitted][mine], logits[fitted][~mine])(logits[judged])
-    return Held(p_real, is_real, weights)
+    return OutOfFold(p_real, is_real, weights)
 
 
 def _joined(real: Scores, fake: Scores) -> tuple[Scores, Scores, Scores]:

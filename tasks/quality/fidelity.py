@@ -6,22 +6,20 @@ Everything takes features of a frozen network, float ``[N, D]``, and computes in
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import torch
-from scipy.spatial.distance import cdist, pdist
+from scipy.spatial.distance import cdist, pdist, squareform
+from scipy.special import comb
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from tasks.contracts.image_set import Labels
+from tasks.quality.neighbours import Features, distances, radii
 
-Features = npt.NDArray[np.floating]
-_Exact = npt.NDArray[np.float64]
 _SUBSET, _SUBSETS = 100, 100  # of the kernel distance: images of each side, and how many draws
-_CELLS = 4_000_000  # distances held at once, 32 MB
 
 
 class _Given(nn.Module):
@@ -91,10 +89,10 @@ def prdc(real: Features, fake: Features, k: int = 5) -> dict[str, float]:
     """
     _check(real, fake)
     k = min(k, len(real) - 1, len(fake) - 1)
-    real_radius, fake_radius = _radii(real, k), _radii(fake, k)
+    real_radius, fake_radius = radii(real, k), radii(fake, k)
     precise = np.zeros(len(fake), dtype=np.bool_)
     recalled = covered = held = 0
-    for rows, distance in _distances(real, fake):
+    for rows, distance in distances(real, fake):
         inside = distance < real_radius[rows, None]
         precise |= inside.any(axis=0)
         held += int(inside.sum())
@@ -108,16 +106,38 @@ def prdc(real: Features, fake: Features, k: int = 5) -> dict[str, float]:
     }
 
 
-def within_class_diversity(features: Features, labels: Labels) -> dict[int, float]:
-    """Return each label's mean distance between two of its rows; features ``[N, D]``.
+def expected_coverage(real: Features, fake: Features, count: int, k: int) -> float:
+    """Return coverage of ``[N, D]`` reals by `count` of ``[M, D]`` fakes, the mean of all draws.
 
-    A label with one row has no pair and is left out.
+    `prdc` says what coverage is. A ball that holds c of the fakes holds none of a draw with
+    probability ``C(M - c, count) / C(M, count)``, so no draw has to be made.
     """
-    return {
-        int(label): float(pdist(_float64(features[labels == label])).mean())
-        for label, count in zip(*np.unique(labels, return_counts=True), strict=True)
-        if count > 1
-    }
+    held = (cdist(real, fake) < radii(real, k)[:, None]).sum(axis=1)
+    missed = comb(len(fake) - held, count) / comb(len(fake), count)
+    return float(1.0 - missed.mean())
+
+
+def diversity(features: Features) -> float:
+    """Return the mean distance between two rows of ``[N, D]``, N at least 2."""
+    return float(pdist(features).mean())
+
+
+def spacing(features: Features, count: int) -> float:
+    """Return the distance of a row to the nearest of ``count - 1`` others, the mean of all draws.
+
+    Near 0 where a few images are shown again and again, however far apart those are, which
+    diversity does not see: the birthday-paradox test of Arora and Zhang 2018 (arXiv:1706.08224)
+    as a distance. It falls as the count rises, so compare it at an equal one. The j-th nearest
+    of ``N - 1`` others is the nearest drawn with probability
+    ``C(N - 1 - j, count - 2) / C(N - 1, count - 1)``.
+
+    Args:
+        features: ``[N, D]``.
+        count: 2..N.
+    """
+    others = np.sort(squareform(pdist(features)), axis=1)[:, 1:]  # without itself
+    left = np.arange(len(features) - 2, -1, -1)
+    return float((others @ (comb(left, count - 2) / comb(len(left), count - 1))).mean())
 
 
 def conditioning_accuracy(probabilities: Features, labels: Labels) -> dict[int, float]:
@@ -126,25 +146,8 @@ def conditioning_accuracy(probabilities: Features, labels: Labels) -> dict[int, 
     `probabilities` ``[N, K]``, `labels` ``[N]``, those that were asked for. The mean of the
     shares is the balanced accuracy (Shmelkov et al. 2018, arXiv:1807.09499, calls it GAN-test).
     """
-    right = probabilities.argmax(axis=1) == labels
-    return {int(label): float(right[labels == label].mean()) for label in np.unique(labels)}
-
-
-def _radii(features: Features, k: int) -> _Exact:
-    """Distance of each row ``[N]`` to its k-th nearest other; itself is the nearest of all."""
-    parts = [
-        np.partition(distance, k, axis=1)[:, k] for _, distance in _distances(features, features)
-    ]
-    return np.concatenate(parts)
-
-
-def _distances(rows: Features, columns: Features) -> Iterator[tuple[slice, _Exact]]:
-    """All distances, some rows at a time."""
-    rows, columns = _float64(rows), _float64(columns)
-    step = max(1, _CELLS // len(columns))
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        yield part, cdist(rows[part], columns)
+    right = pd.Series(probabilities.argmax(axis=1) == labels)
+    return {int(str(label)): float(share) for label, share in right.groupby(labels).mean().items()}
 
 
 def _check(real: Features, fake: Features) -> None:
@@ -152,9 +155,5 @@ def _check(real: Features, fake: Features) -> None:
         raise ValueError(f"{len(real)} real and {len(fake)} fake rows: each side needs 2")
 
 
-def _float64(features: Features) -> _Exact:
-    return np.asarray(features, dtype=np.float64)
-
-
 def _tensor(features: Features) -> Tensor:
-    return torch.from_numpy(_float64(features))
+    return torch.from_numpy(np.asarray(features, dtype=np.float64))

@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.fidelity import prdc
-from tasks.quality.manifold import Features
+from tasks.quality.neighbours import Features, Rows
 from tasks.quality.rules import in_force
 from tasks.quality.selection import ACCEPTED, REASONS
 
 _FIGURES = ("coverage", "recall", "precision")
+_SCORES = ("p_real", "confidence", "nearest_distance", "hash_distance")  # with thresholds to tell
 
 
 def funnel(
-    reasons: Sequence[str], params: QualityFilterParams, pool: Features, real: Features
+    reason: npt.NDArray[np.object_],
+    params: QualityFilterParams,
+    measured: Rows,
+    features: Features,
+    real: Features,
 ) -> list[dict[str, Any]]:
     """Return a row for the pool, one for each rule in the order applied, one for what is accepted.
 
     Args:
-        reasons: ``[M]``, one of `REASONS` for each pool image.
+        reason: ``[M]``, one of `REASONS` for each pool image.
         params: with which they were decided.
-        pool: features ``[M, D]``.
+        measured: ``[S]``, the pool images that stand for all in coverage, recall and precision.
+        features: theirs, ``[S, D]``.
         real: features of held-out real images ``[N, D]``.
 
     Returns:
-        rule, rejected (by it), left (after it), and coverage, recall and precision of what is
-        left (`prdc`; None where that is fewer than 2 images).
+        rule, rejected (by it), left (after it), and coverage, recall and precision of those of
+        `measured` that are left (`prdc`; None where they are fewer than 2).
     """
-    reason = np.asarray(reasons, dtype=object)
     left = np.ones(len(reason), dtype=np.bool_)
-    figures = diversity(pool, real)
-    rows = [{"rule": "pool", "rejected": 0, "left": len(pool), **figures}]
+    figures = reached(features, real)
+    rows = [{"rule": "pool", "rejected": 0, "left": len(reason), **figures}]
     for rule in in_force(params):
         rejected = reason == rule.reason
         left &= ~rejected
-        if rejected.any():
-            figures = diversity(pool[left], real)
-        rows.append(
-            {
-                "rule": rule.reason,
-                "rejected": int(rejected.sum()),
-                "left": int(left.sum()),
-                **figures,
-            }
-        )
+        if rejected[measured].any():
+            figures = reached(features[left[measured]], real)
+        counts = {"rejected": int(rejected.sum()), "left": int(left.sum())}
+        rows.append({"rule": rule.reason, **counts, **figures})
     return [*rows, {"rule": ACCEPTED, "rejected": 0, "left": int(left.sum()), **figures}]
 
 
-def diversity(fake: Features, real: Features) -> dict[str, float | None]:
+def reached(fake: Features, real: Features) -> dict[str, float | None]:
     """Return coverage, recall and precision of ``[M, D]`` fakes by ``[N, D]`` real images.
 
     The fewer the fakes the lower is coverage, whichever they are: compare at equal number.
@@ -85,8 +84,9 @@ def class_summary(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "pool": len(rows),
             "accepted": int((rows["reason"] == ACCEPTED).sum()),
             **{
-                column: None if rows[column].isna().all() else round(float(rows[column].mean()), 6)
-                for column in ("p_real_threshold", "confidence_threshold")
+                f"{score}_threshold": None if np.isnan(least) else round(float(least), 6)
+                for score in _SCORES
+                for least in [rows[f"{score}_threshold"].mean()]
             },
         }
         for name, rows in table.groupby("class_name")

@@ -12,23 +12,12 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Labels
 from tasks.contracts.params.quality_filter import QualityFilterParams
-from tasks.quality.manifold import Features
-from tasks.quality.rules import RULES, Case, in_force
+from tasks.quality.memorisation import class_quantiles
+from tasks.quality.neighbours import Scores
+from tasks.quality.rules import RULES, Case, Describe, in_force
 
-Scores = npt.NDArray[np.float64]
 ACCEPTED = "accepted"
 REASONS = (ACCEPTED, *dict.fromkeys(rule.reason for rule in RULES))
-SCORES = {
-    "p_real": "float64",
-    "confidence": "float64",
-    "margin": "float64",
-    "agrees": "boolean",
-    "realism": "float64",
-    "authentic": "boolean",
-    "nearest_distance": "float64",
-    "hash_distance": "float64",
-}
-_FEW = 5  # real scores of a class below which its quantile is taken over all classes
 _EVERY_GAN = -1  # in place of a GAN seed, where a score does not depend on the GAN
 
 
@@ -37,14 +26,15 @@ class Scored:
     """The pool with its scores, and what real images score.
 
     Attributes:
-        table: one row for each of M pool images, with `SCORES`, is_copy and is_duplicate.
+        table: one row for each of M pool images: gan_seed, label, class_name and what the rules
+            go by (p_real, confidence, margin, agrees, realism, authentic, is_copy, is_duplicate).
         real: scores of held-out real images: score, gan_seed, label, value.
-        features: of the pool, ``[M, D]``.
+        describe: features of pool images, made when a rule asks for them.
     """
 
     table: pd.DataFrame
     real: pd.DataFrame
-    features: Features
+    describe: Describe
 
 
 def real_scores(
@@ -59,23 +49,6 @@ def real_scores(
         for score, values in scores.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def class_thresholds(scores: Scores, labels: Labels, classes: int, quantile: float) -> Scores:
-    """Return for each class the quantile of its real images' scores, ``[K]``.
-
-    One threshold for all classes would empty the hard ones. A class with fewer than 5 scores
-    borrows the quantile of all.
-    """
-    pooled = np.quantile(scores, quantile)
-    return np.array(
-        [
-            np.quantile(scores[labels == label], quantile)
-            if (labels == label).sum() >= _FEW
-            else pooled
-            for label in range(classes)
-        ]
-    )
 
 
 def with_thresholds(scored: Scored, params: QualityFilterParams) -> pd.DataFrame:
@@ -97,7 +70,7 @@ def with_thresholds(scored: Scored, params: QualityFilterParams) -> pd.DataFrame
         if quantile > 0:
             mine = scored.real[scored.real["score"] == score]
             for gan_seed, rows in mine.groupby("gan_seed"):
-                limits = class_thresholds(
+                limits = class_quantiles(
                     rows["value"].to_numpy(), rows["label"].to_numpy(), classes, quantile
                 )
                 of = (table["gan_seed"] == gan_seed) | (gan_seed == _EVERY_GAN)
@@ -114,14 +87,9 @@ def decide(scored: Scored, params: QualityFilterParams, seed: int) -> pd.DataFra
     reason = np.full(len(table), ACCEPTED, dtype=object)
     for rule in in_force(params):
         left = reason == ACCEPTED
-        rejected = rule.rejects(Case(table, scored.features, left, params, seed))
+        rejected = rule.rejects(Case(table, scored.describe, left, params, seed))
         reason[left & rejected] = rule.reason
     return table.assign(reason=pd.Series(reason, dtype="str"))
-
-
-def manifest_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the scores as a manifest holds them: some may be missing, as those of real images."""
-    return table[list(SCORES)].astype(SCORES)
 
 
 def check_every_class(table: pd.DataFrame, params: QualityFilterParams) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.quality_filter import QualityFilterParams
-from tasks.quality.choice import Rows
+from tasks.quality.neighbours import Rows
 from tasks.quality.selection import ACCEPTED, Scored, check_every_class, decide
 
 TUNED = ("p_real_quantile", "top_share", "confidence_quantile", "per_class")

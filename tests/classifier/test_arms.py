@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,12 +12,13 @@ from tasks.classifier.arms import (
     ARM_TABLE,
     FROM_GAN,
     Arm,
-    Stock,
     arm_table,
     gan_seed_of,
     missing_images,
     training_set,
 )
+from tasks.classifier.examples import Examples
+from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
     ARMS,
     CLASSICAL,
@@ -28,7 +31,7 @@ from tasks.contracts.arms import (
     UNFILTERED,
     fraction_of,
 )
-from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tests.data.fake_sets import noise_set, synthetic_set
 
 GANS = (3, 7)
@@ -43,27 +46,23 @@ def some(whole: ImageSet, counts: tuple[int, int]) -> ImageSet:
     return whole.take(np.concatenate(rows))
 
 
-def stock_of(spare: tuple[int, int] = (6, 9), pseudo: int = 3) -> Stock:
+def data_of(spare: tuple[int, int] = (6, 9), pseudo: int = 3) -> TrainingData:
     pools = [synthetic_set(POOL, seed) for seed in GANS]
     orders = [np.random.default_rng(seed).permutation(2 * POOL) for seed in GANS]
-    return Stock(
-        real=some(noise_set(6), REAL),
-        filtered=concatenate(
-            [some(pool, ACCEPTED[seed]) for pool, seed in zip(pools, GANS, strict=True)]
-        ),
-        unfiltered=concatenate(
-            [pool.take(order) for pool, order in zip(pools, orders, strict=True)]
-        ),
+    accepted = [some(pool, ACCEPTED[seed]) for pool, seed in zip(pools, GANS, strict=True)]
+    return TrainingData.of(
+        merged=concatenate([some(noise_set(6), REAL), *accepted]),
+        control=concatenate([pool.take(order) for pool, order in zip(pools, orders, strict=True)]),
         spare=some(noise_set(9, seed=5), spare),
-        pseudo_labelled=noise_set(pseudo, seed=6),
+        pseudo=noise_set(pseudo, seed=6),
     )
 
 
-def ids(images: ImageSet) -> list[str]:
-    return images.manifest["image_id"].tolist()
+def ids(images: Examples) -> list[str]:
+    return [image_id(image) for image in images.pixels(slice(None))]
 
 
-def counts(images: ImageSet) -> tuple[int, ...]:
+def counts(images: Examples) -> tuple[int, ...]:
     return tuple(np.bincount(images.labels, minlength=2))
 
 
@@ -76,21 +75,22 @@ def test_every_arm_of_the_contract_is_in_the_table_and_adds_what_there_is() -> N
 
 @pytest.mark.parametrize("name", NON_SYNTHETIC)
 def test_no_arm_without_synthetic_images_holds_one(name: str) -> None:
-    chosen = training_set(ARM_TABLE[name], stock_of(), gan_seed=3, seed=0)
-    for part in (chosen.real, chosen.added):
-        assert set(part.manifest["origin"]) <= {"real"}
+    data = data_of()
+    chosen = training_set(ARM_TABLE[name], data, gan_seed=3, seed=0)
+    real = {*ids(data.real), *ids(data.pseudo_labelled)}
+    assert {*ids(chosen.real), *ids(chosen.added)} <= real
 
 
 @pytest.mark.parametrize("name", [name for name in ARMS if name != SYNTHETIC_ONLY])
 def test_the_real_part_is_every_real_image_in_one_order(name: str) -> None:
-    stock = stock_of()
-    chosen = training_set(ARM_TABLE[name], stock, gan_seed=7, seed=4)
-    assert ids(chosen.real) == ids(stock.real)
-    np.testing.assert_array_equal(chosen.real.images, stock.real.images)
+    data = data_of()
+    chosen = training_set(ARM_TABLE[name], data, gan_seed=7, seed=4)
+    assert ids(chosen.real) == ids(data.real)
+    assert chosen.real.labels.tolist() == data.real.labels.tolist()
 
 
 def test_synthetic_only_holds_no_real_image() -> None:
-    chosen = training_set(ARM_TABLE[SYNTHETIC_ONLY], stock_of(), gan_seed=3, seed=0)
+    chosen = training_set(ARM_TABLE[SYNTHETIC_ONLY], data_of(), gan_seed=3, seed=0)
     assert len(chosen.real) == 0
     assert counts(chosen.added) == ACCEPTED[3]
 
@@ -98,36 +98,34 @@ def test_synthetic_only_holds_no_real_image() -> None:
 @pytest.mark.parametrize("gan_seed", GANS)
 @pytest.mark.parametrize("name", [DUPLICATED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
 def test_as_many_are_added_of_each_class_as_the_gan_has_accepted(name: str, gan_seed: int) -> None:
-    stock = stock_of()
-    added = training_set(ARM_TABLE[name], stock, gan_seed=gan_seed, seed=1).added
+    data = data_of()
+    added = training_set(ARM_TABLE[name], data, gan_seed=gan_seed, seed=1).added
     assert counts(added) == ACCEPTED[gan_seed]
-    source = {"duplicated": stock.real, "unfiltered": stock.unfiltered}.get(
-        str(ARM_TABLE[name].added), stock.filtered
+    source = {"duplicated": data.real, "unfiltered": data.unfiltered[gan_seed]}.get(
+        str(ARM_TABLE[name].added), data.filtered[gan_seed]
     )
-    by_id = dict(zip(ids(source), source.images, strict=True))
-    for one, image in zip(ids(added), added.images, strict=True):
-        np.testing.assert_array_equal(image, by_id[one])
+    label_of = dict(zip(ids(source), source.labels, strict=True))
+    assert added.labels.tolist() == [label_of[one] for one in ids(added)]
     if ARM_TABLE[name].added in FROM_GAN:
-        assert set(added.manifest["gan_seed"]) == {gan_seed}
-        assert added.manifest["image_id"].is_unique
+        assert len(set(ids(added))) == len(added)
 
 
 def test_filtered_and_unfiltered_differ_in_choice_alone() -> None:
-    stock = stock_of()
+    data = data_of()
     one, two = (
-        training_set(ARM_TABLE[n], stock, gan_seed=3, seed=0).added for n in (FILTERED, UNFILTERED)
+        training_set(ARM_TABLE[n], data, gan_seed=3, seed=0).added for n in (FILTERED, UNFILTERED)
     )
     assert counts(one) == counts(two)
     assert set(ids(one)) != set(ids(two))
 
 
 def test_real_images_are_repeated_evenly_and_others_by_another_seed() -> None:
-    stock = stock_of()
-    added = training_set(ARM_TABLE[DUPLICATED], stock, gan_seed=7, seed=1).added
-    dogs = added.take(added.labels == 1)  # 8 repeats of 4 images
-    assert sorted(dogs.manifest["image_id"].value_counts()) == [2, 2, 2, 2]
+    data = data_of()
+    added = training_set(ARM_TABLE[DUPLICATED], data, gan_seed=7, seed=1).added
+    dogs = added.take(np.flatnonzero(added.labels == 1))  # 8 repeats of 4 images
+    assert sorted(Counter(ids(dogs)).values()) == [2, 2, 2, 2]
     chosen = {
-        tuple(ids(training_set(ARM_TABLE[DUPLICATED], stock, gan_seed=3, seed=seed).added))
+        tuple(ids(training_set(ARM_TABLE[DUPLICATED], data, gan_seed=3, seed=seed).added))
         for seed in range(8)
     }
     assert len(chosen) > 1
@@ -135,40 +133,40 @@ def test_real_images_are_repeated_evenly_and_others_by_another_seed() -> None:
 
 @given(st.sampled_from([0.05, 0.25, 0.5, 0.9, 1.5, 2.0]), st.integers(0, 50))
 def test_a_share_is_of_each_class_and_holds_every_smaller_one(share: float, seed: int) -> None:
-    stock = stock_of()
+    data = data_of()
     held: set[str] = set()
     for one in sorted({0.1, share, 1.0, 1.25, 2.0}):
-        real = training_set(Arm(share=one), stock, gan_seed=3, seed=seed).real
+        real = training_set(Arm(share=one), data, gan_seed=3, seed=seed).real
         expected = tuple(max(1, int(one * count + 0.5)) for count in REAL)
         assert counts(real) == expected
-        assert real.manifest["image_id"].is_unique
+        assert len(set(ids(real))) == len(real)
         assert held <= set(ids(real))
         held = set(ids(real))
-    assert set(ids(stock.real)) <= held
+    assert set(ids(data.real)) <= held
 
 
 def test_which_real_images_a_share_takes_is_drawn_by_seed() -> None:
-    stock = stock_of()
+    data = data_of()
     drawn = {
-        frozenset(ids(training_set(Arm(share=0.5), stock, gan_seed=3, seed=seed).real))
+        frozenset(ids(training_set(Arm(share=0.5), data, gan_seed=3, seed=seed).real))
         for seed in range(10)
     }
     assert len(drawn) > 3
 
 
 def test_a_share_beyond_the_spare_images_is_left_out_with_the_class() -> None:
-    assert missing_images(Arm(share=2.0), stock_of(spare=(6, 4))) is None
-    reason = missing_images(Arm(share=2.0), stock_of(spare=(6, 3)))
+    assert missing_images(Arm(share=2.0), data_of(spare=(6, 4))) is None
+    reason = missing_images(Arm(share=2.0), data_of(spare=(6, 3)))
     assert reason == "class 'dog' would need 4 more labelled images; 3 are to spare"
-    assert missing_images(Arm(share=1.5), stock_of(spare=(0, 0))) is not None
-    assert missing_images(Arm(share=0.5), stock_of(spare=(0, 0))) is None
+    assert missing_images(Arm(share=1.5), data_of(spare=(0, 0))) is not None
+    assert missing_images(Arm(share=0.5), data_of(spare=(0, 0))) is None
 
 
 def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
-    stock, none = stock_of(), stock_of(pseudo=0)
+    data, none = data_of(), data_of(pseudo=0)
     arm = ARM_TABLE[PSEUDO_LABELLED]
-    assert missing_images(arm, stock) is None
-    assert ids(training_set(arm, stock, gan_seed=3, seed=0).added) == ids(stock.pseudo_labelled)
+    assert missing_images(arm, data) is None
+    assert ids(training_set(arm, data, gan_seed=3, seed=0).added) == ids(data.pseudo_labelled)
     assert missing_images(arm, none) == "no unlabelled image got a label"
     others = [name for name in ARMS if name != PSEUDO_LABELLED]
     assert all(missing_images(ARM_TABLE[name], none) is None for name in others)
@@ -184,5 +182,5 @@ def test_fractions_are_the_classical_arm_on_a_share() -> None:
 
 
 def test_seeds_are_spread_over_the_gans_in_turn() -> None:
-    assert stock_of().gan_seeds.tolist() == list(GANS)
-    assert [gan_seed_of(run, np.array(GANS)) for run in range(5)] == [3, 7, 3, 7, 3]
+    assert list(data_of().filtered) == list(GANS)
+    assert [gan_seed_of(run, GANS) for run in range(5)] == [3, 7, 3, 7, 3]

@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import adjust_saturation, affine
 
-from tasks.classifier.augmentation import _recoloured, classical
+from tasks.classifier.augmentation import Augmentation, _recoloured, classical
+from tasks.classifier.examples import Examples
+from tasks.data.batches import to_images, to_tensor
+from tests.data.fake_sets import image_set, noise_set
 
 SIZE = 32
 
 
+def fitted(images: Tensor, *, flip: bool = False) -> Augmentation:
+    """The augmentation for a training set [n, C, H, H] in -1..1."""
+    return classical(Examples.of(image_set(to_images(images), [0] * len(images), ["a"])), flip=flip)
+
+
 def augmented(images: Tensor, *, flip: bool = False, seed: int = 0) -> Tensor:
+    augment = fitted(images, flip=flip)
     torch.manual_seed(seed)
-    return classical(images, flip=flip)(images)
+    return augment(images)
 
 
 def disc(n: int, radius: float = 9.0) -> Tensor:
@@ -70,7 +81,7 @@ def test_one_image_moves_as_torchvision_would_move_it(draw: int) -> None:
     """The draws of an image, handed to torchvision's affine: the slow way, an image a call."""
     torch.manual_seed(100 + draw)
     image = torch.rand(1, 1, SIZE, SIZE)
-    augment = classical(torch.full((1, 1, SIZE, SIZE), -1.0), flip=False)  # a ground of 0
+    augment = fitted(torch.full((1, 1, SIZE, SIZE), -1.0))  # a ground of 0
     torch.manual_seed(draw)
     ours = augment.moved(image)
     torch.manual_seed(draw)
@@ -129,11 +140,31 @@ def test_what_a_shift_uncovers_has_the_border_colour(colour: tuple[float, ...]) 
     ground = torch.tensor(colour)[:, None, None].expand(-1, SIZE, SIZE)
     images = ground.repeat(80, 1, 1, 1)
     images[:, :, 12:20, 12:20] = 1.0
-    moved = classical(images, flip=False).moved(images / 2 + 0.5)
+    images = to_tensor(to_images(images))
+    moved = fitted(images).moved(images / 2 + 0.5)
     away = torch.ones(SIZE, SIZE, dtype=torch.bool)
     away[5:-5, 5:-5] = False
-    wanted = (ground / 2 + 0.5)[:, away].expand(80, -1, -1)
+    wanted = (images[0, :, :1, :1] / 2 + 0.5).expand(-1, SIZE, SIZE)[:, away].expand(80, -1, -1)
     torch.testing.assert_close(moved[:, :, away], wanted, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("count", [1, 2, 150])
+def test_the_border_colour_is_the_median_to_the_bit(channels: int, count: int) -> None:
+    images = noise_set(count, shape=(8, 8, channels), seed=count)
+    held = to_tensor(images.images)
+    border = torch.cat([held[:, :, 0], held[:, :, -1]], dim=2).transpose(0, 1).flatten(1)
+    wanted = border.median(dim=1).values / 2 + 0.5
+    assert torch.equal(classical(Examples.of(images), flip=False).ground[:, 0, 0], wanted)
+
+
+def test_the_border_colour_takes_no_copy_of_the_images() -> None:
+    images = Examples.of(noise_set(1_500, shape=(32, 32, 1)))  # 3 MB
+    tracemalloc.start()
+    classical(images, flip=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.5 * images.sources[0].nbytes
 
 
 def test_black_beside_a_coloured_ground_stays_finite() -> None:
@@ -142,6 +173,6 @@ def test_black_beside_a_coloured_ground_stays_finite() -> None:
     images = torch.zeros(64, 3, 16, 16)  # black, where hue is undefined
     images[:, :, [0, -1]] = torch.tensor([37.0, 91.0, 201.0])[:, None, None]  # the ground
     images = images / 127.5 - 1
-    augment = classical(images, flip=False)
+    augment = fitted(images)
     for _ in range(60):
         assert augment(images).isfinite().all()

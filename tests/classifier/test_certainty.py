@@ -4,12 +4,18 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tasks.classifier.certainty import agrees, certainty, confidence, margin
-from tasks.classifier.crossfit import cross_fit
-from tasks.classifier.temperature import fit_temperature, tempered
+from tasks.classifier.certainty import (
+    agrees,
+    certainty,
+    confidence,
+    fit_temperature,
+    margin,
+    tempered,
+)
+from tasks.classifier.crossfit import Columns, cross_fit, mean_of
+from tasks.classifier.examples import Examples
 from tasks.classifier.training import Schedule
 from tasks.classifier.trials import Trial, val_balanced_accuracy
-from tasks.contracts.image_set import concatenate
 from tests.contracts.tiny import shape_set
 
 QUICK = Schedule("small_cnn", steps=3, batch_size=8, learning_rate=0.002, weight_decay=0.01)
@@ -56,17 +62,25 @@ def test_confidence_margin_and_agreement_are_of_the_own_label() -> None:
 
 def test_one_and_all_are_calibrated_each_by_its_own() -> None:
     train, val, pool = shape_set(6), shape_set(4, seed=1), shape_set(3, seed=2)
-    found = certainty(train, val, pool, QUICK, folds=3, seed=5, watch=lambda share, text: None)
-    raw = cross_fit(
-        train, concatenate([val, pool]), QUICK, folds=3, seed=5, watch=lambda share, text: None
+    shares: list[float] = []
+    found = certainty(
+        train, val, pool, QUICK, folds=3, seed=5, watch=lambda share, text: shares.append(share)
     )
-    one = fit_temperature(raw.members[:, :12], val.labels)
-    assert found.temperature == fit_temperature(raw.others[:12], val.labels) != one
-    mean = tempered(raw.others[12:], found.temperature)
-    np.testing.assert_array_equal(found.pool["confidence"], confidence(mean, pool.labels))
+    assert [shares[0], shares[-1]] == [pytest.approx(1 / 6), 1.0]
+    assert shares == sorted(shares)
+    fitted = cross_fit(train, QUICK, folds=3, seed=5, watch=lambda share, text: None)
+    of_val, of_pool = (fitted.members(Examples.of(images)) for images in (val, pool))
+    one = fit_temperature(of_val, val.labels)
+    assert found.temperature == fit_temperature(mean_of(of_val), val.labels) != one
+    mean = tempered(mean_of(of_pool), found.temperature)
+    np.testing.assert_allclose(found.pool["confidence"], confidence(mean, pool.labels), rtol=1e-5)
     np.testing.assert_array_equal(found.pool["agrees"], mean.argmax(axis=1) == pool.labels)
-    alone = tempered(raw.real, one)
-    np.testing.assert_array_equal(found.real["margin"], margin(alone, train.labels))
+
+    def margins(said: np.ndarray, labels: np.ndarray) -> Columns:
+        return {"margin": margin(tempered(said, one), labels)}
+
+    np.testing.assert_array_equal(found.real["margin"], fitted.out_of_fold(margins)["margin"])
+    assert set(found.real) == {"confidence", "margin"}
 
 
 def test_trials_are_judged_on_val_alike_in_any_company() -> None:

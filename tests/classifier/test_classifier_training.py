@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from tasks.classifier import training
@@ -15,7 +14,6 @@ from tasks.classifier.training import (
     fit,
     optimise,
     probabilities,
-    stratified_folds,
     untrained,
 )
 from tasks.contracts.errors import UserError
@@ -49,6 +47,16 @@ def test_it_is_the_plain_loop_byte_for_byte(augment: bool) -> None:
     settings = PLAIN | {"augment": augment, "flip": True}
     one = fit(train, schedule, **settings, seed=4)
     assert weights(one) == weights(fit_slowly(train, schedule, **settings, seed=4))
+
+
+def test_no_copy_of_the_training_set_is_made() -> None:
+    train = noise_set(3_000, shape=(32, 32, 1))  # 6 MB
+    short = dataclasses.replace(SCHEDULE, steps=2)
+    tracemalloc.start()
+    fit(train, short, classes=2, augment=True, flip=False, seed=0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < train.images.nbytes
 
 
 def test_steps_are_counted_as_they_are_taken() -> None:
@@ -112,24 +120,6 @@ def test_probabilities_are_in_order_and_judge_alone() -> None:
     for row in (0, 511, 599):
         alone = probabilities(network, images.take([row]))
         np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(2, 9), st.integers(0, 99))
-def test_folds_are_even_over_all_and_over_every_class(
-    drawn: list[int], folds: int, seed: int
-) -> None:
-    labels = np.array(drawn)
-    fold_of = stratified_folds(labels, folds, seed)
-    assert fold_of.tolist() == stratified_folds(labels, folds, seed).tolist()
-    for rows in (np.full(len(labels), True), *(labels == label for label in np.unique(labels))):
-        sizes = np.bincount(fold_of[rows], minlength=folds)
-        assert len(sizes) == folds
-        assert sizes.max() - sizes.min() <= 1
-
-
-def test_folds_are_drawn_anew_by_another_seed() -> None:
-    labels = np.repeat([0, 1], 20)
-    assert stratified_folds(labels, 4, 0).tolist() != stratified_folds(labels, 4, 1).tolist()
 
 
 def test_a_diverged_classifier_is_an_error_not_a_score() -> None:

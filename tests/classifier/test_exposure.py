@@ -10,16 +10,18 @@ from torch import Tensor
 from tasks.classifier import exposure
 from tasks.classifier.arms import ARM_TABLE, Arm, TrainingSet
 from tasks.classifier.augmentation import classical
+from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import Exposure, Fitted, added_per_step, train_arm
 from tasks.classifier.training import Schedule
 from tasks.contracts.arms import CLASSICAL, FILTERED, MIXUP, SYNTHETIC_ONLY
-from tasks.data.batches import to_tensor
 from tests.contracts.tiny import shape_set
 
 SCHEDULE = Schedule("small_cnn", steps=4, batch_size=12, learning_rate=0.002, weight_decay=0.01)
-REAL, SYNTHETIC, OTHER = shape_set(6), shape_set(4, seed=1), shape_set(4, seed=2)
-NONE = SYNTHETIC.take([])
-AUGMENTATION = classical(to_tensor(REAL.images), flip=True)
+REAL, SYNTHETIC, OTHER = (
+    Examples.of(shape_set(count, seed=seed)) for seed, count in enumerate((6, 4, 4))
+)
+NONE = SYNTHETIC.take(np.arange(0))
+AUGMENTATION = classical(REAL, flip=True)
 Batch = tuple[Tensor, Tensor]
 
 
@@ -53,7 +55,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[Batch]]:
 
 def test_every_arm_sees_the_same_real_batch_at_every_step(shown: list[list[Batch]]) -> None:
     train(CLASSICAL)
-    for added in (SYNTHETIC, OTHER, SYNTHETIC.take([0, 5, 9])):
+    for added in (SYNTHETIC, OTHER, SYNTHETIC.take(np.array([0, 5, 9]))):
         train(FILTERED, added)
     alone, *beside = shown
     assert len(alone) == 4
@@ -121,7 +123,7 @@ def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -
 
 
 def test_classes_are_shown_alike_in_both_parts() -> None:
-    rare = REAL.take([0, *range(6, 18)])  # one circle, six of the others
+    rare = REAL.take(np.array([0, *range(6, 18)]))  # one circle, six of the others
     shown = Exposure(TrainingSet(rare, SYNTHETIC), 30, augment=None, mix=None, seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     for part in (labels[:, :30], labels[:, 30:]):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.classifier.leaks import refuse_absent_classes, refuse_leaks
+from tasks.classifier.training_data import refuse_absent_classes, refuse_leaks
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
 from tests.data.fake_sets import noise_set

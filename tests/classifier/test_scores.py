@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from tasks.classifier.scores import scores_of
+from tasks.classifier.scores import Predictions, scores_of
 
 
 def softmax(seed: int, n: int, classes: int, sharpness: float) -> np.ndarray:
     logits = np.random.default_rng(seed).normal(0, sharpness, (n, classes)).astype(np.float32)
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def scored(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    return scores_of(labels, Predictions.of(predicted, labels), predicted.shape[1])
 
 
 def slow_ece(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -33,7 +37,7 @@ def slow_ece(labels: np.ndarray, predicted: np.ndarray) -> float:
 def test_sklearn_agrees(seed: int, classes: int, sharpness: float) -> None:
     labels = np.random.default_rng(seed).permutation(np.arange(40) % classes)
     predicted = softmax(seed, 40, classes, sharpness)
-    choice, scores = predicted.argmax(axis=1), scores_of(labels, predicted)
+    choice, scores = predicted.argmax(axis=1), scored(labels, predicted)
     assert scores["accuracy"] == pytest.approx((choice == labels).mean())
     assert scores["balanced_accuracy"] == pytest.approx(
         metrics.balanced_accuracy_score(labels, choice)
@@ -53,7 +57,7 @@ def test_sklearn_agrees(seed: int, classes: int, sharpness: float) -> None:
 
 def test_a_class_never_predicted_scores_zero_without_complaint() -> None:
     predicted = np.tile(np.float32([0.5, 0.3, 0.2]), (6, 1))
-    scores = scores_of(np.array([0, 0, 0, 1, 1, 2]), predicted)
+    scores = scored(np.array([0, 0, 0, 1, 1, 2]), predicted)
     assert scores["accuracy"] == 0.5
     assert scores["balanced_accuracy"] == pytest.approx(1 / 3)
     assert scores["macro_f1"] == pytest.approx((2 * 3 / 9) / 3)
@@ -62,15 +66,15 @@ def test_a_class_never_predicted_scores_zero_without_complaint() -> None:
 
 def test_rows_that_sum_to_one_only_about_are_fine() -> None:
     predicted = np.float32([[0.7, 0.3000001], [0.2, 0.8]])
-    assert scores_of(np.array([0, 1]), predicted)["accuracy"] == 1.0
+    assert scored(np.array([0, 1]), predicted)["accuracy"] == 1.0
 
 
 def test_certain_and_wrong_is_finite() -> None:
-    assert np.isfinite(scores_of(np.array([0, 1]), np.float32([[0, 1], [1, 0]]))["log_loss"])
+    assert np.isfinite(scored(np.array([0, 1]), np.float32([[0, 1], [1, 0]]))["log_loss"])
 
 
 def test_calibration_error_is_how_far_confidence_lies_from_accuracy() -> None:
     sure = np.tile(np.float32([0.9, 0.1]), (10, 1))
     labels = np.array([0] * 6 + [1] * 4)
-    assert scores_of(labels, sure)["ece"] == pytest.approx(0.3, abs=1e-6)
-    assert scores_of(np.array([0] * 9 + [1]), sure)["ece"] == pytest.approx(0.0, abs=1e-6)
+    assert scored(labels, sure)["ece"] == pytest.approx(0.3, abs=1e-6)
+    assert scored(np.array([0] * 9 + [1]), sure)["ece"] == pytest.approx(0.0, abs=1e-6)

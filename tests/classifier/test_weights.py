@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tasks.classifier.networks import build_classifier
-from tasks.classifier.weights import load_weights, weights_digest
+from tasks.classifier.saved import load_weights, weights_digest
 from tasks.contracts.errors import UserError
 
 LIBRARY = ["mobilenet_v3_small", "mobilenetv4_conv_small"]  # torchvision's, timm's

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ ORDER = [
 ]
 # Stands in for a stage: progress, a line, a cached output and a metric, or a failure on demand.
 STAND_IN = """
-import json, subprocess, sys, time
+import subprocess, sys, time
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
@@ -52,14 +53,7 @@ def work(out, page, report):
     out.mkdir()
     (out / "data").write_text(orders)
     page.write_text(f"all is well: {orders}")
-    lift = {"verdict": "helps", "primary_metric": "balanced_accuracy", "baseline": "real",
-            "metric_name": "balanced accuracy", "unit": "percentage points",
-            "baseline_choice": {"rule": "strongest", "val": {}}, "mde_pp": 1.1, "power": 0.8,
-            "worth": {"have": 200, "real_images": 241, "low": 215, "high": None, "beyond": None,
-                      "curve": []},
-            "treatment": "real+classical", "lift_pp":
-            {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0, "level": 0.95}}
-    report.write_text(json.dumps(lift))
+    report.write_text(Path("result.json").read_text())
 
 
 metric = "lift" if name == "report" else name
@@ -110,6 +104,9 @@ def _ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _dvc(root, "init", "--quiet", "--no-scm")
     shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config.local")
     (root / "stand_in.py").write_text(STAND_IN)
+    lift = json.loads((REPOSITORY / "reports" / "lift.json").read_text(encoding="utf-8"))
+    lift["lift_pp"] |= {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0}
+    (root / "result.json").write_text(json.dumps(lift | {"verdict": "helps"}))
     (root / "orders").mkdir()
     for name in ORDER:
         (root / "orders" / name).write_text("first")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flows.compare import PAGE
 from tasks.adapters.comparison import compare, render
 from tasks.adapters.tracking.past_runs import PastRun
-from tests.adapters.fake_results import make_lift, write_json
+from tasks.answer.words import interval
+from tasks.contracts.arms import REAL
+from tasks.lift.result import LiftResult
 from tests.adapters.logged import log_results, runs_of
+from tests.answer.fake_report import altered, fake_lift
 from tests.flows.tracked import command, tracked_project
 
 
@@ -21,11 +24,12 @@ def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of two logged runs, the older first, made with other params and classifiers."""
     paths = tracked_project(tmp_path, monkeypatch)
     monkeypatch.setattr("tasks.adapters.tracking.register", lambda *_, **__: None)  # saves seconds
+    paths["lift"].write_text(fake_lift(mean=1.31, half=0.9).dumps())
     log_results(paths)
     params = Path("params.yaml").read_text(encoding="utf-8")
     Path("params.yaml").write_text(params.replace("total_kimg: 88", "total_kimg: 200"))
-    points = {"mean": -0.7, "ci_low": -1.6, "ci_high": 0.1, "level": 0.95, "p_value": 0.09}
-    write_json(paths["lift"], make_lift(verdict="inconclusive", lift_pp=points, worth=None))
+    other = altered(fake_lift(mean=-0.7, half=0.9), worth=None)
+    paths["lift"].write_text(other.dumps())
     log_results(paths)
     return [run.info.run_id for run in runs_of("pipeline")]
 
@@ -37,9 +41,9 @@ def test_two_runs_are_shown_with_what_differs(
     said = re.sub(r"[│┃ ]+", " ", capsys.readouterr().out)
     assert f"{ids[0][:8]} {ids[1][:8]}" in said
     assert "verdict helps inconclusive" in said
-    assert "lift +1.31 pp −0.70 pp" in said
+    assert "lift +1.3 points [+0.4, +2.2] −0.7 points [−1.6, +0.2]" in said
     assert "train_gan.total_kimg 88.0 200.0" in said
-    assert "worth about 41 more real images (+15 to +90) –" in said
+    assert "worth about 140 more real images [+40, over +200] –" in said
     assert "KID 0.0150 0.0150" in said
     assert "warning" not in said
     page = PAGE.read_text(encoding="utf-8")
@@ -76,31 +80,31 @@ def test_a_mistake_is_one_line(
     assert not PAGE.exists()
 
 
-def past(run_id: str = "a" * 32, params: dict[str, str] | None = None, **changes: Any) -> PastRun:
-    lift = make_lift(**changes)
-    return PastRun(run_id, "data/x", "c0ffee", lift, params or {}, {"kid": 0.01})
+def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:
+    return PastRun("a" * 32, "data/x", "c0ffee", json.loads(lift.dumps()), params or {}, {})
 
 
 def test_runs_of_other_test_splits_or_metrics_get_a_warning() -> None:
-    other = {"merged": "ab" * 32, "test": "ef" * 32}
-    assert compare([past(), past()]).warnings == []
-    (said,) = compare([past(), past(digests=other)]).warnings
-    assert "different test splits" in said
-    (said,) = compare([past(), past(primary_metric="macro_f1", metric_name="macro F1")]).warnings
+    lift = fake_lift()
+    other = altered(lift, digests={"test": "ef" * 32})
+    assert compare([past(lift), past(lift)]).warnings == []
+    (said,) = compare([past(lift), past(other)]).warnings
+    assert "different test images" in said
+    (said,) = compare([past(lift), past(fake_lift(metric="macro_f1"))]).warnings
     assert "primary metrics differ" in said
 
 
 def test_an_arm_that_one_run_lacks_is_left_open() -> None:
-    lift = make_lift()
-    arms = {arm: of for arm, of in lift["arms"].items() if arm != "real+classical+mixup"}
-    found = compare([past(), past(arms=arms)]).sections["Every arm"]
-    (mixup,) = (row for row in found if row.name == "real+classical+mixup")
-    assert mixup.cells[1] == "–"
-    assert mixup.differs
-    assert found[-1].name == "real+classical at 50 %"  # the curve comes after the arms
+    lift = fake_lift()
+    arms = {arm: of for arm, of in lift.arms.items() if arm != REAL}
+    found = compare([past(lift), past(lift.model_copy(update={"arms": arms}))])
+    (real,) = (row for row in found.sections["Every arm"] if row.name == REAL)
+    assert real.cells[0].endswith(interval(lift.arm_lift_pp[REAL]))
+    assert real.cells[1] == "–"
+    assert real.differs
 
 
 def test_text_from_data_is_escaped_on_the_page() -> None:
     evil = "<script>alert(1)</script>"
-    runs = [past(params={evil: evil}, answer=evil, metric_name=evil, baseline=evil), past()]
-    assert evil not in render(compare(runs))
+    lift = altered(fake_lift(), answer=evil, metric_name=evil, treatment=evil)
+    assert evil not in render(compare([past(lift, {evil: evil}), past(fake_lift())]))

@@ -95,7 +95,7 @@ def test_each_run_tells_prefect_how_it_ended_and_the_verdict(run: Run, prefect_u
     (verdict,) = _ask(f"{prefect_url}/artifacts/latest/filter")
     assert flow_run["state_name"] == "Completed"
     assert "# helps" in verdict["data"]
-    assert "+1.20 pp [+0.40, +2.00] at 95%" in verdict["data"]
+    assert "+1.2 points [+0.4, +2.0] (95 % confidence interval)" in verdict["data"]
 
 
 @pytest.mark.parametrize(

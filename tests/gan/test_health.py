@@ -54,9 +54,11 @@ def test_collapsed_classes_are_named() -> None:
             "low": {"diversity": 1.0, "coverage": 0.2, "coverage_real": 0.9},
             "low as real": {"diversity": 1.0, "coverage": 0.2, "coverage_real": 0.3},
             "unknown": {"conditioning": 0.0},
+            "a few images": {"diversity": 1.0, "spacing": 0.2},
+            "some repeated": {"diversity": 1.0, "spacing": 0.4},
         },
     )
-    assert collapsed_classes(covered, LIMITS) == ("low",)
+    assert collapsed_classes(covered, LIMITS) == ("low", "a few images")
 
 
 def test_a_hopeless_run_is_stopped_after_patience() -> None:

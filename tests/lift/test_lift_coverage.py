@@ -66,7 +66,7 @@ def held(world, seed):
     for _ in range(SETS):
         hits = 100.0 * world.hits(rng) / IMAGES  # classes are equal, so this is balanced accuracy
         lifts = Replicated(hits.sum(axis=1), weights @ hits.T)
-        found = interval(lifts.observed.mean(), noise(lifts, draws, IMAGES - CLASSES), 0.95)
+        found = interval(lifts.observed.mean(), noise(lifts.over(draws), IMAGES - CLASSES), 0.95)
         inside += found.low <= world.lift <= found.high
     return 100.0 * inside / SETS
 

@@ -4,9 +4,10 @@ import pytest
 
 from tasks.contracts.arms import FILTERED, NON_SYNTHETIC, SYNTHETIC_ONLY
 from tasks.contracts.errors import UserError
-from tasks.lift.baseline import choose_baseline
 from tasks.lift.fairness import check_fair
 from tasks.lift.metrics import METRICS, metric_named
+from tasks.lift.result import Estimate
+from tasks.lift.rule import choose_baseline, judge, strongest
 from tests.lift.fake_runs import FRACTIONS, fake_predictions, report_params, runs_of
 
 STRONGEST = report_params(baseline="strongest")
@@ -45,14 +46,14 @@ def test_arms_that_train_on_other_real_images_are_left_alone(runs, arm):
 
 @pytest.mark.parametrize("arm", NON_SYNTHETIC)
 def test_the_baseline_is_the_best_on_val(runs, arm):
-    chosen = choose_baseline(
+    chosen, why = choose_baseline(
         with_value(runs, arm, "val_balanced_accuracy", 0.999),
         METRICS["balanced_accuracy"],
         STRONGEST,
     )
-    assert (chosen.arm, chosen.declared, chosen.strongest) == (arm, False, arm)
-    assert chosen.val[arm] == pytest.approx(0.999)
-    assert tuple(chosen.val) == NON_SYNTHETIC
+    assert (chosen, why.rule) == (arm, "strongest")
+    assert why.val[arm] == pytest.approx(0.999)
+    assert tuple(why.val) == NON_SYNTHETIC
 
 
 def test_test_scores_cannot_move_the_baseline(runs):
@@ -68,9 +69,9 @@ def test_the_baseline_follows_the_primary_metric(runs):
     tempting = with_value(runs, "real", "val_log_loss", 0.001)
     tempting = with_value(tempting, NON_SYNTHETIC[2], "val_recall_1", 1.0)
     tempting = with_value(tempting, NON_SYNTHETIC[3], "val_log_loss", 9.0)
-    assert choose_baseline(tempting, METRICS["log_loss"], STRONGEST).arm == "real"
+    assert choose_baseline(tempting, METRICS["log_loss"], STRONGEST)[0] == "real"
     one_class = metric_named("recall:b", ["a", "b"])
-    assert choose_baseline(tempting, one_class, STRONGEST).arm == NON_SYNTHETIC[2]
+    assert choose_baseline(tempting, one_class, STRONGEST)[0] == NON_SYNTHETIC[2]
 
 
 def test_equals_fractions_and_gan_arms(runs):
@@ -78,12 +79,12 @@ def test_equals_fractions_and_gan_arms(runs):
     for arm in (FILTERED, SYNTHETIC_ONLY, *FRACTIONS):
         level = with_value(level, arm, "val_balanced_accuracy", 1.0)
     metric = METRICS["balanced_accuracy"]
-    assert choose_baseline(level, metric, STRONGEST).arm == "real"  # the first of equals
+    assert choose_baseline(level, metric, STRONGEST)[0] == "real"  # the first of equals
     treated = report_params(baseline="strongest", treatment="real")
-    assert choose_baseline(level, metric, treated).arm == "real+classical"
-    declared = choose_baseline(level, metric, report_params(baseline="real+classical+mixup"))
-    assert (declared.arm, declared.declared) == ("real+classical+mixup", True)
-    assert declared.strongest == "real"
+    assert choose_baseline(level, metric, treated)[0] == "real+classical"
+    declared, why = choose_baseline(level, metric, report_params(baseline="real+classical+mixup"))
+    assert (declared, why.rule) == ("real+classical+mixup", "declared")
+    assert strongest(why.val, FILTERED, less_is_better=False) == "real"
 
 
 def test_runs_that_cannot_tell_are_refused(runs):
@@ -92,3 +93,21 @@ def test_runs_that_cannot_tell_are_refused(runs):
         choose_baseline(old, METRICS["balanced_accuracy"], STRONGEST)
     with pytest.raises(UserError, match=r"no arm without synthetic"):
         choose_baseline(runs[runs["arm"] == FILTERED], METRICS["accuracy"], STRONGEST)
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "verdict"),
+    [
+        (2.0, 0.1, 4.0, "helps"),
+        (0.5, 0.1, 0.9, "helps"),
+        (0.4, 0.1, 0.9, "inconclusive"),
+        (2.0, 0.0, 4.0, "inconclusive"),
+        (2.0, -0.1, 4.0, "inconclusive"),
+        (-2.0, -4.0, -0.1, "hurts"),
+        (-0.4, -0.9, -0.1, "inconclusive"),
+        (-2.0, -4.0, 0.0, "inconclusive"),
+        (0.0, 0.0, 0.0, "inconclusive"),
+    ],
+)
+def test_the_rule_of_the_verdict(mean, low, high, verdict):
+    assert judge(Estimate(mean=mean, ci_low=low, ci_high=high), 0.5) == verdict

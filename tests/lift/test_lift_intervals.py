@@ -115,7 +115,7 @@ def test_noise_splits_as_the_two_way_table_does():
     logits = rng.normal(0, 1, 60) + rng.normal(0, 0.4, (7, 1)) + rng.normal(0, 1, (7, 60))
     hits = (logits > 0).astype(float)
     of_rows, of_columns, of_cells = crossed_variances(hits)
-    found = noise(accuracies(hits, 20_000), draw_runs(None, 7, 20_000, seed=0), 59)
+    found = noise(accuracies(hits, 20_000).over(draw_runs(None, 7, 20_000, seed=0)), 59)
     assert found.runs == pytest.approx(of_rows, rel=0.05)
     assert found.cells == pytest.approx(of_cells, rel=0.05)
     assert found.images == pytest.approx(of_columns - of_cells, rel=0.1)
@@ -128,7 +128,7 @@ def test_noise_tells_gans_from_the_seeds_behind_them():
     own = np.array([1.0, -1.0] * 3)
     draws = draw_runs(tuple(gans), 6, 4000, seed=0)
     by_gan, by_seed = (
-        noise(Replicated(values, np.tile(values, (4000, 1))), draws, 100)
+        noise(Replicated(values, np.tile(values, (4000, 1))).over(draws), 100)
         for values in (shared, own)
     )
     assert by_gan.units == pytest.approx(shared[::2].var(ddof=1) / 3, rel=0.05)
@@ -139,8 +139,10 @@ def test_noise_tells_gans_from_the_seeds_behind_them():
 
 def test_the_interval_is_students_where_runs_alone_vary():
     values = np.array([0.3, 1.1, 0.8, 0.2, 0.9])
-    quiet = Replicated(values, np.tile(values, (50_000, 1)))
-    found = interval(values.mean(), noise(quiet, draw_runs(None, 5, 50_000, seed=0), 10), level=0.9)
+    quiet = Replicated(values, np.tile(values, (50_000, 1))).over(
+        draw_runs(None, 5, 50_000, seed=0)
+    )
+    found = interval(values.mean(), noise(quiet, 10), level=0.9)
     expected = stats.ttest_1samp(values, 0.0)
     low, high = expected.confidence_interval(0.9)
     assert (found.low, found.high) == pytest.approx((low, high), rel=0.02)
@@ -181,7 +183,7 @@ def test_two_gans_keep_a_quantile_of_their_own(mean, level):
 
 def test_nothing_varies_nothing_is_uncertain():
     quiet = Replicated(np.full(4, 0.25), np.full((50, 4), 0.25))
-    spread = noise(quiet, draw_runs(None, 4, 50, seed=0), 10)
+    spread = noise(quiet.over(draw_runs(None, 4, 50, seed=0)), 10)
     found = interval(0.25, spread, 0.95)
     assert (found.mean, found.low, found.high, found.p_value) == (0.25, 0.25, 0.25, 0.0)
     assert interval(0.0, spread, 0.95).p_value == 1.0
@@ -194,5 +196,5 @@ def test_resamples_that_lost_a_class_are_left_out():
     kept = RunDraws(draws.weights[:200], draws.units)
     broken = resampled.copy()
     broken[200:] = np.nan
-    whole = noise(Replicated(values, resampled[:200]), kept, 9)
-    assert noise(Replicated(values, broken), draws, 9) == whole
+    whole = noise(Replicated(values, resampled[:200]).over(kept), 9)
+    assert noise(Replicated(values, broken).over(draws), 9) == whole

@@ -6,7 +6,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from tasks.contracts.errors import UserError
-from tasks.lift.intervals import Interval, Noise, interval
+from tasks.lift.intervals import Noise, interval
 from tasks.lift.metrics import METRICS, metric_named
 from tasks.lift.power import check_units, minimum_detectable, settle
 from tasks.lift.predictions import ArmRuns, Predictions
@@ -15,14 +15,13 @@ from tasks.lift.predictions import ArmRuns, Predictions
 def test_the_detectable_effect_is_found_in_four_of_five_repetitions():
     # a t test with many runs, whose power statsmodels knows
     runs, sd = 60, 2.0
-    found = Interval(0.0, 0.0, 0.0, sd / np.sqrt(runs), runs - 1.0, 1.0)
-    effect = minimum_detectable(found, 0.95)
+    effect = minimum_detectable(sd / np.sqrt(runs), runs - 1.0, 0.95)
     power = TTestPower().power(effect / sd, runs, 0.05, alternative="two-sided")
     assert power == pytest.approx(0.8, abs=0.01)
 
 
 def test_few_degrees_of_freedom_cost_power():
-    few, many = (minimum_detectable(Interval(0, 0, 0, 1.0, df, 1.0), 0.95) for df in (2, 200))
+    few, many = (minimum_detectable(1.0, df, 0.95) for df in (2, 200))
     assert few > 1.5 * many
 
 
@@ -30,8 +29,7 @@ NOISE = Noise(units=0.04, seeds=0.02, cells=0.01, images=0.05, df_runs=3, df_ima
 
 
 def needed(mean, noise=NOISE, gans=4, seeds=8, images=800):
-    lift = interval(mean, noise, 0.95)
-    return settle(lift, noise, gans=gans, seeds=seeds, test_images=images, level=0.95)
+    return settle(mean, noise, gans=gans, seeds=seeds, test_images=images, level=0.95)
 
 
 def test_what_settles_it_is_just_enough():
@@ -77,6 +75,32 @@ def test_one_run_a_gan_tells_nothing_of_seeds():
 
 def test_the_sign_of_the_lift_does_not_matter():
     assert needed(-0.8) == needed(0.8)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_least_number_is_the_one_that_trying_all_of_them_finds(seed):
+    rng = np.random.default_rng(seed)
+    runs, cells, of_images = rng.exponential([0.01, 0.02, 0.3])
+    noise = Noise(runs, 0.0, cells, of_images, int(rng.integers(1, 8)), 700)
+    mean = 1.05 * interval(1.0, Noise(runs, 0.0, 0.0, 1e-4, 7, 700), 0.95).high - 1.05
+    images = int(rng.integers(1000, 3000))  # too many to try every number on the way
+    times = np.arange(images + 1, 100 * images + 1) / images
+    of_runs, of_images = runs + cells / times, of_images / times
+    df = (of_runs + of_images) ** 2 / (
+        of_runs**2 / noise.df_runs + of_images**2 / (noise.df_images * times)
+    )
+    enough = stats.t.ppf(0.975, df) * np.sqrt(of_runs + of_images) < mean
+    expected = images + 1 + int(enough.argmax()) if enough.any() else None
+    assert needed(mean, noise, images=images).test_images == expected
+
+
+def test_settling_looks_at_few_of_very_many_numbers(monkeypatch):
+    looked = []
+    quantile = stats.t.ppf
+    monkeypatch.setattr(stats.t, "ppf", lambda q, df: looked.append(np.size(df)) or quantile(q, df))
+    settle(0.7, NOISE, gans=4, seeds=8, test_images=45_000, level=0.95)
+    settle(0.001, NOISE, gans=4, seeds=8, test_images=45_000, level=0.95)
+    assert sum(looked) < 45_000  # of 4.5 million test images that it could be
 
 
 def predictions(images, groups=None):

@@ -18,7 +18,8 @@ from tasks.contracts.arms import (
     fraction_of,
 )
 from tasks.contracts.errors import UserError
-from tasks.lift.result import lift_result
+from tasks.lift.result import LiftResult
+from tasks.lift.summary import lift_result
 from tests.lift.fake_inputs import fake_merged
 from tests.lift.fake_runs import FRACTIONS, fake_predictions, report_params, retrained_of, runs_of
 
@@ -60,50 +61,50 @@ def test_the_verdict_flips_with_the_sign_of_a_planted_effect(metric, effect, wor
     # enough images that a single class tells
     frame = fake_predictions(NAMES, effect=effect, test_per_class=160)
     found = judged(frame, primary_metric=metric)
-    assert found["verdict"] == word
-    lift = found["lift_pp"]
-    assert (lift["mean"] > 0) == (effect > 0)
-    assert lift["p_value"] < 0.05
-    means = [found["arms"][arm][metric]["mean"] for arm in (FILTERED, CLASSICAL)]
+    assert found.verdict == word
+    lift = found.lift_pp
+    assert (lift.mean > 0) == (effect > 0)
+    assert lift.p_value < 0.05
+    means = [found.arms[arm][metric].mean for arm in (FILTERED, CLASSICAL)]
     factor = -100 if metric == "log_loss" else 100
-    assert lift["mean"] == pytest.approx(factor * (means[0] - means[1]), abs=1e-3)
+    assert lift.mean == pytest.approx(factor * (means[0] - means[1]), abs=1e-3)
 
 
 def test_swapping_the_arms_turns_the_lift_around():
     frame = fake_predictions(NAMES, arms=[CLASSICAL, FILTERED])
-    there = judged(frame)["lift_pp"]
-    back = judged(frame, treatment=CLASSICAL, baseline=FILTERED)["lift_pp"]
-    assert back["mean"] == pytest.approx(-there["mean"])
-    assert back["ci_low"] == pytest.approx(-there["ci_high"])
-    assert back["p_value"] == pytest.approx(there["p_value"])
+    there = judged(frame).lift_pp
+    back = judged(frame, treatment=CLASSICAL, baseline=FILTERED).lift_pp
+    assert back.mean == pytest.approx(-there.mean)
+    assert back.ci_low == pytest.approx(-there.ci_high)
+    assert back.p_value == pytest.approx(there.p_value)
 
 
 def test_arms_stand_in_their_order_and_fractions_in_the_curve(helped):
-    assert tuple(helped["arms"]) == ARMS
-    assert set(helped["arm_lift_pp"]) == {arm for arm in ARMS if arm != helped["baseline"]}
-    curve = helped["worth"]["curve"]
-    assert [point["arm"] for point in curve] == [*FRACTIONS[:2], CLASSICAL, FRACTIONS[2]]
-    assert [point["real_images"] for point in curve] == [15, 30, 60, 120]
-    assert helped["worth"]["have"] == 60
-    assert all(fraction_of(point["arm"]) for point in curve if point["arm"] != CLASSICAL)
+    assert tuple(helped.arms) == ARMS
+    assert set(helped.arm_lift_pp) == {arm for arm in ARMS if arm != helped.baseline}
+    curve = helped.worth.curve
+    assert [point.arm for point in curve] == [*FRACTIONS[:2], CLASSICAL, FRACTIONS[2]]
+    assert [point.real_images for point in curve] == [15, 30, 60, 120]
+    assert helped.worth.have == 60
+    assert all(fraction_of(point.arm) for point in curve if point.arm != CLASSICAL)
 
 
 def test_the_lift_of_more_real_images_is_over_the_baseline(helped):
-    more, twice = helped["more_real"], helped["worth"]["curve"][-1]
-    assert more["real_images"] == 120
-    over = helped["arms"][helped["baseline"]]["balanced_accuracy"]["mean"]
-    assert more["lift_pp"]["mean"] == pytest.approx(100 * (twice["mean"] - over), abs=1e-3)
+    more, twice = helped.more_real, helped.worth.curve[-1]
+    assert more.real_images == 120
+    over = helped.primary(helped.baseline).mean
+    assert more.lift_pp.mean == pytest.approx(100 * (twice.mean - over), abs=1e-3)
     fewer = [arm for arm in (*ARMS, *FRACTIONS) if arm != FRACTIONS[2]]
-    assert judged(fake_predictions(NAMES, arms=fewer))["more_real"] is None
+    assert judged(fake_predictions(NAMES, arms=fewer)).more_real is None
 
 
 def test_the_baseline_is_told_with_what_it_was_chosen_by(helped):
-    choice = helped["baseline_choice"]
-    assert choice["rule"] == "strongest"
-    assert tuple(choice["val"]) == NON_SYNTHETIC
-    assert choice["val"][helped["baseline"]] == max(choice["val"].values())
-    assert helped["arms"][MIXUP]["val"]["mean"] == choice["val"][MIXUP]
-    assert "the strongest training without GAN images" in helped["answer"]
+    choice = helped.baseline_choice
+    assert choice.rule == "strongest"
+    assert tuple(choice.val) == NON_SYNTHETIC
+    assert choice.val[helped.baseline] == max(choice.val.values())
+    assert helped.arms[MIXUP].val.mean == choice.val[MIXUP]
+    assert (helped.answer, helped.advice) == ("", "")  # the words come later
 
 
 def test_the_strongest_on_test_is_not_the_baseline_unless_it_is_on_val():
@@ -111,55 +112,54 @@ def test_the_strongest_on_test_is_not_the_baseline_unless_it_is_on_val():
     runs = runs_of(frame, 3)
     runs.loc[runs["arm"] == DUPLICATED, "val_balanced_accuracy"] = 0.99
     found = judged(frame, runs=runs, baseline="strongest")
-    means = {arm: found["arms"][arm]["balanced_accuracy"]["mean"] for arm in NON_SYNTHETIC}
-    assert found["baseline"] == DUPLICATED
+    means = {arm: found.primary(arm).mean for arm in NON_SYNTHETIC}
+    assert found.baseline == DUPLICATED
     assert means[DUPLICATED] < max(means.values())
 
 
 def test_secondary_comparisons_are_corrected_and_the_verdict_is_none_of_them(helped):
-    pairs = [(of["arm"], of["over"]) for of in helped["comparisons"]]
+    pairs = [(of.arm, of.over) for of in helped.comparisons]
     assert pairs[:2] == [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
-    assert (helped["treatment"], helped["baseline"]) not in pairs
-    assert {over for _, over in pairs} == {*NON_SYNTHETIC, UNFILTERED} - {helped["baseline"]}
-    for of in helped["comparisons"]:
-        assert of["p_holm"] >= of["lift_pp"]["p_value"]
-    first = helped["comparisons"][0]["lift_pp"]
-    assert {name: first[name] for name in helped["filter_lift_pp"]} == helped["filter_lift_pp"]
+    assert (helped.treatment, helped.baseline) not in pairs
+    assert {over for _, over in pairs} == {*NON_SYNTHETIC, UNFILTERED} - {helped.baseline}
+    for of in helped.comparisons:
+        assert of.p_holm >= of.lift_pp.p_value
+    first = dict(helped.comparisons[0].lift_pp)
+    assert first.items() >= dict(helped.filter_lift_pp).items()
 
 
 def test_what_else_a_reader_needs_is_there(helped):
-    points, arms = helped["lift_pp"], helped["arms"]
-    assert points["se"] ** 2 == pytest.approx(
-        sum(noise**2 for noise in helped["noise_pp"].values()), rel=1e-3
+    points, arms = helped.lift_pp, helped.arms
+    assert points.se**2 == pytest.approx(
+        helped.noise_pp.runs**2 + helped.noise_pp.images**2, rel=1e-3
     )
-    assert helped["mde_pp"] > points["ci_high"] - points["mean"]
-    assert (helped["power"], helped["settle"], helped["gan_luck"]) == (0.8, None, True)
-    assert len(helped["mcnemar"]) == 6
-    assert helped["mcnemar"][4]["gan_seed"] == 1
-    assert len(arms["real"]["ece"]["values"]) == 6
+    assert helped.mde_pp > points.ci_high - points.mean
+    assert (helped.power, helped.settle, helped.gan_luck) == (0.8, None, True)
+    assert len(helped.mcnemar) == 6
+    assert helped.mcnemar[4].gan_seed == 1
+    assert len(arms["real"].ece.values) == 6
     for name in ("accuracy", "log_loss"):
-        assert arms["real"][name]["ci_low"] < arms["real"][name]["mean"]
-    assert 0 < arms["real"]["accuracy"]["ci_high"] <= 1
-    assert helped["classifier"]["kept"]["arm"] == FILTERED
-    assert len(helped["digests"]["test"]) == 64
-    assert json.loads(json.dumps(helped, allow_nan=False)) == helped
+        assert arms["real"][name].ci_low < arms["real"][name].mean
+    assert 0 < arms["real"]["accuracy"].ci_high <= 1
+    assert helped.classifier.kept.arm == FILTERED
+    assert len(helped.digests.test) == 64
+    assert LiftResult.model_validate(json.loads(helped.dumps())) == helped
 
 
 def test_what_would_settle_it_is_told_where_it_is_open():
     open_ = judged(fake_predictions(NAMES, effect=0.13, test_per_class=25))
-    assert open_["verdict"] == "inconclusive"
-    assert set(open_["settle"]) == {"gans", "seeds", "test_images"}
-    assert open_["settle"]["test_images"] is None or open_["settle"]["test_images"] > 75
+    assert open_.verdict == "inconclusive"
+    assert open_.settle.test_images is None or open_.settle.test_images > 75
     small = judged(fake_predictions(NAMES, effect=0.1), smallest_lift_pp=50.0)
-    assert (small["verdict"], small["settle"]) == ("inconclusive", None)
+    assert (small.verdict, small.settle) == ("inconclusive", None)
 
 
 def test_equal_inputs_give_equal_results():
     frame = fake_predictions(NAMES)
     shuffled = frame.sample(frac=1.0, random_state=0).sort_values("image_id", kind="stable")
-    assert json.dumps(judged(frame)) == json.dumps(judged(frame))
+    assert judged(frame).dumps() == judged(frame).dumps()
     one, other = judged(frame.sort_values("image_id", kind="stable")), judged(shuffled)
-    assert one["lift_pp"] == other["lift_pp"]
+    assert one.lift_pp == other.lift_pp
 
 
 def test_a_class_without_test_image_is_named():
@@ -196,4 +196,4 @@ def test_many_classes_and_images_fit_in_memory_and_seconds():
     names = [f"class {n}" for n in range(200)]
     frame = fake_predictions(names, arms=[CLASSICAL, FILTERED], test_per_class=5)
     found = judged(frame, names)
-    assert np.isfinite([of["lift_pp"]["ci_low"] for of in found["per_class"].values()]).all()
+    assert np.isfinite([of.lift_pp.ci_low for of in found.per_class.values()]).all()

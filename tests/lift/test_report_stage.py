@@ -79,6 +79,8 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
     curve = pd.read_csv(line["curve"])
     assert list(curve["real_images"]) == [15, 30, 60, 120]
     assert curve.to_dict("records") == lift["worth"]["curve"]
+    assert lift["answer"]
+    assert lift["advice"]
     assert f"verdict  {word}" in capsys.readouterr().out
     assert logged[0] == {name: line[name] for name in LOGGED}
 

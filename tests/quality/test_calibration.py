@@ -8,7 +8,14 @@ from scipy.special import expit
 from sklearn.metrics import brier_score_loss
 
 from tasks.contracts.errors import UserError
-from tasks.quality.calibration import CALIBRATIONS, Held, isotonic, logistic, out_of_fold
+from tasks.quality.calibration import (
+    CALIBRATIONS,
+    OutOfFold,
+    isotonic,
+    logistic,
+    out_of_fold,
+    tells_nothing,
+)
 
 EACH = pytest.mark.parametrize("name", CALIBRATIONS)
 
@@ -80,6 +87,19 @@ def test_logits_that_tell_nothing_are_a_coin(name: str) -> None:
 
 
 @EACH
+def test_a_discriminator_that_prefers_fakes_ranks_none_instead_of_the_least_real(name: str) -> None:
+    """Fakes score far above reals: a head that falls would accept the least real images."""
+    real, fake = drawn(-1.5, 0.0, n=2000)
+    head = CALIBRATIONS[name](real, fake)
+    p = head(np.linspace(-6, 6, 50))
+    assert (np.diff(p) >= 0).all()
+    assert np.ptp(p) < (1e-12 if name == "logistic" else 0.5)
+    assert tells_nothing(logistic(real, fake), real, fake)
+    assert not tells_nothing(CALIBRATIONS[name](fake, real), fake, real)
+    assert out_of_fold(logistic, real, fake, 0).brier == pytest.approx(0.25)
+
+
+@EACH
 def test_extreme_logits_give_a_probability_without_complaint(name: str) -> None:
     real, fake = drawn(1.0, 0.0, n=200)
     low, middle, high = CALIBRATIONS[name](real, fake)(np.array([-1e9, 0.0, 1e9]))
@@ -133,14 +153,16 @@ def test_reliability_of_a_true_head_lies_on_the_diagonal_and_of_a_sure_one_does_
     assert curve["images"].sum() == len(real) + len(fake)
     assert curve["images"].between(1900, 2100).all()
     np.testing.assert_allclose(curve["p_real"], curve["share_real"], atol=0.03)
-    sure = Held(np.round(held.p_real), held.is_real, held.weights).reliability()
+    sure = OutOfFold(np.round(held.p_real), held.is_real, held.weights).reliability()
     assert np.abs(sure["p_real"] - sure["share_real"]).max() > 0.1
 
 
 @pytest.mark.parametrize("values", [[0.5], [0.2, 0.8]])
 def test_images_of_one_p_real_stand_in_one_bin(values: list[float]) -> None:
     p_real = np.resize(values, 40)
-    curve = Held(p_real, np.resize([1.0, 0.0, 0.0, 1.0], 40), np.full(40, 1 / 40)).reliability()
+    curve = OutOfFold(
+        p_real, np.resize([1.0, 0.0, 0.0, 1.0], 40), np.full(40, 1 / 40)
+    ).reliability()
     assert curve["p_real"].tolist() == pytest.approx(values)
     assert curve["images"].tolist() == [40 // len(values)] * len(values)
 

@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from tasks.quality.choice import (
+from tasks.quality.rules import (
     FILLS,
     acceptance,
     at_random,
     best_share,
-    density_balanced,
     farthest_point,
 )
 from tests.reference.quality_manifold import k_centre
@@ -64,17 +63,22 @@ def clusters(many: int = 90, few: int = 10) -> np.ndarray:
     return np.r_[rng.normal(0, 0.1, (many, 3)), rng.normal(9, 1.0, (few, 3))]
 
 
-@pytest.mark.parametrize("name", FILLS)
+def filled(name: str, points: np.ndarray, quota: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return FILLS[name](points, quota, rng) if name in FILLS else at_random(len(points), quota, rng)
+
+
+@pytest.mark.parametrize("name", ["none", *FILLS])
 @pytest.mark.parametrize("quota", [1, 7, 100, 500])
 def test_a_quota_is_filled_with_different_rows(name: str, quota: int) -> None:
-    rows = FILLS[name](clusters(), quota, np.random.default_rng(0))
+    rows = filled(name, clusters(), quota)
     assert len(np.unique(rows)) == len(rows) == min(quota, 100)
 
 
-@pytest.mark.parametrize("name", FILLS)
+@pytest.mark.parametrize("name", ["none", *FILLS])
 def test_equal_and_single_images_are_taken_as_well(name: str) -> None:
     for count in (1, 6):
-        rows = FILLS[name](np.ones((count, 3)), 4, np.random.default_rng(0))
+        rows = filled(name, np.ones((count, 3)), 4)
         assert len(np.unique(rows)) == len(rows) == min(count, 4)
 
 
@@ -85,9 +89,9 @@ def test_farthest_point_is_the_slow_k_centre() -> None:
 
 
 def test_farthest_point_leaves_no_one_far() -> None:
-    points, rng = clusters(), np.random.default_rng(0)
+    points = clusters()
     radius = {
-        name: cdist(points, points[FILLS[name](points, 12, rng)]).min(axis=1).max()
+        name: cdist(points, points[filled(name, points, 12)]).min(axis=1).max()
         for name in ("none", "farthest_point")
     }
     assert radius["farthest_point"] < radius["none"]
@@ -97,8 +101,8 @@ def test_density_prefers_the_sparse_without_taking_them_alone() -> None:
     points = clusters()
     sparse = np.zeros(2)
     for seed in range(100):
-        for place, fill in enumerate((at_random, density_balanced)):
-            rows = fill(points, 10, np.random.default_rng(seed))
+        for place, name in enumerate(("none", "density")):
+            rows = filled(name, points, 10, seed)
             sparse[place] += (rows >= 90).mean() / 100
     assert sparse[0] == pytest.approx(0.1, abs=0.03)
     assert 0.3 < sparse[1] < 0.95

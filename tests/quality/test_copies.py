@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from tasks.contracts.image_set import ImageSet
-from tasks.quality.copies import find_copies, hash_distance
+from tasks.quality.copies import find_copies, hashes
+from tasks.quality.neighbours import fewest_bits
 from tests.contracts.tiny import shape_set
 from tests.data.fake_sets import image_set, noise_set
+
+
+def hash_distance(images: np.ndarray, train: np.ndarray) -> np.ndarray:
+    return fewest_bits(hashes(images), hashes(train))
 
 
 @pytest.mark.parametrize(("size", "channels"), [(8, 1), (8, 3), (32, 1), (64, 3)])
@@ -45,12 +50,12 @@ def shown() -> ImageSet:
 def test_thresholds_let_honest_images_through(shown: ImageSet) -> None:
     """Held-out images are no copies: no more of them fall than the quantile says."""
     held_out, fresh = shape_set(60, size=8, seed=1), shape_set(60, size=8, seed=2)
-    found = find_copies(held_out, held_out, shown, 0.05)
-    assert found.columns["is_copy"].mean() <= 0.05
-    assert found.columns["is_duplicate"].mean() <= 0.05
-    of_fresh = find_copies(fresh, held_out, shown, 0.05)
-    assert of_fresh.columns["is_copy"].mean() <= 0.12
-    assert of_fresh.columns["is_duplicate"].mean() <= 0.12
+    found = find_copies(held_out, held_out, shown, 0.05, 3)
+    assert found["is_copy"].mean() <= 0.05
+    assert found["is_duplicate"].mean() <= 0.05
+    of_fresh = find_copies(fresh, held_out, shown, 0.05, 3)
+    assert of_fresh["is_copy"].mean() <= 0.12
+    assert of_fresh["is_duplicate"].mean() <= 0.12
 
 
 def test_planted_copies_are_found_and_named() -> None:
@@ -59,7 +64,7 @@ def test_planted_copies_are_found_and_named() -> None:
     images[4] = train.images[11]
     images[9] = (train.images[17] * 0.5 + 60).astype(np.uint8)
     planted = image_set(images, list(pool.labels), pool.class_names)
-    columns = find_copies(planted, held_out, train, 0.01).columns
+    columns = find_copies(planted, held_out, train, 0.01, 2)
     found = np.flatnonzero(columns["is_copy"] | columns["is_duplicate"])
     assert {4, 9} <= set(found)
     assert len(found) <= 4  # chance throws out a few honest ones
@@ -70,7 +75,24 @@ def test_planted_copies_are_found_and_named() -> None:
 
 
 def test_the_same_bytes_are_a_copy_even_where_held_out_images_are_copies(shown: ImageSet) -> None:
-    found = find_copies(shown, shown, shown, 0.01)
-    assert found.copy_threshold == 0
-    assert found.columns["is_copy"].all()
-    assert not found.columns["is_duplicate"].any()
+    found = find_copies(shown, shown, shown, 0.01, 3)
+    assert (found["nearest_distance_threshold"] == 0).all()
+    assert found["is_copy"].all()
+    assert not found["is_duplicate"].any()
+
+
+def test_honest_images_of_every_class_are_flagged_equally_often() -> None:
+    """Images of class 0 lie close together, those of class 1 far apart."""
+    rng = np.random.default_rng(0)
+
+    def two_classes(each: int) -> ImageSet:
+        spread = np.repeat([8.0, 50.0], each)[:, None, None, None]
+        images = np.clip(128 + spread * rng.normal(size=(2 * each, 8, 8, 1)), 0, 255)
+        return image_set(images.astype(np.uint8), np.repeat([0, 1], each), ["near", "far"])
+
+    train, held_out, honest = two_classes(40), two_classes(60), two_classes(1500)
+    found = find_copies(honest, held_out, train, 0.1, 2)
+    near, far = (found["is_copy"][honest.labels == label].mean() for label in (0, 1))
+    assert near == pytest.approx(0.1, abs=0.07)
+    assert far == pytest.approx(0.1, abs=0.07)
+    assert len(np.unique(found["nearest_distance_threshold"])) == 2

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,11 +12,20 @@ import pytest
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation, Sample
 from tasks.contracts.image_set import Images, ImageSet, Labels
+from tasks.gan.health import collapsed_classes
 from tasks.quality.evaluation import Evaluator
 from tasks.quality.fidelity import frechet_distance, kernel_distance, prdc
-from tests.contracts.tiny import SHAPES, shape_set
+from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+from tests.data.fake_sets import image_set
 
-BY_CLASS = {"coverage", "coverage_real", "conditioning", "diversity"}
+BY_CLASS = {"coverage", "coverage_real", "conditioning", "diversity", "spacing"}
+HEALTH = {
+    "max_rollbacks": 1,
+    "max_logit": 1000.0,
+    "max_gradient": 1e5,
+    "collapse_below": 0.3,
+    "collapse_patience": 3,
+}
 OVERALL = {
     "kid",
     "fid",
@@ -188,7 +198,8 @@ def test_a_class_without_two_real_images_has_no_diversity() -> None:
     train, val = TRAIN.take([*range(12), 12, *range(24, 36)]), VAL.take([*range(10), 25])
     found = evaluator(train, val)(from_set(FRESH))
     assert set(found.by_class["square"]) == {"conditioning"}
-    assert set(found.by_class["triangle"]) == BY_CLASS
+    # one image of real/val is too few: training images would be held against themselves
+    assert set(found.by_class["triangle"]) == BY_CLASS - {"coverage_real"}
     others = [found.by_class[name]["diversity"] for name in ("circle", "triangle")]
     assert found.overall["diversity"] == pytest.approx(np.mean(others))
 
@@ -196,3 +207,86 @@ def test_a_class_without_two_real_images_has_no_diversity() -> None:
 def test_a_val_of_one_image_is_refused() -> None:
     with pytest.raises(UserError, match=r"real/val: 1 images are too few .* ingest\.val_share"):
         evaluator(val=VAL.take([0]))
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Classes that each vary in `width` directions around an image of their own, 8 px."""
+
+    classes: int
+    width: int
+
+    def images(self, labels: Labels, rng: np.random.Generator) -> Images:
+        fixed = np.random.default_rng(self.classes)
+        means = fixed.normal(128, 30, (self.classes, 64))
+        directions = np.linalg.qr(fixed.normal(size=(64, 64)))[0][: self.width]
+        varied = means[labels] + rng.normal(0, 25, (len(labels), self.width)) @ directions
+        return np.clip(varied, 0, 255).astype(np.uint8).reshape(-1, 8, 8, 1)
+
+    def real(self, per_class: int, rng: np.random.Generator) -> ImageSet:
+        labels = np.repeat(np.arange(self.classes), per_class)
+        names = [f"class {label}" for label in range(self.classes)]
+        return image_set(self.images(labels, rng), labels.tolist(), names)
+
+    def features(self, images: Images) -> np.ndarray:
+        return np.asarray(images, np.float32).reshape(len(images), -1) / 64
+
+    def probabilities(self, images: Images) -> np.ndarray:
+        return np.ones((len(images), self.classes), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("classes", "width", "per_train", "per_val"),
+    [
+        *((classes, 8, 5, 5) for classes in (2, 10, 50, 125, 160, 250, 500, 1000)),
+        *((classes, 8, 20, 27) for classes in (10, 125, 160, 250)),
+        (160, 64, 100, 100),  # where some images are neighbours of many and most of none
+        (160, 2, 2, 2),
+        (160, 2, 2, 5),
+        (160, 2, 5, 5),
+        (1000, 8, 2, 3),
+    ],
+)
+def test_a_perfect_gan_is_not_called_collapsed_and_a_collapsed_one_is(
+    classes: int, width: int, per_train: int, per_val: int
+) -> None:
+    rng = np.random.default_rng(0)
+    kinds = Kinds(classes, width)
+    limits = tiny_params(train_gan={"health": HEALTH}).train_gan.health
+    judge = Evaluator(
+        kinds.features,
+        kinds.probabilities,
+        kinds.real(per_train, rng),
+        kinds.real(per_val, rng),
+        per_class=50,
+    )
+    every = np.arange(classes)
+    one, other = kinds.images(every, rng), kinds.images(every, rng)
+    generators: dict[str, Sample] = {
+        "perfect": lambda labels: kinds.images(labels, rng),
+        "one image": lambda labels: one[labels],
+        "one of two": lambda labels: np.where(
+            rng.integers(0, 2, (len(labels), 1, 1, 1)) == 1, one[labels], other[labels]
+        ),
+    }
+    flagged = {
+        name: len(collapsed_classes(judge(sample), limits)) / classes
+        for name, sample in generators.items()
+    }
+    assert flagged["perfect"] <= 0.02
+    assert flagged["one image"] == 1
+    # with a pair of real images and its copy's neighbour in 2 directions, chance looks like that
+    assert flagged["one of two"] >= (0.95 if per_val + width > 7 else 0.7)
+
+
+@pytest.mark.parametrize(("classes", "asked"), [(2, 100), (10, 500), (62, 496), (100, 800)])
+def test_an_evaluation_asks_for_500_images_and_8_a_class_at_least(classes: int, asked: int) -> None:
+    rng, kinds, counts = np.random.default_rng(0), Kinds(classes, 8), []
+
+    def sample(labels: Labels) -> Images:
+        counts.append(len(labels))
+        return kinds.images(labels, rng)
+
+    real = kinds.real(2, rng)
+    Evaluator(kinds.features, kinds.probabilities, real, kinds.real(2, rng), 50)(sample)
+    assert counts == [asked]

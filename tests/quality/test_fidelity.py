@@ -5,16 +5,23 @@ import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 
-from tasks.quality import fidelity
+from tasks.quality import neighbours
 from tasks.quality.fidelity import (
     conditioning_accuracy,
+    diversity,
+    expected_coverage,
     frechet_distance,
     kernel_distance,
     prdc,
-    within_class_diversity,
+    spacing,
 )
 from tests.reference.fidelity_distances import frechet, kernel
-from tests.reference.fidelity_manifolds import diversity_of, prdc_of
+from tests.reference.fidelity_manifolds import (
+    coverage_of_draws,
+    diversity_of,
+    prdc_of,
+    spacing_of_draws,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +69,7 @@ def test_the_loop_over_pairs_agrees_on_prdc(n: int, m: int, k: int) -> None:
 def test_prdc_does_not_depend_on_how_much_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     real, fake = points(31, 0), points(23, 1)
     whole = prdc(real, fake)
-    monkeypatch.setattr(fidelity, "_CELLS", 70)
+    monkeypatch.setattr(neighbours, "_CELLS", 70)
     assert prdc(real, fake) == whole
 
 
@@ -110,17 +117,34 @@ def test_one_image_is_too_few(measure, n: int, m: int) -> None:
         measure(points(n, 0), points(m, 1))
 
 
-def test_diversity_is_a_mean_over_pairs_of_one_label() -> None:
-    features, labels = points(20, 0), np.array([0] * 8 + [2] * 11 + [5])
-    found = within_class_diversity(features, labels)
-    assert found == pytest.approx(
-        {label: diversity_of(features, labels, label) for label in (0, 2)}
-    )
+def test_diversity_is_a_mean_over_pairs() -> None:
+    features = points(20, 0)
+    assert diversity(features) == pytest.approx(diversity_of(features))
+    assert diversity(points(1, 0).repeat(4, axis=0)) == 0.0
 
 
-def test_copies_of_one_image_have_no_diversity() -> None:
-    one = points(1, 0).repeat(4, axis=0)
-    assert within_class_diversity(one, np.zeros(4, np.int64)) == {0: 0.0}
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_spacing_is_the_mean_over_all_draws(count: int) -> None:
+    features = points(6, 0)
+    assert spacing(features, count) == pytest.approx(spacing_of_draws(features, count))
+
+
+def test_spacing_sees_two_images_shown_again_and_again_and_diversity_does_not() -> None:
+    sound, two = points(40, 0), points(2, 1).repeat(20, axis=0)
+    assert diversity(two) > 0.3 * diversity(sound)
+    assert spacing(two, 8) < 0.1 * spacing(sound, 8)
+
+
+@pytest.mark.parametrize(("count", "k"), [(1, 2), (3, 1), (6, 3)])
+def test_expected_coverage_is_the_mean_over_all_draws(count: int, k: int) -> None:
+    real, fake = points(9, 0), points(6, 1, shift=0.3)
+    expected = coverage_of_draws(real, fake, count, k)
+    assert expected_coverage(real, fake, count, k) == pytest.approx(expected)
+
+
+def test_of_all_fakes_expected_coverage_is_coverage() -> None:
+    real, fake = points(30, 0), points(50, 1, shift=0.3)
+    assert expected_coverage(real, fake, 50, 5) == pytest.approx(prdc(real, fake)["coverage"])
 
 
 def test_conditioning_is_recall_by_label() -> None:

@@ -3,9 +3,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.quality import manifold
-from tasks.quality.manifold import authentic, neighbour_distance, realism
+from tasks.quality import neighbours
+from tasks.quality.manifold import Authenticity, Realism
 from tests.reference.quality_manifold import authentic_of, realism_of
+
+
+def authentic(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
+    return Authenticity(real)(fake)
+
+
+def realism(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
+    return Realism(real)(fake)
 
 
 def drawn(rows: int, seed: int, width: int = 4) -> np.ndarray:
@@ -14,7 +22,7 @@ def drawn(rows: int, seed: int, width: int = 4) -> np.ndarray:
 
 @pytest.mark.parametrize("cells", [1, 60, 4_000_000])
 def test_the_loops_over_all_pairs_agree(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
-    monkeypatch.setattr(manifold, "_CELLS", cells)  # however few rows are looked at together
+    monkeypatch.setattr(neighbours, "_CELLS", cells)  # however few rows are looked at together
     real, fake = drawn(25, 0), drawn(40, 1)
     assert authentic(fake, real).tolist() == [authentic_of(one, real) for one in fake]
     expected = [realism_of(one, real, 3) for one in fake]
@@ -61,5 +69,16 @@ def test_no_images_have_no_scores_and_one_real_image_has_no_neighbour() -> None:
             authentic(real, few)
         with pytest.raises(ValueError, match="rows have no"):
             realism(real, few)
-    with pytest.raises(ValueError, match="3 rows have no 3 others"):
-        neighbour_distance(real, 3)
+
+
+def test_many_real_images_are_stood_for_by_a_bounded_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, fake = drawn(3000, 0), drawn(400, 1)
+    whole = Realism(real), Authenticity(real)
+    sampled = [drawn(3000, 0)[neighbours.some(3000, 600)], fake]
+    monkeypatch.setattr("tasks.quality.manifold.some", lambda count: neighbours.some(count, 600))
+    few = Realism(real), Authenticity(real)
+    assert few[0](fake).tolist() == realism(fake, sampled[0]).tolist()
+    assert np.corrcoef(few[0](fake), whole[0](fake))[0, 1] > 0.5
+    assert few[1](fake).mean() == pytest.approx(whole[1](fake).mean(), abs=0.1)

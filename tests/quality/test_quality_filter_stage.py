@@ -12,7 +12,8 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.model import build_gan
-from tasks.quality.selection import REASONS, SCORES
+from tasks.quality.neighbours import some
+from tasks.quality.selection import REASONS
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
 GANS = (0, 11)
@@ -112,8 +113,8 @@ def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
     assert scores["image_id"].tolist() == pool.manifest["image_id"].tolist()
     np.testing.assert_array_equal(accepted.images, pool.images[keep])
     assert accepted.manifest["image_id"].tolist() == scores["image_id"][keep].tolist()
-    for column in SCORES:
-        assert accepted.manifest[column].tolist() == scores[column][keep].tolist()
+    for images in (accepted, ImageSet.load(out / "sets/control")):
+        assert list(images.manifest) == list(pool.manifest)  # the scores have a file of their own
     for score in ("p_real", "confidence"):
         assert scores[score].between(0, 1).all()
         assert (scores[score][keep] >= scores[f"{score}_threshold"][keep]).all()
@@ -130,6 +131,10 @@ def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
     for name in SHAPES:
         assert metrics["per_class"][name]["pool"] == 2 * PER_CLASS
         assert metrics["per_class"][name]["accepted"] == counted[name, "accepted"]
+        mine = scores["class_name"] == name
+        for score in ("nearest_distance", "hash_distance"):
+            (threshold,) = scores[f"{score}_threshold"][mine].unique()
+            assert metrics["per_class"][name][f"{score}_threshold"] == round(threshold, 6)
 
 
 def test_thresholds_are_one_for_each_class_and_gan(out: Path) -> None:
@@ -184,6 +189,9 @@ def test_the_report_tells_every_step_and_how_true_p_real_is(out: Path) -> None:
     assert set(metrics["authentic"]) == {"pool", "accepted", "real"}
     assert metrics["calibration"] == "logistic"
     assert metrics["tuned"] is None
+    assert metrics["measured"] == metrics["pool"]
+    p_real = pd.read_parquet(out / "a/scores.parquet").groupby("gan_seed")["p_real"]
+    assert metrics["constant_p_real"] == [g for g in GANS if p_real.nunique()[g] == 1]
     assert 0.05 <= metrics["temperature"] <= 20
     curve = pd.read_csv(out / "b/reliability.csv")
     assert curve.columns.tolist() == ["gan_seed", "p_real", "share_real", "images"]
@@ -227,3 +235,40 @@ def test_tuning_is_logged_and_applied(inputs: Path, tmp_path: Path) -> None:
         assert value == chosen[key]
     per_class = ImageSet.load(tmp_path / "sets/accepted").manifest.groupby(["gan_seed", "label"])
     assert per_class.size().max() <= chosen["per_class"]
+
+
+def test_a_discriminator_that_prefers_its_fakes_is_named_and_chooses_nothing(
+    inputs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def backwards(network: object, images: ImageSet) -> np.ndarray:
+        fake = (images.manifest["origin"] == "synthetic").to_numpy()
+        return fake * 3.0 + np.random.default_rng(len(images)).normal(size=len(images))
+
+    monkeypatch.setattr(quality_filter, "discriminator_logits", backwards)
+    run(inputs, tmp_path, classifier_steps=3, p_real_quantile=0.3, confidence_quantile=0.0)
+    assert json.loads((tmp_path / "c/filter.json").read_text())["constant_p_real"] == list(GANS)
+    scores = pd.read_parquet(tmp_path / "a/scores.parquet")
+    assert (scores["p_real"] == 0.5).all()
+    assert "low p_real" not in set(scores["reason"])
+    assert "GAN 11: its discriminator" in capsys.readouterr().out
+
+
+def test_a_large_pool_is_measured_by_a_bounded_part_and_looked_at_in_blocks(
+    inputs: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scores and reasons stay; coverage, recall and precision are those of 20 images."""
+    monkeypatch.setattr(
+        quality_filter, "some", lambda count, most=20, seed=0: some(count, min(most, 20), seed)
+    )
+    monkeypatch.setattr(quality_filter, "_BLOCK", 7)
+    run(inputs, tmp_path)
+    scores, again = (pd.read_parquet(o / "a/scores.parquet") for o in (out, tmp_path))
+    assert scores["reason"].equals(again["reason"])
+    np.testing.assert_allclose(scores["realism"], again["realism"], rtol=1e-4)
+    metrics = json.loads((tmp_path / "c/filter.json").read_text())
+    assert metrics["measured"] == 20
+    assert metrics["rules"][0]["left"] == metrics["pool"]
+    assert metrics["rules"][-1]["left"] == metrics["accepted"]

@@ -14,12 +14,9 @@ from tasks.quality.rules import RULES, in_force
 from tasks.quality.selection import (
     ACCEPTED,
     REASONS,
-    SCORES,
     Scored,
     check_every_class,
-    class_thresholds,
     decide,
-    manifest_columns,
     real_scores,
     with_thresholds,
 )
@@ -51,8 +48,6 @@ def scored(n: int = 600, seed: int = 0, **columns: object) -> Scored:
         authentic=rng.random(n) < 0.9,
         is_copy=rng.random(n) < 0.1,
         is_duplicate=rng.random(n) < 0.1,
-        nearest_distance=1.0,
-        hash_distance=2.0,
     )
     table["class_name"] = np.array(["ant", "bee"])[table["label"]]
     labels = np.repeat([0, 1], 50)
@@ -60,23 +55,7 @@ def scored(n: int = 600, seed: int = 0, **columns: object) -> Scored:
         *(real_scores({"p_real": rng.random(100)}, labels, gan) for gan in (0, 3)),
         real_scores({name: rng.random(100) for name in names[1:]}, labels),
     ]
-    return Scored(table.assign(**columns), pd.concat(real), rng.normal(size=(n, 3)))
-
-
-def test_each_class_has_its_own_quantile() -> None:
-    scores = np.r_[np.linspace(0, 1, 11), np.linspace(10, 20, 11)]
-    labels = np.repeat([0, 1], 11)
-    assert class_thresholds(scores, labels, 2, 0.1) == pytest.approx([0.1, 11])
-    assert class_thresholds(scores, labels, 2, 0.0).tolist() == [0.0, 10.0]
-
-
-@pytest.mark.parametrize(("rare", "borrows"), [(0, True), (1, True), (4, True), (5, False)])
-def test_a_rare_class_borrows_the_quantile_of_all(rare: int, borrows: bool) -> None:
-    scores = np.r_[np.linspace(0, 1, 50), np.full(rare, 9.0)]
-    labels = np.r_[np.zeros(50, int), np.full(rare, 1)]
-    thresholds = class_thresholds(scores, labels, 2, 0.2)
-    assert thresholds[0] == pytest.approx(np.quantile(scores[:50], 0.2))
-    assert thresholds[1] == pytest.approx(np.quantile(scores, 0.2) if borrows else 9.0)
+    return Scored(table.assign(**columns), pd.concat(real), rng.normal(size=(n, 3)).__getitem__)
 
 
 def test_thresholds_are_the_quantiles_of_real_images_and_absent_at_0() -> None:
@@ -229,13 +208,3 @@ def test_one_accepted_image_of_each_class_and_gan_is_enough() -> None:
     both = pd.concat([judged(ACCEPTED), judged("copy").assign(gan_seed=8)])
     with pytest.raises(UserError, match="GAN 8"):
         check_every_class(both, params())
-
-
-def test_scores_of_a_manifest_may_be_missing(tmp_path) -> None:
-    columns = manifest_columns(scored().table)
-    assert list(columns) == list(SCORES)
-    both = pd.concat([pd.DataFrame({"label": [0]}), columns], ignore_index=True)
-    both.to_parquet(tmp_path / "both.parquet")
-    again = pd.read_parquet(tmp_path / "both.parquet")
-    assert again["agrees"].isna().tolist()[:2] == [True, False]
-    pd.testing.assert_frame_equal(both, again)

@@ -34,7 +34,7 @@ def scored(n: int = 300) -> Scored:
     labels, values = np.repeat([0, 1, 2], 20), np.linspace(0, 1, 60)
     real = [real_scores({"p_real": values}, labels, gan) for gan in (0, 1)]
     of_every_gan = real_scores({"confidence": values, "margin": values - 0.5}, labels)
-    return Scored(table, pd.concat([*real, of_every_gan]), np.zeros((n, 2)))
+    return Scored(table, pd.concat([*real, of_every_gan]), np.zeros((n, 2)).__getitem__)
 
 
 @pytest.mark.parametrize("select", ["threshold", "top_share", "rejection_sampling"])

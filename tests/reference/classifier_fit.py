@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tasks.classifier.augmentation import classical
+from tasks.classifier.augmentation import Augmentation
 from tasks.classifier.networks import build_classifier
 from tasks.classifier.training import Schedule
 from tasks.contracts.image_set import ImageSet
@@ -25,9 +25,10 @@ def fit_slowly(
         schedule.classifier, channels=channels, classes=classes, image_size=size
     ).train()
     images = to_tensor(train.images)
+    ground = torch.cat([images[:, :, 0], images[:, :, -1]], dim=2).transpose(0, 1).flatten(1)
     by_class = [np.flatnonzero(train.labels == label) for label in range(classes)]
     rng = np.random.default_rng([seed, 2])
-    transform = classical(images, flip=flip)
+    transform = Augmentation(ground.median(dim=1).values[:, None, None] / 2 + 0.5, flip)
     rate, decay = schedule.learning_rate, schedule.weight_decay
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, foreach=True)
     for step in range(schedule.steps):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 
@@ -27,11 +28,33 @@ def prdc_of(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
     }
 
 
-def diversity_of(features: np.ndarray, labels: np.ndarray, label: int) -> float:
-    """Mean distance between two different rows of a label."""
-    rows = [row for row, own in zip(features, labels, strict=True) if own == label]
-    pairs = [math.dist(rows[i], rows[j]) for i in range(len(rows)) for j in range(i + 1, len(rows))]
-    return sum(pairs) / len(pairs)
+def diversity_of(features: np.ndarray) -> float:
+    """Mean distance between two different rows."""
+    return float(np.mean([math.dist(a, b) for a, b in combinations(features, 2)]))
+
+
+def spacing_of_draws(features: np.ndarray, count: int) -> float:
+    """Mean distance to the nearest other, over all choices of so many rows."""
+    drawn = [
+        min(math.dist(features[row], features[other]) for other in rows if other != row)
+        for rows in combinations(range(len(features)), count)
+        for row in rows
+    ]
+    return float(np.mean(drawn))
+
+
+def coverage_of_draws(real: np.ndarray, fake: np.ndarray, count: int, k: int) -> float:
+    """Share of real balls that hold one of so many fakes, over all choices of them."""
+    radius = [_radius(real, row, k) for row in range(len(real))]
+    return float(
+        np.mean(
+            [
+                any(math.dist(x, fake[row]) < r for row in rows)
+                for rows in combinations(range(len(fake)), count)
+                for x, r in zip(real, radius, strict=True)
+            ]
+        )
+    )
 
 
 def _radius(points: np.ndarray, row: int, k: int) -> float:

@@ -17,6 +17,18 @@ from tasks.data.pictures import png_base64, to_picture
 _ALL = "pool"  # the step before any rule
 _EXAMPLES = 8  # images of a step
 _LARGEST = 96  # pixels; a larger image is shrunk
+RULES = {  # what it rejects
+    "copy": "nearer to a training image than real images are to one another",
+    "near duplicate": "looks the same as a training image",
+    "not authentic": "nearer to a real image than that image is to its own nearest neighbour",
+    "off manifold": "far from every real image",
+    "other label": "classifiers that never saw it predict another class",
+    "low confidence": "classifiers that never saw it give its class a low probability",
+    "low margin": "the second most probable class is too close to the first",
+    "low p_real": "the calibrated discriminator takes it for synthetic",
+    "over quota": "its class has enough accepted images",
+}
+SCORES = {"p_real": "p(real)", "confidence": "confidence", "margin": "margin", "realism": "realism"}
 TELLING = {  # the score that a rule goes by
     "low p_real": "p_real",
     "low confidence": "confidence",
@@ -70,7 +82,8 @@ def funnel(
     Raises:
         UserError: the scores are not those of the pool.
     """
-    if not np.array_equal(pool.manifest["image_id"], scores["image_id"]):
+    ids = pool.manifest["image_id"].reset_index(drop=True)
+    if not ids.eq(scores["image_id"].reset_index(drop=True)).all():
         raise UserError(
             "the filter's scores",
             "are not those of the images in the pool",
@@ -94,13 +107,11 @@ def _examples(
 ) -> list[Example]:
     reached = scores["reason"].eq(rule).to_numpy() if rule != _ALL else np.ones(len(pool), np.bool_)
     picked = rng.permutation(np.flatnonzero(reached))[:_EXAMPLES]
-    names = scores["class_name"].to_numpy(str)
-    values = scores[TELLING[rule]].to_numpy() if rule in TELLING else None
     return [
         Example(
             png=_png(pool.images[row]),
-            class_name=str(names[row]),
-            score=None if values is None else float(values[row]),
+            class_name=str(scores["class_name"].iat[row]),
+            score=float(scores[TELLING[rule]].to_numpy()[row]) if rule in TELLING else None,
         )
         for row in picked
     ]

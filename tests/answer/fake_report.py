@@ -1,4 +1,4 @@
-"""A whole result as plain values: what ``lift.json`` and its evidence hold, made up."""
+"""A whole result, made up: what ``lift.json`` and its evidence hold."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks.answer.funnel import funnel
+from tasks.answer.page import Evidence
 from tasks.contracts.arms import (
     ARMS,
     CLASSICAL,
@@ -24,8 +26,7 @@ from tasks.contracts.arms import (
     fraction_arm,
 )
 from tasks.contracts.image_set import ImageSet
-from tasks.lift.funnel import funnel
-from tasks.lift.page import Evidence
+from tasks.lift.result import LiftResult
 from tests.lift.fake_inputs import fake_merged
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -53,8 +54,8 @@ def fake_lift(
     gans: int = 4,
     seeds: int = 8,
     train: Sequence[int] | None = None,
-) -> dict[str, Any]:
-    """Content of ``lift.json``; the interval is the mean ± ``half``."""
+) -> LiftResult:
+    """A result; the interval is the mean ± ``half``."""
     rng = np.random.default_rng(0)
     train = list(train) if train else [20] * len(class_names)
     log_loss = metric == "log_loss"
@@ -76,7 +77,11 @@ def fake_lift(
         results[arm] = {name: spread(_LEVELS[arm]) for name in sorted(names)}
         results[arm] |= {
             "log_loss": spread(3.5 * (1 - _LEVELS[arm]), 0.008),
-            "ece": spread(0.4 * (1 - _LEVELS[arm]), 0.003),
+            "ece": {
+                key: value
+                for key, value in spread(0.4 * (1 - _LEVELS[arm]), 0.003).items()
+                if not key.startswith("ci_")
+            },
             "val": {"mean": _LEVELS[arm] + 0.002},
         }
     lifts = {
@@ -86,7 +91,7 @@ def fake_lift(
     } | {FILTERED: _points(mean, half)}
     curve = [arm for arm in arms if arm not in ARMS] + [CLASSICAL]
     counts = {CLASSICAL: sum(train)} | {fraction_arm(s): int(s * sum(train)) for s in FRACTIONS}
-    return {
+    content = {
         "schema": "ganlift/lift/2",
         "verdict": word,
         "answer": f"{word}: adding filtered GAN images moved {metric_name} by {mean:+.1f}.",
@@ -109,7 +114,7 @@ def fake_lift(
         "rule": {"smallest_lift_pp": 0.5, "resamples": 4000},
         "filter_lift_pp": _points(0.72, 0.6) if UNFILTERED in arms else None,
         "arm_lift_pp": lifts,
-        "arms": results,
+        "arms": {arm: results[arm] for arm in compared},
         "per_class": {
             name: {
                 "baseline_recall": 0.95,
@@ -137,7 +142,8 @@ def fake_lift(
         "digests": {"merged": _digest("merged"), "test": _digest("test")},
         "classifier": {
             "name": "small_cnn", "learning_rate": 0.002, "weight_decay": 0.01,
-            "kept": {"arm": FILTERED, "seed": 3, "gan_seed": 3, "sha256": _digest("weights")},
+            "kept": {"arm": FILTERED, "seed": 3, "gan_seed": 3, "sha256": _digest("weights"),
+                     "test": {"accuracy": 0.97}, "val": {"accuracy": 0.98}},
         },
         "comparisons": [
             {
@@ -158,6 +164,20 @@ def fake_lift(
         if len(curve) > 1
         else None,
     }  # fmt: skip
+    return LiftResult.model_validate(content)
+
+
+def altered(lift: LiftResult, **changes: Any) -> LiftResult:
+    """Return it with other values; those of a part that are not named stay."""
+    return LiftResult.model_validate(_merged(lift.model_dump(mode="json"), changes))
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    both = {name: (old.get(name), value) for name, value in new.items()}
+    return old | {
+        name: _merged(was, value) if isinstance(was, dict) and isinstance(value, dict) else value
+        for name, (was, value) in both.items()
+    }
 
 
 def _worth(
@@ -276,6 +296,7 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
             for arm in arms
         },
         versions={"torch": "2.15.0", "numpy": "2.3.1"},
+        processor="x86_64, GenuineIntel, AVX512",
     )  # fmt: skip
 
 

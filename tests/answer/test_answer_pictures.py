@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.contracts.arms import ARMS, FILTERED
-from tasks.lift.curve_picture import draw_real_curve
-from tasks.lift.drawing import (
+from tasks.answer.drawing import (
     BLUE,
     ORANGE,
     VERMILION,
@@ -16,10 +14,11 @@ from tasks.lift.drawing import (
     scale_of,
     spread_out,
 )
-from tasks.lift.evidence import draw_filter_reasons, draw_real_beside_synthetic, draw_reliability
-from tasks.lift.pictures import draw_lift_by_arm, draw_per_class_lift, shown_arms
+from tasks.answer.evidence import draw_filter_reasons, draw_real_beside_synthetic, draw_reliability
+from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
+from tasks.contracts.arms import FILTERED
+from tests.answer.fake_report import altered, count_reasons, fake_lift, fake_pool, fake_reliability
 from tests.lift.fake_inputs import fake_merged
-from tests.lift.fake_report import count_reasons, fake_lift, fake_pool, fake_reliability
 
 
 def pixels(path, colour):
@@ -32,13 +31,16 @@ def pixels(path, colour):
 @pytest.mark.parametrize(("metric", "better"), [("balanced_accuracy", 1), ("log_loss", -1)])
 def test_treatment_beyond_the_curve_lies_on_its_better_side(tmp_path, metric, better):
     lift = fake_lift(metric=metric)
-    lift["worth"] |= {"real_images": None, "low": None, "beyond": "above"}
-    ends = [point[key] for point in lift["worth"]["curve"] for key in ("ci_low", "ci_high")]
+    ends = [end for point in lift.worth.curve for end in (point.ci_low, point.ci_high)]
     best = max(better * end for end in ends) + 0.02
-    lift["arms"][FILTERED][metric] |= {
-        "mean": better * best, "ci_low": better * best - 0.001, "ci_high": better * best + 0.001
-    }  # fmt: skip
-    draw_real_curve(lift, tmp_path / "curve.png")
+    mean = better * best
+    treated = {"mean": mean, "ci_low": mean - 0.001, "ci_high": mean + 0.001}
+    lift = altered(
+        lift,
+        worth={"real_images": None, "low": None, "beyond": "above"},
+        arms={FILTERED: {metric: treated}},
+    )
+    draw_real_curve(lift, lift.worth, tmp_path / "curve.png")
     level = np.median(pixels(tmp_path / "curve.png", BLUE)[:, 0])
     curve = pixels(tmp_path / "curve.png", ORANGE)
     inside = curve[curve[:, 0] < 0.8 * 4.2 * 160, 0]  # the legend stands below
@@ -48,11 +50,11 @@ def test_treatment_beyond_the_curve_lies_on_its_better_side(tmp_path, metric, be
 def test_crossing_is_marked_where_the_treatment_meets_the_curve(tmp_path):
     columns = []
     for images in (100, 200, 350):
-        lift = fake_lift()
-        lift["worth"] |= {"real_images": images, "low": images - 10, "high": images + 10}
-        draw_real_curve(lift, tmp_path / "curve.png")
-        lift["worth"] |= {"real_images": None, "beyond": "above"}
-        draw_real_curve(lift, tmp_path / "bare.png")
+        crossing = {"real_images": images, "low": images - 10, "high": images + 10}
+        lift = altered(fake_lift(), worth=crossing)
+        draw_real_curve(lift, lift.worth, tmp_path / "curve.png")
+        lift = altered(lift, worth={"real_images": None, "beyond": "above"})
+        draw_real_curve(lift, lift.worth, tmp_path / "bare.png")
         marked, bare = (
             np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")).astype(int)
             for name in ("curve", "bare")
@@ -87,21 +89,12 @@ def test_reliability_takes_any_number_of_gans(tmp_path):
     assert counts[0] == 0 < counts[1]
 
 
-def test_lift_by_arm_leaves_the_fractions_to_the_curve(tmp_path):
-    lift = fake_lift()
-    assert shown_arms(lift) == list(ARMS)
-    draw_lift_by_arm(lift, tmp_path / "all.png")
-    lift["arms"] = {arm: lift["arms"][arm] for arm in ARMS}
-    draw_lift_by_arm(lift, tmp_path / "arms.png")
-    assert (tmp_path / "all.png").read_bytes() == (tmp_path / "arms.png").read_bytes()
-
-
 @pytest.mark.parametrize("metric", ["log_loss", "recall:日本"])
 def test_pictures_take_any_metric(tmp_path, metric):
     lift = fake_lift(["日本", "b"], metric=metric, metric_name=f"recall of ‘{metric}’")
     draw_lift_by_arm(lift, tmp_path / "arms.png")
     draw_per_class_lift(lift, tmp_path / "classes.png")
-    draw_real_curve(lift, tmp_path / "curve.png")
+    draw_real_curve(lift, lift.worth, tmp_path / "curve.png")
 
 
 def test_titles_and_scales():

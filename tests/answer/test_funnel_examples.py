@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.answer.funnel import TELLING, funnel
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import image_id
-from tasks.lift.funnel import TELLING, funnel
-from tests.lift.fake_report import fake_pool, rules_of
+from tests.answer.fake_report import fake_pool, rules_of
 
 
 def shown(example):

@@ -86,7 +86,7 @@ def metric_title(name: str) -> str:
 
 def scale_of(metric: str) -> tuple[float, str]:
     """Return what a metric's values are multiplied with to be shown, and their unit then."""
-    return (1.0, "nats, less is better") if metric == "log_loss" else (100.0, "%")
+    return (1.0, "nats, lower is better") if metric == "log_loss" else (100.0, "%")
 
 
 def rows_axis(axes: Axes, names: Sequence[str]) -> None:

@@ -1,13 +1,70 @@
-"""The last gate before training: nothing held out is trained on, and every class is judged."""
+"""All that arms train on, let in by the last gate: nothing held out, and every class is judged."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import numpy as np
+
+from tasks.classifier.examples import Examples
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 
 _MEND = "Run `ganlift run --force`, which splits the images anew and makes every set of them"
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """All that arms train on.
+
+    Attributes:
+        class_names: of the K classes, in the order of their labels.
+        real: the N training images, of all K classes.
+        filtered: by GAN seed, rising: synthetic images that the filter accepted.
+        unfiltered: likewise, as many of each class, at random from the pool.
+        spare: real images of the same classes that the cut left out; perhaps none.
+        pseudo_labelled: images whose label an ensemble was sure of; perhaps none.
+    """
+
+    class_names: tuple[str, ...]
+    real: Examples
+    filtered: Mapping[int, Examples]
+    unfiltered: Mapping[int, Examples]
+    spare: Examples
+    pseudo_labelled: Examples
+
+    @classmethod
+    def of(
+        cls, merged: ImageSet, control: ImageSet, spare: ImageSet, pseudo: ImageSet
+    ) -> TrainingData:
+        """Sort the images of the stages before: real ones, and those of each GAN.
+
+        Args:
+            merged: real and filtered images, with a column ``gan_seed``.
+            control: unfiltered images, likewise.
+            spare: labelled images that the cut left out.
+            pseudo: pseudo-labelled images.
+        """
+        real = np.flatnonzero(merged.manifest["origin"] == "real")
+        named = merged.manifest[["label", "class_name"]].iloc[real].drop_duplicates()
+        return cls(
+            tuple(named.sort_values("label")["class_name"]),
+            Examples.of(merged, real),
+            _by_gan(merged),
+            _by_gan(control),
+            Examples.of(spare),
+            Examples.of(pseudo),
+        )
+
+
+def _by_gan(images: ImageSet) -> dict[int, Examples]:
+    """Return the images of each GAN, by its seed, rising."""
+    gan_of = images.manifest["gan_seed"]
+    return {
+        int(gan_seed): Examples.of(images, np.flatnonzero((gan_of == gan_seed).fillna(False)))
+        for gan_seed in sorted(gan_of.dropna().unique())
+    }
 
 
 def refuse_leaks(trained: Mapping[str, ImageSet], held_out: Mapping[str, ImageSet]) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tasks.contracts.image_set import Images, ImageSet
-from tasks.lift.drawing import (
+from tasks.answer.drawing import (
     BLUE,
     GREEN,
     GREY,
@@ -25,6 +24,7 @@ from tasks.lift.drawing import (
     rows_axis,
     spread_out,
 )
+from tasks.contracts.image_set import Images, ImageSet
 
 MOST_ROWS = 12  # classes of the grid of images
 MOST_BARS = 30  # classes of the filter's picture
@@ -132,7 +132,7 @@ def draw_reliability(reliability: pd.DataFrame, path: Path) -> None:
             )
         axes.set_aspect("equal")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        axes.set(xlabel="p(real) that the filter gives", ylabel="share that is real")
+        axes.set(xlabel="p(real) from the filter", ylabel="share of real images")
         axes.set_title("Calibration of p(real)")
         if len(seeds) <= len(_LINES):
             axes.legend(fontsize=9, handlelength=1.5, loc="upper left")
@@ -158,11 +158,11 @@ def draw_real_beside_synthetic(merged: ImageSet, path: Path, seed: int) -> None:
         (len(labels) * (cell + _GAP) - _GAP, 2 * side + _MIDDLE, 3), 255, dtype=np.uint8
     )
     rng = np.random.default_rng([seed, 3])
-    origin = merged.manifest["origin"].to_numpy(str)
+    origins = [merged.manifest["origin"].eq(origin) for origin in ("real", "synthetic")]
     for row, label in enumerate(labels):
-        of_class = merged.manifest["class_name"].to_numpy() == names[label]
-        for half, wanted in enumerate(("real", "synthetic")):
-            pool = np.flatnonzero(of_class & (origin == wanted))
+        of_class = merged.manifest["class_name"].eq(names[label])
+        for half, wanted in enumerate(origins):
+            pool = np.flatnonzero(of_class & wanted)
             for column, index in enumerate(rng.permutation(pool)[:columns]):
                 top, left = row * (cell + _GAP), half * (side + _MIDDLE) + column * (cell + _GAP)
                 board[top : top + cell, left : left + cell] = _cell(merged.images[index], cell)

@@ -1,0 +1,355 @@
+"""Every figure, interval and verdict in words: the one place that says them.
+
+A lift reads ``−0.2 points [−1.0, +0.6]`` wherever it stands, on a page, in a picture or at the
+terminal; the level of the intervals is named once beside them.
+"""
+
+from __future__ import annotations
+
+from tasks.contracts import arms
+from tasks.lift.result import Estimate, LiftResult, Measured, MoreReal, Worth
+from tasks.lift.rule import strongest
+
+NOTHING = "–"
+MEANING = {
+    "helps": "GAN images make the classifier better",
+    "hurts": "GAN images make the classifier worse",
+    "inconclusive": "no lift large enough to matter has been shown",
+}
+DEEDS = {
+    arms.REAL: "training on the real images as they are",
+    arms.CLASSICAL: "classical augmentation",
+    arms.DUPLICATED: "repeating real images",
+    arms.MIXUP: "mixing real images (MixUp, CutMix)",
+    arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
+    arms.UNFILTERED: "adding unfiltered GAN images",
+    arms.FILTERED: "adding filtered GAN images",
+    arms.SYNTHETIC_ONLY: "training on GAN images alone",
+}
+ROLES = {
+    arms.REAL: "real images without augmentation",
+    arms.CLASSICAL: "real images, rotated, shifted, scaled …",
+    arms.DUPLICATED: "real images repeated, as many as GAN images are added",
+    arms.MIXUP: "real images blended by MixUp or CutMix",
+    arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
+    arms.UNFILTERED: "GAN images added at random",
+    arms.FILTERED: "GAN images added that passed the filter",
+    arms.SYNTHETIC_ONLY: "accepted GAN images alone",
+}
+
+Bounded = Estimate | Measured
+
+
+def signed(number: float, digits: int = 1) -> str:
+    """Return a number with its sign, a true minus, and no sign on zero.
+
+    What would round to 0 gets one digit more: the end of an interval must not look like 0
+    where it is not.
+    """
+    text = f"{abs(number):,.{digits}f}"
+    if float(text.replace(",", "")) == 0.0:
+        text = f"{abs(number):.{digits + 1}f}"
+        if float(text) == 0.0:
+            return f"{0.0:.{digits}f}"
+    return ("+" if number > 0 else "−") + text
+
+
+def decimal(number: float, digits: int = 3) -> str:
+    """Return a number with a true minus."""
+    return f"{number:.{digits}f}".replace("-", "−")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share of 1 in percent, without the sign: ``96.0``."""
+    return f"{100.0 * share:.{digits}f}"
+
+
+def p_value(value: float) -> str:
+    """Return a p-value; a tiny one as a bound."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def value(number: float, metric: str) -> str:
+    """Return a metric's value: ``96.0 %``, or ``0.190 nats`` of the key ``log_loss``."""
+    return f"{decimal(number)} nats" if metric == "log_loss" else f"{percent(number)} %"
+
+
+def level(result: LiftResult) -> str:
+    """Return the level of the intervals: ``95 %``."""
+    return f"{100.0 * result.lift_pp.level:g} %"
+
+
+def unit(result: LiftResult) -> str:
+    """Return the unit of the lifts as it stands behind a number."""
+    return "points" if result.unit == "percentage points" else result.unit
+
+
+def bounds(found: Bounded) -> str:
+    """Return an interval alone: ``[−1.0, +0.6]``."""
+    return f"[{signed(found.ci_low)}, {signed(found.ci_high)}]"
+
+
+def interval(found: Bounded, said_unit: str = "") -> str:
+    """Return a lift with its interval: ``−0.2 points [−1.0, +0.6]``."""
+    return " ".join(filter(None, (signed(found.mean), said_unit, bounds(found))))
+
+
+def lift(result: LiftResult) -> str:
+    """Return what the verdict rests on: ``−0.2 points [−1.0, +0.6]``."""
+    return interval(result.lift_pp, unit(result))
+
+
+def headline(result: LiftResult) -> str:
+    """Return the lift with the metric and the level: the one line that says the result."""
+    turned = "; positive is better" if result.less_is_better else ""
+    return (
+        f"lift in {result.metric_name} of {lift(result)} "
+        f"({level(result)} confidence interval{turned})"
+    )
+
+
+def against(result: LiftResult) -> str:
+    """Return which arms were compared, and how the baseline was chosen."""
+    chosen = result.baseline_choice.rule == "strongest"
+    how = "the strongest arm without GAN images on real/val" if chosen else "declared beforehand"
+    return f"{result.treatment} against {result.baseline}, {how}"
+
+
+def detectable(result: LiftResult) -> str:
+    """Return what the design could have found."""
+    return (
+        f"a true lift of {result.mde_pp:.1f} {unit(result)} would be detected in "
+        f"{percent(result.power, 0)} % of such studies"
+    )
+
+
+def terminal(result: LiftResult) -> str:
+    """Return the verdict and the answer in a few lines."""
+    collapsed = [
+        f"collapse GAN {seed}: {', '.join(gan.collapsed)}"
+        for seed, gan in result.gans.items()
+        if gan.collapsed
+    ]
+    lines = (f"verdict  {result.verdict}", f"answer   {result.answer}", f"         {result.advice}")
+    return "\n".join([*lines, *collapsed])
+
+
+def told(result: LiftResult) -> LiftResult:
+    """Return the result with its answer and its advice."""
+    return result.model_copy(update={"answer": _answer(result), "advice": _advice(result)})
+
+
+def _answer(result: LiftResult) -> str:
+    no = "No, don’t add them" if result.treatment in (arms.UNFILTERED, arms.FILTERED) else "No"
+    yes = {"helps": "Yes", "hurts": no, "inconclusive": "Not on this evidence"}[result.verdict]
+    chosen = result.baseline_choice.rule == "strongest"
+    return (
+        f"{yes}: {DEEDS[result.treatment]} gave a {headline(result)} over "
+        f"{DEEDS[result.baseline]}{', the strongest training without GAN images' * chosen}."
+    )
+
+
+def _advice(result: LiftResult) -> str:
+    said = {
+        "helps": f"Use {result.treatment} in place of {result.baseline}.",
+        "hurts": f"Stay with {result.baseline}.",
+        "inconclusive": _why_inconclusive(result),
+    }[result.verdict]
+    best = strongest(
+        result.baseline_choice.val, result.treatment, less_is_better=result.less_is_better
+    )
+    if result.baseline_choice.rule == "declared" and best not in (None, result.baseline):
+        said += (
+            f" But {result.baseline} was declared as the baseline, and {best}, without GAN images "
+            "either, is better on real/val: report.baseline=strongest compares with that."
+        )
+    if not result.gan_luck:
+        said += (
+            " All runs use the images of one GAN: another one may do better or worse, and the "
+            "interval does not cover that."
+        )
+    return said
+
+
+def _why_inconclusive(result: LiftResult) -> str:
+    found, smallest = result.lift_pp, result.rule.smallest_lift_pp
+    if -smallest <= found.ci_low and found.ci_high <= smallest:
+        return (
+            f"The whole interval lies within ±{smallest:g} {unit(result)}, the smallest lift that "
+            "matters: there is practically no effect, so keep the simpler training."
+        )
+    if found.ci_low > 0.0 or found.ci_high < 0.0:
+        return (
+            f"There is a {'gain' if found.ci_low > 0.0 else 'loss'}, but its mean is below the "
+            f"{smallest:g} {unit(result)} that were declared to matter."
+        )
+    return (
+        "The interval contains 0, so chance alone could explain the difference: keep the simpler "
+        "training until there is more evidence."
+    )
+
+
+def more_images(found: Worth) -> tuple[str, str]:
+    """Return how many more real images a lift is worth, and the interval of that number."""
+    least, most = (signed(end - found.have, 0) for end in found.ends)
+    if found.real_images is None:
+        return f"> {most}" if found.beyond == "above" else f"< {least}", "the curve ends there"
+    low = f"below {least}" if found.low is None else signed(found.low - found.have, 0)
+    high = f"over {most}" if found.high is None else signed(found.high - found.have, 0)
+    return signed(found.real_images - found.have, 0), f"[{low}, {high}]"
+
+
+def worth(found: Worth) -> str:
+    """Return what a lift is worth in short: ``about 40 more real images [+15, +90]``."""
+    least, most = found.ends
+    if found.real_images is None and found.beyond == "above":
+        more = most - found.have
+        return f"more than {more:,} more real images" if more > 0 else "more than the curve shows"
+    if found.real_images is None:
+        return f"less than {least:,} real images, the fewest on the curve"
+    more = found.real_images - found.have
+    way = "more" if more >= 0 else "fewer"
+    return f"about {abs(more):,} {way} real images {more_images(found)[1]}"
+
+
+def worth_in_full(result: LiftResult, found: Worth) -> str:
+    """Return what the treatment is worth in real images, and what that rests on."""
+    least, most = found.ends
+    treated = f"{result.treatment}, with {found.have:,} real images,"
+    if found.real_images is None and found.beyond == "above":
+        said = f"{treated} does better than {most:,} real images with classical augmentation."
+    elif found.real_images is None:
+        said = f"{least:,} real images with classical augmentation do better than {treated} does."
+    else:
+        said = (
+            f"{treated} does about as well as {found.real_images:,} real images with classical "
+            f"augmentation ({level(result)} confidence interval)."
+        )
+        if found.high is not None and found.high < found.have:
+            said += " Training is better without it."
+        elif found.low is None or found.low <= found.have:
+            said += " The interval contains 0, so it may be worth nothing."
+    short = worth(found)
+    return f"{short[0].upper()}{short[1:]}: {said}"
+
+
+def what_would_change(result: LiftResult) -> list[str]:
+    """Return what stands between this answer and another, from the result itself."""
+    said = [_undecided(result) if result.verdict == "inconclusive" else _decided(result)]
+    said.append(
+        f"With this spread over GANs, seeds and test images, {detectable(result)}; a smaller one "
+        "would more often be missed."
+    )
+    variance = result.noise_pp.runs**2 + result.noise_pp.images**2
+    if variance > 0:
+        said.append(_uncertainty(result.noise_pp.runs**2 / variance))
+    if result.more_real is not None:
+        said.append(_more_real(result, result.more_real))
+    said.extend(_few_added(result))
+    if result.counts.gan_seeds == 1:
+        said.append(
+            "Only one GAN was trained, so the interval does not cover the luck of a GAN: another "
+            "could turn out better or worse by more than the interval says. Set two or more "
+            "train_gan.seeds to cover it."
+        )
+    if result.lift_pp.mean != 0 and result.baseline_choice.rule == "strongest":
+        said.append(
+            f"The comparison is with {result.baseline}, the strongest training without GAN images "
+            "on real/val. Against a weaker one the lift would look larger, and mean less."
+        )
+    said.append(
+        "The answer holds for these classes, this many real images, this GAN budget and this "
+        "classifier. GAN images help most where real ones are few, and less beside strong "
+        "classical augmentation."
+    )
+    return said
+
+
+def settle_ways(result: LiftResult) -> list[str]:
+    """Return what alone would carry the interval past 0: ``6 GANs in place of 4``."""
+    if result.settle is None:
+        return []
+    counts = result.counts
+    ways = (
+        ("GANs", result.settle.gans, counts.gan_seeds),
+        ("classifier seeds", result.settle.seeds, counts.seeds),
+        ("test images", result.settle.test_images, counts.test),
+    )
+    return [f"{needed:,} {what} in place of {now:,}" for what, needed, now in ways if needed]
+
+
+def _decided(result: LiftResult) -> str:
+    found, said = result.lift_pp, unit(result)
+    clear = found.ci_low if found.mean > 0 else -found.ci_high
+    return (
+        f"The nearer end of the interval is {clear:.1f} {said} from 0. The verdict would be "
+        f"inconclusive if the interval contained 0, or if the mean were nearer to 0 than "
+        f"{result.rule.smallest_lift_pp:g} {said}."
+    )
+
+
+def _undecided(result: LiftResult) -> str:
+    """Say how much more evidence would settle it, where any would."""
+    mean, smallest = result.lift_pp.mean, result.rule.smallest_lift_pp
+    found = f"{signed(mean)} {unit(result)}"
+    if abs(mean) < max(smallest, 1e-9):
+        return (
+            f"More evidence would narrow the interval, but with a mean of {found}, smaller than "
+            f"the {smallest:g} that matter, the verdict would stay inconclusive: only better GAN "
+            "images could change it."
+        )
+    ways = settle_ways(result)
+    if not ways:
+        return (
+            f"If the mean stayed at {found}, up to 100 times as many GANs, classifier seeds or "
+            "test images, each alone, would not be enough to exclude 0."
+        )
+    return (
+        f"If the mean stayed at {found}, any one of these alone would be enough to exclude 0: "
+        f"{', or '.join(ways)}. The mean may also move towards 0."
+    )
+
+
+def _uncertainty(share: float) -> str:
+    """Say where the noise comes from, ``share`` of its variance being that of runs."""
+    larger = max(share, 1 - share)
+    # the two are estimates, and a variance that comes out below 0 counts as 0
+    part = "Nearly all" if larger > 0.95 else f"About {percent(larger, 0)} %"
+    if share >= 0.5:
+        return (
+            f"{part} of the uncertainty comes from the draw of GANs and classifier seeds: more "
+            "train_gan.seeds and retrain.seeds narrow the interval fastest."
+        )
+    return (
+        f"{part} of the uncertainty comes from the draw of test images: a larger test set narrows "
+        "the interval fastest."
+    )
+
+
+def _more_real(result: LiftResult, more: MoreReal) -> str:
+    """Say what real images bring instead, which bounds what one can hope for from a GAN's."""
+    found = (
+        f"{more.real_images:,} real images in place of {result.counts.train:,}, with classical "
+        f"augmentation, have a lift of {interval(more.lift_pp, unit(result))} over "
+        f"{result.baseline}"
+    )
+    if more.lift_pp.ci_low > 0:
+        return f"Real images would help: {found}. As many GAN images can hardly bring more."
+    if more.lift_pp.ci_high < result.rule.smallest_lift_pp:
+        return f"Not even real images would help: {found}. There is little for a GAN to add here."
+    return f"Whether more images of any kind would help is open: {found}."
+
+
+def _few_added(result: LiftResult) -> list[str]:
+    """Say it where GANs learned from unlabelled images too, and little of that was added."""
+    train, pseudo = result.counts.train, [gan.pseudo_labelled for gan in result.gans.values()]
+    if not any(pseudo):
+        return []
+    learned, added = train + max(pseudo), max(result.counts.synthetic.values())
+    if added >= learned / 2:
+        return []
+    return [
+        f"A GAN learned from {learned:,} images, {max(pseudo):,} of them pseudo-labelled, and a "
+        f"run adds at most {added:,} of the GAN’s own: merge.synthetic_per_real="
+        f"{learned // train} would add about as many as it learned from."
+    ]

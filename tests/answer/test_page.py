@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tasks.answer.page import Rail, arm_rails, exposure_of, render_page
+from tasks.answer.words import bounds, interval
+from tasks.contracts.arms import (
+    ARMS,
+    CLASSICAL,
+    FILTERED,
+    MIXUP,
+    PSEUDO_LABELLED,
+    REAL,
+    SYNTHETIC_ONLY,
+    fraction_arm,
+)
+from tests.answer.fake_report import altered, fake_evidence, fake_lift
+
+PICTURES = (
+    "lift_by_arm",
+    "real_curve",
+    "per_class_lift",
+    "real_beside_synthetic",
+    "filter_reasons",
+    "gan_curves",
+    "reliability",
+)
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for name in PICTURES:
+        Image.new("L", (2, 2)).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def page_of(lift, pictures, **changes):
+    evidence = fake_evidence(list(lift.per_class), gans=lift.counts.gan_seeds)
+    for name, value in changes.items():
+        object.__setattr__(evidence, name, value)
+    return render_page(lift, evidence, pictures)
+
+
+def rows(page, table):
+    body = page[page.index(f'<table id="{table}">') :].partition("</table>")[0]
+    return [re.sub(r"<[^>]+>", "", row) for row in body.split("<tr")[2:]]
+
+
+@pytest.mark.parametrize(("mean", "half"), [(2, 1), (-40, 20), (0, 0)])
+def test_number_line_keeps_order_and_stays_inside(mean, half):
+    lift = fake_lift(mean=mean, half=half).lift_pp
+    (rail,) = Rail.around([lift], 0.5)
+    places = [rail.place(value) for value in (lift.ci_low, lift.mean, lift.ci_high)]
+    assert places == sorted(places)
+    assert rail.place(-0.5) < rail.place(0) < rail.place(0.5)
+    assert all(0 <= place <= 100 for place in (*places, *(tick for tick, _ in rail.ticks)))
+    assert (places[1] > rail.place(0)) == (mean > 0)
+
+
+def test_rails_share_one_scale_and_point_to_what_lies_beyond():
+    lift = fake_lift()
+    rails = arm_rails(lift)
+    assert set(rails) == set(ARMS) - {lift.baseline}
+    assert len({rail.place(0) for rail in rails.values()}) == 1
+    inside = sorted((r.place(r.lift.mean), arm) for arm, r in rails.items() if not r.beyond)
+    by_lift = sorted((lift.arm_lift_pp[arm].mean, arm) for _, arm in inside)
+    assert [arm for _, arm in inside] == [arm for _, arm in by_lift]
+    assert rails[SYNTHETIC_ONLY].beyond == -1
+    for rail in rails.values():
+        assert 0 <= rail.place(rail.lift.ci_low) <= rail.place(rail.lift.ci_high) <= 100
+
+
+@pytest.mark.parametrize(("gans", "warned"), [(1, True), (4, False)])
+def test_luck_of_a_single_gan_is_named(gans, warned, pictures):
+    page = page_of(fake_lift(gans=gans), pictures)
+    assert ("Only one GAN was trained" in page) == warned
+    assert ("one GAN, whose luck the interval does not cover" in page) == warned
+
+
+def test_without_a_curve_nothing_is_said_of_worth(pictures):
+    assert "What it is worth" not in page_of(fake_lift(arms=ARMS), pictures)
+
+
+def test_arms_have_a_row_and_fractions_only_their_curve(pictures):
+    lift = fake_lift()
+    page = page_of(lift, pictures)
+    arms = rows(page, "arms")
+    assert len(arms) == len(ARMS)
+    assert not any(fraction_arm(0.5) in row for row in arms)
+    assert any(fraction_arm(0.5) in row for row in rows(page, "protocol"))
+    (baseline,) = (row for row in arms if "baseline" in row)
+    assert MIXUP in baseline
+    assert "strongest without GAN images on real/val" in baseline
+    assert page.count('class="main"') == page.count('class="base"') == 1
+    assert len(rows(page, "comparisons")) == len(lift.comparisons)
+    assert len(rows(page, "mcnemar")) == 8
+
+
+def test_a_declared_baseline_is_not_called_the_strongest(pictures):
+    page = page_of(altered(fake_lift(), baseline_choice={"rule": "declared"}), pictures)
+    assert "declared in params.yaml" in page
+    assert "strongest" not in page
+
+
+def test_log_loss_is_told_in_its_own_unit(pictures):
+    lift = fake_lift(metric="log_loss", metric_name="log loss", mean=-1.2, half=0.5)
+    page = page_of(lift, pictures)
+    assert "hundredths of a nat of log loss; positive is better" in page
+    (real,) = (row for row in rows(page, "arms") if "real images without augmentation" in row)
+    mean = lift.arms[REAL]["log_loss"].mean
+    assert f"{mean:.3f} ±" in real
+    assert f"{100 * mean:.1f}" not in real
+    for place in ("title", "p"):
+        assert not re.search(rf"<{place}[^>]*>[^<]*percentage points", page)
+
+
+def test_no_text_from_data_becomes_markup(pictures):
+    evil = '<script src="//x.test">'
+    lift = fake_lift([evil, "b"], metric=f"recall:{evil}", metric_name=f"recall of ‘{evil}’")
+    evidence = fake_evidence([evil, "b"])
+    page = page_of(
+        lift,
+        pictures,
+        retrain=dict(evidence.retrain) | {"left_out": {evil: evil}, "weights": evil},
+        ingest=dict(evidence.ingest) | {"dataset": evil},
+        filter=dict(evidence.filter)
+        | {"tuned": {"tried": 3, "chosen": {evil: evil}, "val_balanced_accuracy": 0.9}},
+        versions={evil: evil},
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script src=&#34;//x.test&#34;&gt;") > 20
+    assert set(re.findall(r'\b(?:src|href)="([^"]{0,22})', page)) == {"data:image/png;base64,"}
+
+
+def test_images_of_the_funnel_stand_beside_their_rule(pictures):
+    lift = fake_lift()
+    evidence = fake_evidence()
+    page = page_of(lift, pictures, funnel=evidence.funnel)
+    assert page.count('<div class="strip">') == sum(bool(step.examples) for step in evidence.funnel)
+    for step in evidence.funnel:
+        assert all(example.png in page for example in step.examples)
+
+
+@pytest.mark.parametrize("ran", [True, False])
+def test_unlabelled_images_are_told_apart_where_their_arm_ran(ran, pictures):
+    arms = ARMS if ran else (REAL, CLASSICAL, FILTERED)
+    gans = dict(fake_evidence().gans)
+    gans["1"] = gans["1"] | {"pseudo_labelled": 57}
+    page = page_of(fake_lift(arms=arms), pictures, gans=gans)
+    assert "57 unlabelled images" in page
+    alert = page[page.index("57 unlabelled") :].partition("</p>")[0]
+    assert ("trains on the same images without a GAN" in alert) is True
+    assert alert.count("No arm") == (0 if ran else 1)
+    assert (PSEUDO_LABELLED.rpartition("+")[2] in alert) == ran
+
+
+def test_exposure_is_what_the_runs_counted():
+    runs = pd.DataFrame(
+        {
+            "arm": ["b", "a", "b", "a"],
+            "steps": [30, 30, 30, 30],
+            "real_seen": [960, 960, 960, 960],
+            "added_seen": [400, 0, 500, 0],
+        }
+    )
+    assert exposure_of(runs) == {
+        "b": {"steps": 30, "real_seen": 960, "added_seen": 450},
+        "a": {"steps": 30, "real_seen": 960, "added_seen": 0},
+    }
+
+
+def test_every_interval_reads_alike(pictures):
+    lift = fake_lift()
+    page = page_of(lift, pictures)
+    assert bounds(lift.lift_pp) in page
+    found = [lift.filter_lift_pp, *lift.arm_lift_pp.values()]
+    found += [of.lift_pp for of in (*lift.comparisons, *lift.per_class.values())]
+    assert all(bounds(one) in page for one in found)
+    assert interval(lift.filter_lift_pp, "points") in page
+    assert not re.search(r"[+−][\d.]+ to [+−][\d.]+", page)
+
+
+def test_the_fine_print_names_the_kind_of_processor(pictures):
+    page = page_of(fake_lift(), pictures)
+    assert "x86_64, GenuineIntel, AVX512. Another kind of processor may round differently" in page

@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import pytest
+
+from tasks.answer.words import (
+    against,
+    headline,
+    more_images,
+    signed,
+    terminal,
+    told,
+    value,
+    what_would_change,
+    worth,
+    worth_in_full,
+)
+from tasks.contracts.arms import ARMS, CLASSICAL, MIXUP, REAL, SYNTHETIC_ONLY
+from tests.answer.fake_report import altered, fake_lift
+
+VAL = {REAL: 0.9, CLASSICAL: 0.95, MIXUP: 0.96}
+
+
+def said(mean, low, high, verdict, **changes):
+    """A result of macro F1 over a declared baseline, with its sentences."""
+    lift = fake_lift(metric="macro_f1", metric_name="macro F1")
+    ends = {"mean": mean, "ci_low": low, "ci_high": high}
+    choice = {"rule": "declared", "val": {CLASSICAL: 0.95}}
+    plain = {"verdict": verdict, "lift_pp": ends, "baseline": CLASSICAL}
+    content = lift.model_dump(mode="json") | {"baseline_choice": choice}
+    return told(altered(type(lift).model_validate(content), **(plain | changes)))
+
+
+@pytest.mark.parametrize(
+    ("found", "answer", "advice"),
+    [
+        ((2.0, 0.1, 4.0, "helps"), "Yes: adding filtered GAN images gave", "Use real+classical+"),
+        ((-2.0, -4.0, -0.1, "hurts"), "No, don’t add them: adding filtered", "Stay with real+cl"),
+        ((0.1, -0.2, 0.4, "inconclusive"), "Not on this evidence", "practically no effect"),
+        ((0.3, 0.1, 0.6, "inconclusive"), "Not on this evidence", "There is a gain, but"),
+        ((-0.3, -0.6, -0.1, "inconclusive"), "Not on this evidence", "There is a loss, but"),
+        ((2.0, -0.2, 4.4, "inconclusive"), "Not on this evidence", "chance alone"),
+    ],
+)
+def test_the_answer_follows_the_verdict(found, answer, advice):
+    lift = said(*found)
+    mean, low, high = (signed(number) for number in found[:3])
+    assert lift.answer.startswith(answer)
+    assert f"macro F1 of {mean} points [{low}, {high}] (95 % confidence interval)" in lift.answer
+    assert lift.answer.endswith("over classical augmentation.")
+    assert advice in lift.advice
+    assert "one GAN" not in lift.advice
+
+
+@pytest.mark.parametrize("treatment", ARMS)
+@pytest.mark.parametrize("verdict", ["helps", "hurts", "inconclusive"])
+def test_every_arm_has_words_in_either_part(treatment, verdict):
+    for baseline in ARMS:
+        lift = said(
+            1.0,
+            0.5,
+            1.5,
+            verdict,
+            treatment=treatment,
+            baseline=baseline,
+            baseline_choice={"rule": "strongest"},
+        )
+        assert lift.answer.endswith(", the strongest training without GAN images.")
+        assert f"{treatment} against {baseline}, the strongest" in against(lift)
+    assert ("don’t add them" in lift.answer) == (verdict == "hurts" and "filtered" in treatment)
+
+
+@pytest.mark.parametrize("verdict", ["helps", "hurts", "inconclusive"])
+def test_a_declared_baseline_that_is_not_the_one_to_beat_is_told(verdict):
+    weak = said(2.0, 1.0, 3.0, verdict, baseline=REAL, baseline_choice={"val": VAL})
+    assert "real was declared as the baseline, and real+classical+mixup, without" in weak.advice
+    loss = said(
+        2.0, 1.0, 3.0, verdict, baseline=MIXUP, baseline_choice={"val": VAL},
+        primary_metric="log_loss",
+    )  # fmt: skip
+    assert "and real, without" in loss.advice  # of a loss, less is better
+    for fair in (
+        {"baseline": MIXUP, "baseline_choice": {"val": VAL}},
+        {"baseline": MIXUP, "baseline_choice": {"val": VAL, "rule": "strongest"}},
+        {"baseline": SYNTHETIC_ONLY, "baseline_choice": {"val": {CLASSICAL: 1.0}},
+         "treatment": CLASSICAL},
+    ):  # fmt: skip
+        assert "declared as" not in said(2.0, 1.0, 3.0, verdict, **fair).advice
+
+
+def test_less_log_loss_is_better_and_one_gan_is_told():
+    loss = {"primary_metric": "log_loss", "metric_name": "log loss", "gan_luck": False}
+    loss["unit"] = "hundredths of a nat"
+    better = said(2.0, 1.0, 3.0, "helps", **loss)
+    worse = said(-2.0, -3.0, -1.0, "hurts", **loss)
+    assert "lift in log loss of +2.0 hundredths of a nat [+1.0, +3.0]" in better.answer
+    assert "lift in log loss of −2.0 hundredths of a nat [−3.0, −1.0]" in worse.answer
+    for lift in (better, worse, said(1.0, -1.0, 3.0, "inconclusive", **loss)):
+        assert "(95 % confidence interval; positive is better)" in lift.answer
+        assert "the images of one GAN" in lift.advice
+
+
+def test_the_headline_names_metric_lift_interval_and_level():
+    assert headline(fake_lift(mean=-0.22, half=0.81)) == (
+        "lift in balanced accuracy of −0.2 points [−1.0, +0.6] (95 % confidence interval)"
+    )
+
+
+def test_the_terminal_names_collapsed_classes():
+    lift = altered(fake_lift(gans=2), gans={"1": {"collapsed": ["cat", "dog"]}})
+    lines = terminal(told(lift)).splitlines()
+    assert lines[0] == f"verdict  {lift.verdict}"
+    assert lines[1].startswith("answer   Yes: ")
+    assert lines[-1] == "collapse GAN 1: cat, dog"
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ({}, "about 140 more real images [+40, over +200]"),
+        ({"real_images": 160, "low": 120, "high": 190}, "about 40 fewer real images [−80, −10]"),
+        ({"real_images": None, "beyond": "above"}, "more than 200 more real images"),
+        ({"real_images": None, "beyond": "above", "have": 400}, "more than the curve shows"),
+        ({"real_images": None, "beyond": "below"}, "less than 50 real images, the fewest on the "
+                                                    "curve"),
+    ],
+)  # fmt: skip
+def test_worth_in_short_says_what_lies_beyond_as_a_bound(found, text):
+    assert worth(altered(fake_lift(), worth=found).worth) == text
+
+
+def test_values_are_percent_and_losses_nats():
+    assert value(0.96, "recall:cat") == "96.0 %"
+    assert value(0.19, "log_loss") == "0.190 nats"
+
+
+def test_what_would_change_names_the_way_out():
+    open_ = what_would_change(fake_lift(mean=0.6, half=0.9))
+    assert "6 GANs in place of 4, or 2,400 test images in place of 800" in open_[0]
+    nothing = dict.fromkeys(("gans", "seeds", "test_images"))
+    stuck = altered(fake_lift(mean=0.6, half=0.9), settle=nothing)
+    assert "would not be enough to exclude 0" in what_would_change(stuck)[0]
+    assert "better GAN" in what_would_change(fake_lift(mean=0.1, half=1))[0]
+    assert "the interval is 1.0 points from 0" in what_would_change(fake_lift(mean=-2, half=1))[0]
+    assert "a true lift of 1.1 points would be detected in 80 %" in open_[1]
+
+
+@pytest.mark.parametrize(
+    ("noise", "said"),
+    [
+        ({"runs": 2, "images": 1}, "About 80 % of the uncertainty comes from the draw of GANs"),
+        ({"runs": 1, "images": 2}, "About 80 % of the uncertainty comes from the draw of test"),
+        ({"runs": 2, "images": 0}, "Nearly all of the uncertainty comes from the draw of GANs"),
+    ],
+)
+def test_what_would_change_names_the_larger_noise(noise, said):
+    assert any(
+        one.startswith(said) for one in what_would_change(altered(fake_lift(), noise_pp=noise))
+    )
+
+
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [
+        (1.2, "Real images would help: 400 real images in place of 200, with classical "
+              "augmentation, have a lift of +1.2 points [+0.5, +1.9] over "),
+        (0.4, "Whether more images of any kind would help is open: 400"),
+        (-0.4, "Not even real images would help: 400"),
+    ],
+)  # fmt: skip
+def test_what_would_change_tells_what_real_images_bring(mean, said):
+    points = {"mean": mean, "ci_low": mean - 0.7, "ci_high": mean + 0.7}
+    lift = altered(fake_lift(), more_real={"real_images": 400, "lift_pp": points})
+    assert any(one.startswith(said) for one in what_would_change(lift))
+    none = what_would_change(altered(lift, more_real=None))
+    assert not any("in place of 200, with" in one for one in none)
+
+
+@pytest.mark.parametrize(
+    ("pseudo", "added", "said"),
+    [(1800, 200, True), (1800, 1000, False), (0, 20, False)],
+)
+def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseudo, added, said):
+    lift = fake_lift()
+    assert lift.counts.train == 200
+    gans = {seed: {"pseudo_labelled": pseudo} for seed in lift.gans}
+    counts = {"synthetic": dict.fromkeys(gans, added)}
+    told = " ".join(what_would_change(altered(lift, gans=gans, counts=counts)))
+    assert ("learned from 2,000 images, 1,800 of them pseudo-labelled" in told) == said
+    assert ("merge.synthetic_per_real=10 would add" in told) == said
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence", "more"),
+    [
+        ({}, "About 140 more real images", ("+140", "[+40, over +200]")),
+        ({"real_images": 90, "low": None, "high": 130}, "Training is better without it.",
+         ("−110", "[below −150, −70]")),
+        ({"real_images": 190, "low": 120, "high": None}, "so it may be worth nothing",
+         ("−10", "[−80, over +200]")),
+        ({"real_images": None, "low": 300, "beyond": "above"}, "does better than 400 real images",
+         ("> +200", "the curve ends there")),
+        ({"real_images": None, "low": None, "beyond": "below"}, "50 real images with classical",
+         ("< −150", "the curve ends there")),
+    ],
+)  # fmt: skip
+def test_worth_is_told_inside_the_curve_and_beyond_it(found, sentence, more):
+    lift = altered(fake_lift(), worth=found)
+    assert sentence in worth_in_full(lift, lift.worth)
+    assert more_images(lift.worth) == more
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (1.26, "+1.3"),
+        (-1.26, "−1.3"),
+        (0.0, "0.0"),
+        (0.04, "+0.04"),
+        (-0.04, "−0.04"),
+        (1e-9, "0.0"),
+    ],
+)
+def test_signed_never_shows_0_for_what_is_not(points, text):
+    assert signed(points) == text

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks import retrain
+from tasks.classifier import runs as runs_module
+from tasks.classifier.arms import ARM_TABLE
+from tasks.contracts.arms import ARMS, SYNTHETIC
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet, concatenate, image_id
+from tests.classifier.tiny_retrain import afresh, run, same, told
+from tests.data.fake_sets import synthetic_set
+
+SETTLED = {"learning_rate": [0.002, 0.01]}
+ALL_ARMS = len(ARMS) + 2  # two fractions beside
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Arm's row and seed of every classifier that is trained."""
+    calls: list[tuple[str, int]] = []
+    train_arm = runs_module.train_arm
+
+    def watched(chosen, arm, schedule, *, seed: int, **others):
+        calls.append((str(arm), seed))
+        return train_arm(chosen, arm, schedule, seed=seed, **others)
+
+    monkeypatch.setattr(runs_module, "train_arm", watched)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # in this process, where they are counted
+    return calls
+
+
+def kept_folders() -> list[Path]:
+    return sorted(path for path in Path(".ganlift/kept/retrain").iterdir() if path.is_dir())
+
+
+def test_more_seeds_train_the_new_runs_alone_and_end_as_a_fresh_run_of_all(
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(inputs, tmp_path / "few", seeds=[0, 5], **SETTLED)
+    assert len(trained) == 2 * ALL_ARMS + 4  # two seeds try each of two rates
+    trained.clear()
+    capsys.readouterr()
+    more = run(inputs, tmp_path / "more", seeds=[0, 5, 6], **SETTLED)
+    assert len(trained) == ALL_ARMS
+    assert {seed for _, seed in trained} == {6}
+    assert f"{2 * ALL_ARMS} of {3 * ALL_ARMS} runs kept" in capsys.readouterr().out
+    trained.clear()
+    again = run(inputs, tmp_path / "again", seeds=[0, 5, 6], **SETTLED)
+    assert trained == []
+    fresh = afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6], **SETTLED)
+    same(more, fresh)
+    same(again, fresh)
+
+
+def test_another_gan_trains_anew_what_sees_its_images_alone(
+    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
+    run(inputs, tmp_path / "two")
+    wider, pool = tmp_path / "wider", synthetic_set(4, 9)
+    for name in ("val", "test", "spare", "pseudo"):
+        ImageSet.load(inputs / name).save(wider / name)
+    added = {"merged": pool.take([0, 1, 4, 5]), "control": pool}
+    for name, images in added.items():
+        both = concatenate([ImageSet.load(inputs / name), images])
+        seeds = both.manifest.astype({"gan_seed": "Int64"})
+        ImageSet(both.images, seeds).save(wider / name)
+    trained.clear()
+    more = run(wider, tmp_path / "three")
+    assert {seed for _, seed in trained} == {6}
+    rows = {str(ARM_TABLE[name]) for name in SYNTHETIC}
+    assert {arm for arm, _ in trained} == rows
+    same(more, afresh(wider, tmp_path / "fresh"))
+
+
+@pytest.mark.parametrize(
+    "change", ["train image", "test image", "label", "flip", "steps", "code", "processor"]
+)
+def test_what_decides_a_run_decides_whether_it_is_kept(
+    change: str,
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few: dict[str, object] = {"seeds": [0, 5], "fractions": []}
+    run(inputs, tmp_path / "before", **few)
+    every = len(trained)
+    trained.clear()
+    changed = tmp_path / "changed"
+    for name in ("merged", "control", "val", "test", "spare", "pseudo"):
+        ImageSet.load(inputs / name).save(changed / name)
+    if change in ("train image", "test image", "label"):
+        name = "test" if change == "test image" else "merged"
+        one = ImageSet.load(changed / name)
+        images, manifest = np.array(one.images), one.manifest.copy()
+        if change == "label":
+            manifest.loc[0, ["label", "class_name"]] = [1, "dog"]
+        else:
+            images[0] += 1
+            manifest.loc[0, "image_id"] = image_id(images[0])
+        ImageSet(images, manifest).save(changed / name)
+    elif change == "code":
+        monkeypatch.setattr(runs_module, "code_of", lambda stage: b"other code")
+    elif change == "processor":
+        monkeypatch.setattr(runs_module, "processor", lambda: "another")
+    else:
+        few |= {"flip": {"flip": True}, "steps": {"steps": 3}}[change]
+    run(changed, tmp_path / "after", **few)
+    # the arm without real images knows of them the classes and the border colour alone
+    assert len(trained) == every
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_run_is_noticed_and_trained_again(
+    damage: str, inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    before = run(inputs, tmp_path / "before", seeds=[0, 5])
+    trained.clear()
+    folder = kept_folders()[3]
+    file = next(path for path in folder.iterdir() if path.name == "test.npz")
+    file.write_bytes(file.read_bytes()[:-9]) if damage == "cut" else file.unlink()
+    after = run(inputs, tmp_path / "after", seeds=[0, 5])
+    assert len(trained) == 1
+    same(before, after)
+
+
+def test_what_a_killed_run_had_finished_is_not_trained_again(
+    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = runs_module.train_arm
+
+    def killed(*given, **others):
+        if len(trained) == 7:
+            raise KeyboardInterrupt
+        return watched(*given, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs_module, "train_arm", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(inputs, tmp_path / "killed", seeds=[0, 5])
+    assert len(trained) == len(kept_folders()) == 7
+    whole = run(inputs, tmp_path / "whole", seeds=[0, 5])
+    assert len(trained) == 2 * ALL_ARMS
+    same(whole, afresh(inputs, tmp_path / "fresh", seeds=[0, 5]))
+
+
+def test_where_there_is_room_for_few_runs_the_answer_is_the_same(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrain, "_KEPT_BYTES", 20_000)
+    run(inputs, tmp_path / "few", seeds=[0, 5])
+    assert sum(f.stat().st_size for folder in kept_folders() for f in folder.iterdir()) < 20_000
+    more = run(inputs, tmp_path / "more", seeds=[0, 5, 6])
+    same(more, afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6]))
+
+
+def test_a_rate_whose_training_diverges_is_out_and_not_tried_twice(
+    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    rates = {"learning_rate": [1e30, 0.002], "seeds": [0, 1], "steps": 20, "fractions": []}
+    one = run(inputs, tmp_path / "one", **rates)
+    search = told(one)["search"]
+    assert [row["val_balanced_accuracy"] is None for row in search] == [True, False]
+    assert told(one)["learning_rate"] == 0.002
+    trained.clear()
+    same(one, run(inputs, tmp_path / "two", **rates))
+    assert trained == []
+    with pytest.raises(UserError, match="diverges with each of them"):
+        run(inputs, tmp_path / "out", **rates | {"learning_rate": [1e30, 1e31]})
+    with pytest.raises(UserError, match="no longer finite numbers after 20 steps"):
+        run(inputs, tmp_path / "out", **rates | {"learning_rate": 1e30})
