@@ -29,7 +29,7 @@ from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.data.mixing import spread_evenly
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.sampling import sample
-from tasks.gan.ticks import Tick
+from tasks.gan.state import Tick
 from tasks.gan.training import train_gan
 from tasks.quality.evaluation import Evaluator
 

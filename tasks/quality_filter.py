@@ -23,10 +23,14 @@ from tasks.contracts.outputs import Explanation, Output
 from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
-from tasks.gan.checkpoint import checkpoints, load_config, load_discriminator
-from tasks.gan.feasibility import check_checkpoint
+from tasks.gan.checkpoint import (
+    check_checkpoint,
+    checkpoints,
+    load_config,
+    load_discriminator,
+)
 from tasks.gan.pool import make_fresh
-from tasks.gan.scoring import discriminator_logits
+from tasks.gan.sampling import discriminator_logits
 from tasks.quality.calibration import CALIBRATIONS, out_of_fold, tells_nothing
 from tasks.quality.copies import find_copies
 from tasks.quality.funnel import class_summary, count_reasons, funnel, reached

@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from dataclasses import dataclass
 from multiprocessing.managers import SyncManager
 from pathlib import Path
 
 import joblib
 import numpy as np
-import torch
+from safetensors.torch import load_file, save_file
 
-from tasks.adapters.tracking.gan import gan_run
-from tasks.classifier.features import inception_judge, train_judge
+from tasks.adapters.tracking.gan import GanRun, gan_run, is_logged
+from tasks.classifier.features import FeatureJudge, inception_judge, train_judge
+from tasks.classifier.networks import SmallCnn
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
 from tasks.contracts.errors import UserError
 from tasks.contracts.gate import require_passed
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.kept import Kept
+from tasks.contracts.machine import one_thread
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.contracts.progress import progress
+from tasks.contracts.progress import Report, progress
 from tasks.contracts.stage import stage_main
-from tasks.data.pictures import to_picture
-from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
-from tasks.gan.device import device_of
-from tasks.gan.feasibility import check_training_set
-from tasks.gan.history import History
-from tasks.gan.pictures import PICTURES, offered
-from tasks.gan.state import StateFolder
-from tasks.gan.ticks import Outcome
-from tasks.gan.worker import Job, Message, state_key, states_of, train_one
+from tasks.gan.history import History, save_tables
+from tasks.gan.model import check_training_set, device_of
+from tasks.gan.state import GanOutcome, Tick
+from tasks.gan.worker import GanJob, Message, content_key, states_of, train_one
 from tasks.quality.evaluation import Evaluator
 
-_STATES = Path(".ganlift/train_gan")  # outside the outputs, which DVC removes before a run
+_STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
+_KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
 _MEMBERS = 4  # of the ensemble that pseudo-labels
+_DECIDES_NOTHING = {"seeds", "state_kimg", "device"}  # of a GAN of one seed
 
 
 def run(
@@ -64,51 +67,77 @@ def run(
 ) -> None:
     """Train one GAN per seed in worker processes; keep checkpoints, curves and evaluations.
 
-    A run that was killed goes on from its last saved state, which lies in ``.ganlift``.
+    A GAN that was finished before, on the same data by the same settings and code, is taken from
+    ``.ganlift/kept``; one that was killed goes on from its last saved state.
     """
     require_passed(gate)
     labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
     check_training_set(labelled, params)
-    told = History()
-    settings = params.model_dump(mode="json", exclude={"seeds"}) | {"seed": seed}
+    kept = Kept(_KEPT, _KEPT_BYTES)
+    data = [labelled, held_out, *([] if params.unlabelled == "none" else [loose])]
+    settings = params.model_dump(mode="json", exclude=_DECIDES_NOTHING)
+    decides = content_key(data, [settings, device_of(params).type, seed])
+    keys = {s: hashlib.sha256(f"{decides} {s}".encode()).hexdigest() for s in params.seeds}
+    work = states_of(_STATES, decides)
+    told = params.model_dump(mode="json", exclude={"seeds"}) | {"seed": seed}
     with ExitStack() as stack:
         watch = stack.enter_context(progress("train_gan"))
-        sure = _pseudo_labelled(labelled, held_out, loose, params, seed, watch)
+        sure = _pseudo_labelled(labelled, held_out, loose, params, seed, kept, watch)
         sure.save(pseudo)
-        jobs = _jobs(labelled, held_out, sure, loose, out, params, seed)
+        histories = dict[int, History]()
+        for gan_seed, key in keys.items():
+            if (folder := kept.find(key)) is not None:
+                print(f"GAN {gan_seed}: kept", flush=True)
+                histories[gan_seed] = history = History.load(folder)
+                history.place(out / str(gan_seed), grids / str(gan_seed))
+        missing = [gan_seed for gan_seed in params.seeds if gan_seed not in histories]
+        unlogged = [s for s in histories if not is_logged(dataset, histories[s].checkpoint)]
         runs = {
             gan_seed: stack.enter_context(
-                gan_run(dataset=dataset, gan_seed=gan_seed, params=settings, train=train)
+                gan_run(dataset=dataset, gan_seed=gan_seed, params=told, train=train)
             )
-            for gan_seed in params.seeds
+            for gan_seed in (*unlogged, *missing)
         }
-        done = dict.fromkeys(params.seeds, 0.0)
-        for message in _train_all(jobs):
-            gan_seed, news = message.gan_seed, message.news
-            if isinstance(news, Outcome):
-                told.outcome(gan_seed, news, len(sure))
-                runs[gan_seed].health(news.events, news.collapsed)
-                done[gan_seed] = 1.0
-                continue
-            grid = None
-            if news.grid is not None:
-                grid = grids / str(gan_seed) / f"{round(news.kimg):06d}.png"
-                grid.parent.mkdir(parents=True, exist_ok=True)
-                to_picture(news.grid).save(grid)
-            row = told.tick(gan_seed, news)
-            runs[gan_seed].tick(row | {"images_per_second": news.images_per_second}, grid)
-            if news.evaluation is not None:
-                runs[gan_seed].evaluated(news.kimg, news.evaluation)
-            done[gan_seed] = news.done
-            text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
-            watch(min(1.0, sum(done.values()) / len(done)), text)
-        for gan_seed in params.seeds:
-            digest = checkpoint_hash(out / str(gan_seed))
-            told.last[str(gan_seed)]["checkpoint"] = digest
-            drawn = _draw(out / str(gan_seed), grids / str(gan_seed))
-            runs[gan_seed].finish(out / str(gan_seed), digest, drawn)
-    told.save(metrics, curves, evaluations)
-    _forget(jobs)
+        for gan_seed in unlogged:
+            _replay(runs[gan_seed], histories[gan_seed])
+        if missing:
+            jobs = _jobs(missing, train, val, loose, sure, work, params, seed)
+            for gan_seed, history in _trained(jobs, runs, watch):
+                histories[gan_seed] = history
+                history.place(out / str(gan_seed), grids / str(gan_seed))
+                kept.add(keys[gan_seed], history.copy)
+    save_tables(histories, len(sure), metrics, curves, evaluations)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Makes the `Evaluator` of one training where it is called, from files.
+
+    Attributes:
+        train: the set of labelled training images.
+        val: the set of held-out images.
+        seen: the sets that the GAN trains on, with and without a label.
+        network: weights of the in-domain classifier.
+        in_domain: whether its features describe images, or Inception's.
+    """
+
+    train: Path
+    val: Path
+    seen: tuple[Path, ...]
+    network: Path
+    in_domain: bool
+
+    def __call__(self) -> Evaluator:
+        """Open the files and describe the real images."""
+        train, val = ImageSet.load(self.train), ImageSet.load(self.val)
+        network = SmallCnn(channels=train.image_shape[2], classes=len(train.class_names))
+        network.load_state_dict(load_file(self.network))
+        judge = FeatureJudge(network.eval())
+        features = judge.features if self.in_domain else inception_judge().features
+        seen = [ImageSet.load(folder).images for folder in self.seen]
+        images = seen[0] if len(seen) == 1 else np.concatenate(seen)
+        return Evaluator(features, judge.probabilities, train, val, _JUDGED_PER_CLASS, images)
 
 
 def _pseudo_labelled(
@@ -117,11 +146,16 @@ def _pseudo_labelled(
     loose: ImageSet,
     params: TrainGanParams,
     seed: int,
-    watch: Callable[[float, str], None],
+    kept: Kept,
+    watch: Report,
 ) -> ImageSet:
     """Return the unlabelled images whose label an ensemble is sure of; perhaps none."""
     if params.unlabelled == "none" or not len(loose):
         return loose.take([])
+    key = content_key([labelled, held_out, loose], ["pseudo labels", seed])
+    if (folder := kept.find(key)) is not None:
+        print("pseudo-labels: kept", flush=True)
+        return ImageSet.load(folder)
     result = pseudo_label(
         labelled,
         held_out,
@@ -132,37 +166,87 @@ def _pseudo_labelled(
         watch=watch,
     )
     print(result.told())
-    return pseudo_labelled_set(loose, result, labelled.class_names)
+    sure = pseudo_labelled_set(loose, result, labelled.class_names)
+    kept.add(key, sure.save)
+    return sure
 
 
 def _jobs(
-    labelled: ImageSet,
-    held_out: ImageSet,
-    sure: ImageSet,
+    seeds: Sequence[int],
+    train: Path,
+    val: Path,
     loose: ImageSet,
-    out: Path,
+    sure: ImageSet,
+    work: Path,
     params: TrainGanParams,
     seed: int,
-) -> list[Job]:
-    """Settle what each GAN is trained on, and by whom it is judged."""
+) -> list[GanJob]:
+    """Settle what each GAN is trained on and by whom it is judged, in files that workers open."""
+    labelled, shared = ImageSet.load(train), work / "shared"
+    shared.mkdir(parents=True, exist_ok=True)
     judge = train_judge(labelled, _JUDGE_STEPS, seed * 1000 + 600)
-    in_domain = params.evaluation.features == "in_domain"
-    features = judge.features if in_domain else inception_judge().features
-    train = concatenate([labelled, sure]) if len(sure) else labelled
-    rest = loose.take([])
+    save_file(judge.network.state_dict(), shared / "judge.safetensors")
+    shown, rest = train, None
+    if len(sure):
+        shown = shared / "train"
+        concatenate([labelled, sure]).save(shown)
     if params.unlabelled == "pseudo_label+unconditional":
-        rest = loose.take(~loose.manifest["image_id"].isin(sure.manifest["image_id"]).to_numpy())
-    seen = np.concatenate([train.images, rest.images])
-    evaluate = Evaluator(features, judge.probabilities, labelled, held_out, _JUDGED_PER_CLASS, seen)
-    states = states_of(_STATES, state_key([train, held_out, rest], params, seed))
-    jobs = []
-    for gan_seed in params.seeds:
-        own = str(gan_seed)
-        jobs.append(Job(train, rest, params, gan_seed, seed, out / own, states / own, evaluate))
-    return jobs
+        rest = shared / "unlabelled"
+        known = loose.manifest["image_id"].isin(sure.manifest["image_id"]).to_numpy()
+        loose.take(~known).save(rest)
+    evaluate = Judge(
+        train,
+        val,
+        (shown,) if rest is None else (shown, rest),
+        shared / "judge.safetensors",
+        params.evaluation.features == "in_domain",
+    )
+    return [GanJob(shown, rest, params, one, seed, work / str(one), evaluate) for one in seeds]
 
 
-def _train_all(jobs: list[Job]) -> Iterator[Message]:
+def _trained(
+    jobs: Sequence[GanJob], runs: Mapping[int, GanRun], watch: Report
+) -> Iterator[tuple[int, History]]:
+    """Train every GAN and yield each as it is finished; tell MLflow and whoever watches."""
+    histories = {job.gan_seed: History(job.folder) for job in jobs}
+    done = dict.fromkeys(histories, 0.0)
+    for gan_seed, news in _train_all(jobs):
+        history = histories[gan_seed]
+        if isinstance(news, GanOutcome):
+            history.finish(news)
+            _close(runs[gan_seed], history)
+            done[gan_seed] = 1.0
+            yield gan_seed, history
+            continue
+        history.add(news)
+        _tell(runs[gan_seed], history, *history.told[-1])
+        done[gan_seed] = news.done
+        text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
+        watch(min(1.0, sum(done.values()) / len(done)), text)
+
+
+def _replay(run: GanRun, history: History) -> None:
+    """Tell MLflow of a GAN that was kept."""
+    for tick, grid in history.told:
+        _tell(run, history, tick, grid)
+    _close(run, history)
+
+
+def _tell(run: GanRun, history: History, tick: Tick, grid: str | None) -> None:
+    row = history.row(tick) | {"images_per_second": tick.images_per_second}
+    run.tick(row, None if grid is None else history.grids / grid)
+    if tick.evaluation is not None:
+        run.evaluated(tick.kimg, tick.evaluation)
+
+
+def _close(run: GanRun, history: History) -> None:
+    assert history.outcome is not None
+    run.health(history.outcome.events, history.outcome.collapsed)
+    drawn = sorted(path for path in history.grids.iterdir() if not path.stem.isdecimal())
+    run.finish(history.weights, history.checkpoint, drawn)
+
+
+def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
     """Train every seed, as many at once as there are cores, one thread each.
 
     One thread, because sums split over more threads round differently: the bytes of a
@@ -214,7 +298,7 @@ def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> 
 
 def _start_worker() -> None:
     _end_with_stage()
-    torch.set_num_threads(1)
+    one_thread()
 
 
 def _end_with_stage() -> None:
@@ -227,23 +311,6 @@ def _end_with_stage() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
-
-
-def _forget(jobs: list[Job]) -> None:
-    """Remove the states of runs that are finished."""
-    for job in jobs:
-        StateFolder(job.states).clear()
-
-
-def _draw(checkpoint: Path, folder: Path) -> list[Path]:
-    """Draw what the kept checkpoint offers beside the grids that were drawn on the way."""
-    generator, classes = load_generator(checkpoint), len(load_config(checkpoint)["class_names"])
-    paths = []
-    for kind in offered(generator):
-        if kind != "classes":
-            paths.append(folder / f"{kind}.png")
-            to_picture(PICTURES[kind](generator, classes)).save(paths[-1])
-    return paths
 
 
 if __name__ == "__main__":

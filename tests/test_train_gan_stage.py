@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +25,8 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
 from tasks.gan.checkpoint import checkpoint_hash
-from tasks.gan.worker import Job, Message
-from tasks.quality.evaluation import Evaluator
+from tasks.gan.history import History
+from tasks.gan.worker import GanJob, Message
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
 ROOT = Path(__file__).parents[1]
@@ -40,6 +42,13 @@ class Told:
 
     def __getattr__(self, name: str) -> Any:
         return lambda *said: self.calls.append((name, said))
+
+    def logged(self, _: str, checkpoint: str) -> bool:
+        return any(name == "finish" and said[1] == checkpoint for name, said in self.calls)
+
+    def count(self) -> dict[str, int]:
+        said = [name for name, _ in self.calls]
+        return {name: said.count(name) for name in set(said)}
 
 
 @pytest.fixture
@@ -59,6 +68,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
         yield record
 
     monkeypatch.setattr(train_gan, "gan_run", fake_run)
+    monkeypatch.setattr(train_gan, "is_logged", record.logged)
     monkeypatch.setattr(train_gan, "_JUDGE_STEPS", 30)
     return record
 
@@ -99,14 +109,8 @@ def test_every_gan_is_trained_judged_drawn_and_told(told: Told) -> None:
         assert kids["value"].idxmin() == gan["kept_kimg"]
         for name in ("interpolation", "truncation"):
             with Image.open(out / "grids" / seed / f"{name}.png") as picture:
-                assert picture.height == 8 * len(SHAPES)
-    said = [name for name, _ in told.calls]
-    assert {name: said.count(name) for name in set(said)} == {
-        "tick": 8,
-        "evaluated": 4,
-        "health": 2,
-        "finish": 2,
-    }
+                assert picture.height == 9 * len(SHAPES) - 1
+    assert told.count() == {"tick": 8, "evaluated": 4, "health": 2, "finish": 2}
     assert len(ImageSet.load(out / "pseudo")) == 0
     assert not list(Path(".ganlift/train_gan").rglob("*.safetensors"))
 
@@ -117,6 +121,7 @@ def test_hidden_labels_have_no_say_and_pseudo_labels_do(told: Told) -> None:
     loose = ImageSet.load(Path("unlabelled"))
     wrong = loose.manifest.assign(truth="square")  # a column nobody asked for
     ImageSet(loose.images.copy(), wrong).save(Path("unlabelled"))  # no map of its own file
+    shutil.rmtree(".ganlift")  # what is kept would be taken
     second = run("second", **settings)
     names = ("gan.json", "curves.csv", "gan/0/generator.safetensors")
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
@@ -133,13 +138,125 @@ def test_behind_a_closed_gate_nothing_is_trained(told: Told) -> None:
     assert not Path("out").exists()
 
 
+def files(root: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
+
+
+def test_one_more_seed_trains_one_more_gan_and_gives_the_bytes_of_all_anew(
+    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"unlabelled": "pseudo_label"}
+    run("one", **settings, seeds=[0])
+    capsys.readouterr()
+    more = files(run("more", **settings, seeds=[0, 1]))
+    said = capsys.readouterr().out
+    assert "GAN 0: kept\n" in said
+    assert "pseudo-labels: kept\n" in said
+    assert "GAN 1: kept" not in said
+    assert told.count()["finish"] == 2  # the kept one was logged already
+    live = told.calls.copy()
+    shutil.rmtree(".ganlift")
+    assert files(run("anew", **settings, seeds=[0, 1])) == more
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("every GAN is kept")
+
+    for name in ("train_judge", "pseudo_label", "_train_all"):
+        monkeypatch.setattr(train_gan, name, never)
+    told.calls.clear()  # as in another store
+    again = {"seeds": [1, 0], "state_kimg": 1.0, "device": "auto"}
+    assert files(run("again", **settings, **again)) == more
+    assert sorted(repr(call[1][0]) for call in told.calls if call[0] == "evaluated") == sorted(
+        repr(call[1][0]) for call in live if call[0] == "evaluated"
+    )
+    assert told.count() == {"tick": 8, "evaluated": 4, "health": 2, "finish": 2}
+
+
+def test_what_decides_a_gan_trains_it_anew_and_nothing_else_does(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a job that is handed to the workers, nothing but its key is looked at."""
+    keys: list[str] = []
+
+    class Noting(train_gan.Kept):
+        def find(self, key: str) -> None:
+            keys.append(key)
+
+    def stop(*_: object) -> None:
+        raise UserError("a", "b", "c")
+
+    monkeypatch.setattr(train_gan, "Kept", Noting)
+    monkeypatch.setattr(train_gan, "_jobs", stop)
+    code = [b"one"]
+    monkeypatch.setattr("tasks.gan.worker.code_of", lambda stage: code[0])
+
+    def key(**settings: object) -> str:
+        keys.clear()
+        with pytest.raises(UserError, match="a: b"):
+            run(**{"seeds": [0], **settings})
+        return keys[-1]
+
+    same = key()
+    assert key(seeds=[1, 0]) == key(state_kimg=9.0) == key(device="auto") == same
+    told_apart = {same, key(seeds=[1]), key(learning_rate=0.1), key(tick_kimg=0.008)}
+    told_apart |= {key(grid_kimg=0.008), key(total_kimg=0.08)}
+    code[0] = b"two"
+    told_apart.add(key())
+    code[0] = b"one"
+    train = ImageSet.load(Path("train"))
+    changed = train.manifest.assign(label=train.manifest["label"].to_numpy()[::-1])
+    for number, other in enumerate(
+        (
+            train.take(range(len(train) - 1)),
+            ImageSet(train.images.copy(), changed),
+            ImageSet(train.images.copy(), train.manifest.replace({"circle": "disc"})),
+        )
+    ):
+        other.save(Path("train"))
+        told_apart.add(key())
+        assert len(told_apart) == 8 + number
+    shape_set(10, seed=3).save(Path("unlabelled"))  # which are not asked for
+    assert key() in told_apart
+
+
+def test_a_kept_gan_that_is_damaged_is_trained_anew(
+    told: Told, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = files(run("first", seeds=[0]))
+    (weights,) = Path(".ganlift/kept/train_gan").rglob("generator.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert files(run("second", seeds=[0])) == first
+    assert "kept" not in capsys.readouterr().out
+    (folder,) = Path(".ganlift/kept/train_gan").iterdir()
+    assert History.load(folder) is not None
+
+
+def test_a_job_is_small_however_many_images_there_are(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def weigh(jobs: list[GanJob]) -> Iterator[Message]:
+        sizes.extend(len(pickle.dumps(job)) for job in jobs)
+        raise UserError("a", "b", "c")
+
+    monkeypatch.setattr(train_gan, "_train_all", weigh)
+    for per_class in (6, 60):
+        shape_set(per_class, seed=0).save(Path("train"))
+        with pytest.raises(UserError, match="a: b"):
+            run(unlabelled="pseudo_label+unconditional")
+    assert len(sizes) == 4
+    assert max(sizes) < 4000
+    assert max(sizes) == min(sizes)
+
+
 def test_a_gan_that_cannot_be_trained_is_the_stages_error(told: Told) -> None:
     limits = tiny_params().train_gan.health.model_dump() | {"max_logit": 1e-9, "max_rollbacks": 0}
     with pytest.raises(UserError, match=r"diverged within .*logit_.* past 1e-09"):
         run(health=limits)
 
 
-def wait_to_be_stopped(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+def wait_to_be_stopped(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
     if job.gan_seed == 1:
         raise UserError("GAN 1", "failed", "Mend it")
     end = time.monotonic() + 60
@@ -148,7 +265,7 @@ def wait_to_be_stopped(job: Job, messages: queue.Queue[Message], stop: Any) -> N
         time.sleep(0.05)
 
 
-def die(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+def die(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -165,8 +282,8 @@ def test_when_one_fails_the_others_stop(
         run()
 
 
-def hold(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
-    (job.out / f"{os.getpid()} {os.getppid()}").touch()
+def hold(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+    (job.folder / f"{os.getpid()} {os.getppid()}").touch()
     time.sleep(120)
 
 
@@ -174,8 +291,7 @@ def hold_two(folder: Path) -> None:
     """Train two GANs that never end, as the stage does."""
     train_gan.train_one = hold
     joblib.cpu_count = lambda: 2
-    none, params = shape_set(1, seed=0), tiny_params().train_gan
-    job = Job(none, none, params, 0, 0, folder, folder, cast(Evaluator, None))
+    job = GanJob(folder, None, tiny_params().train_gan, 0, 0, folder, cast(Any, None))
     list(train_gan._train_all([job, job]))
 
 

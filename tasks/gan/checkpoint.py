@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan
 from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
@@ -93,6 +94,25 @@ def load_discriminator(folder: Path) -> nn.Module:
     """Return the discriminator, in eval mode on the CPU. Raises as `load_generator`."""
     _, spec = _read(folder)
     return _restore(build_discriminator(spec), folder / DISCRIMINATOR)
+
+
+def check_checkpoint(folder: Path, images: ImageSet) -> None:
+    """Refuse a checkpoint that was trained on something else than these images.
+
+    Raises:
+        UserError: its size, channels or classes differ, or it is damaged.
+    """
+    config = load_config(folder)
+    spec = config["network"]
+    ours = (*images.image_shape[::2], list(images.class_names))
+    theirs = (spec["image_size"], spec["channels"], config["class_names"])
+    for what, mine, its in zip(("image size", "channels", "classes"), ours, theirs, strict=True):
+        if mine != its:
+            raise UserError(
+                str(folder),
+                f"a checkpoint of another data set: its {what} are {its}, the images' {mine}",
+                _MEND,
+            )
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], NetworkSpec]:

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.multiprocessing.spawn import ProcessException, spawn
 
 from tasks.contracts.errors import UserError
 
@@ -44,6 +43,16 @@ class Group:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.reshape(tensor.shape))
 
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+        """Take one step on the processes' mean gradient and return its L2 norm."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        parameters = optimizer.param_groups[0]["params"]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        self.average(gradients)
+        optimizer.step()
+        return torch.nn.utils.get_total_norm(gradients)
+
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the rows of every process, in order of their numbers."""
         if self.world == 1:
@@ -67,7 +76,7 @@ SOLO = Group()
 def launch(
     worker: Callable[..., None], arguments: Iterable[Any], processes: int, device: str
 ) -> None:
-    """Run ``worker(group, *arguments)`` in several processes under torch's elastic launcher.
+    """Run ``worker(group, *arguments)`` in several processes.
 
     They meet in a file and talk over the loopback: torch's usual meeting place would be a server
     that listens to the whole network.
@@ -81,52 +90,41 @@ def launch(
     Raises:
         UserError: what a process raised; or that one died, and how.
     """
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as scratch:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=processes,
-            run_id=f"ganlift-{os.getpid()}",
-            rdzv_backend="c10d",
-            rdzv_endpoint=f"{scratch}/rendezvous",
-            rdzv_configs={"store_type": "file"},
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            monitor_interval=0.2,
-        )
-        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
         try:
-            elastic_launch(config, _join)(scratch, device, worker, tuple(arguments))
-        except ChildFailedError as failed:
-            raise _told(Path(scratch), failed) from None
-
-
-def _told(scratch: Path, failed: ChildFailedError) -> UserError:
-    """Return what a process has left of its reason, or how it died."""
-    for left in sorted(scratch.glob("error-*")):
-        return UserError(*json.loads(left.read_text(encoding="utf-8")))
-    rank, failure = failed.get_first_failure()
-    return UserError(
-        "train_gan",
-        f"process {rank} of one GAN died with exit code {failure.exitcode}",
-        "Look above for its last words, then run again: it goes on from its last state",
-    )
+            spawn(  # type: ignore[no-untyped-call]
+                _join, (processes, scratch, device, worker, tuple(arguments)), processes
+            )
+        except ProcessException as failed:
+            for left in sorted(Path(scratch).glob("error-*")):
+                raise UserError(*json.loads(left.read_text(encoding="utf-8"))) from None
+            raise UserError(
+                "train_gan",
+                f"process {failed.error_index} of one GAN died "
+                f"({failed.msg.strip().splitlines()[-1]})",
+                "Run again: it goes on from its last state",
+            ) from None
 
 
 def _join(
-    scratch: str, device: str, worker: Callable[..., None], arguments: tuple[Any, ...]
+    rank: int,
+    world: int,
+    scratch: str,
+    device: str,
+    worker: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> None:
-    """Join the group of this process's launcher, then work."""
-    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    backend = "nccl" if device == "cuda" else "gloo"
+    """Join the group of processes, then work."""
+    os.environ["LOCAL_RANK"] = str(rank)  # the number of its GPU
+    own = f"cuda:{rank}" if device == "cuda" else "cpu"
     meeting = dist.FileStore(f"{scratch}/group", world)  # type: ignore[attr-defined]
+    backend = "nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, store=meeting, rank=rank, world_size=world)
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else "cpu"
     try:
         worker(Group(rank, world, own), *arguments)
-    except UserError as error:  # the launcher would keep its text alone, and not all of it
+    except UserError as error:  # torch would keep a traceback as text
         left = Path(scratch, f"error-{rank}")
         left.write_text(json.dumps([error.thing, error.reason, error.mend]), encoding="utf-8")
         raise

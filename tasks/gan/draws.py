@@ -1,11 +1,19 @@
-"""Random draws of training, the same whether one process draws a batch or several share it."""
+"""What training draws, the same whether one process draws a batch or several share it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
+
+from tasks.contracts.image_set import ImageSet
+from tasks.data.batches import ClassSampler
+
+_MOST_UNLABELLED = 0.5  # of a batch
 
 
 @dataclass(frozen=True)
@@ -43,3 +51,87 @@ class Draws:
         """Return this process's rows of what belongs to the global batch, ``[n * world, ...]``."""
         n = len(whole) // self.world
         return whole[self.rank * n : (self.rank + 1) * n]
+
+
+class RealBatches:
+    """Draws batches by class, and for each its images.
+
+    Several processes draw the same global batch and keep their own rows, as `Draws` does.
+
+    Args:
+        train: labelled images (true labels, or pseudo-labels).
+        unlabelled: images without a label, which fill the end of every batch in proportion to
+            their number, at most half; may be empty.
+        batch_size: images of the global batch, a multiple of ``world``.
+        balanced: whether classes are drawn equally often, or as often as they occur.
+        seed: of the draws.
+        device: where the images lie.
+        rank: this process's number.
+        world: how many processes share a batch.
+    """
+
+    def __init__(
+        self,
+        train: ImageSet,
+        unlabelled: ImageSet | None,
+        *,
+        batch_size: int,
+        balanced: bool,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self._rng = np.random.default_rng([seed, 1])
+        self._sampler = ClassSampler(train.labels, self._rng, balanced=balanced)
+        self._images = _on(device, train)
+        self._size, self._rank, self._world = batch_size, rank, world
+        self._loose: Tensor | None = None
+        self.loose_rows = 0  # of this process's batch, at its end
+        if unlabelled is not None and len(unlabelled):
+            share = min(_MOST_UNLABELLED, len(unlabelled) / (len(unlabelled) + len(train)))
+            self._loose = _on(device, unlabelled)
+            self.loose_rows = round(share * batch_size / world)
+
+    def batch(self, paired: bool = False) -> tuple[Tensor, Tensor]:
+        """Return images ``[n, C, H, W]`` in -1..1 and labels ``[n]`` of this process's share.
+
+        Args:
+            paired: whether images 2i and 2i + 1 share a class.
+        """
+        if paired:
+            labels = np.repeat(self._sampler.labels(self._size // 2), 2)
+        else:
+            labels = self._sampler.labels(self._size)
+        rows = self._mine(self._sampler.rows_of(labels))
+        images = self._images[torch.from_numpy(rows).to(self._images.device)]
+        if self._loose is not None and self.loose_rows:
+            drawn = self._rng.integers(len(self._loose), size=self.loose_rows * self._world)
+            loose = self._loose[torch.from_numpy(self._mine(drawn)).to(images.device)]
+            images = torch.cat([images[: -self.loose_rows], loose])
+        asked = torch.from_numpy(self._mine(labels)).to(images.device)
+        return images.float() / 127.5 - 1.0, asked
+
+    def known(self, labels: Tensor) -> Tensor:
+        """Return the labels that the discriminator may see: -1 where the real image has none."""
+        if not self.loose_rows:
+            return labels
+        known = labels.clone()
+        known[-self.loose_rows :] = -1
+        return known
+
+    def state(self) -> dict[str, Any]:
+        """Return where the draws stand, as plain values."""
+        return dict(self._rng.bit_generator.state)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on drawing from where ``state`` stood."""
+        self._rng.bit_generator.state = state
+
+    def _mine(self, whole: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        n = len(whole) // self._world
+        return whole[self._rank * n : (self._rank + 1) * n]
+
+
+def _on(device: torch.device, images: ImageSet) -> Tensor:
+    return torch.from_numpy(np.array(images.images)).permute(0, 3, 1, 2).contiguous().to(device)

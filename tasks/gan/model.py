@@ -1,17 +1,21 @@
-"""The networks of one GAN while it trains."""
+"""The networks of one GAN: built, placed on a device, and averaged while it trains."""
 
 from __future__ import annotations
 
 import copy
+import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.device import device_of
 from tasks.gan.networks import NetworkSpec, build_discriminator, build_generator
+
+_RAMP = 0.05  # of the images seen so far: early averages forget fast
 
 
 @dataclass
@@ -41,3 +45,69 @@ def build_gan(train: ImageSet, params: TrainGanParams, seed: int) -> Gan:
         network.to(device).to(memory_format=torch.channels_last)
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     return Gan(spec, generator, discriminator, ema)
+
+
+def check_training_set(train: ImageSet, params: TrainGanParams) -> None:
+    """Refuse what these images cannot train; settings that never go together are refused before.
+
+    Raises:
+        UserError: a single class, or colour augmentation of grey images.
+    """
+    if len(train.class_names) < 2:
+        raise UserError(
+            "train_gan",
+            f"the only class is {', '.join(train.class_names) or 'missing'}, so there is nothing "
+            "that a classifier could learn better",
+            "Give images of at least two classes to ingest.source",
+        )
+    if "color" in params.diffaug and train.image_shape[2] == 1:
+        raise UserError(
+            "train_gan.diffaug", "`color` is for colour images, these are grey", "Leave it out"
+        )
+
+
+def device_of(params: TrainGanParams) -> torch.device:
+    """Return the device asked for; under a launcher, the GPU of this process's own number.
+
+    Raises:
+        UserError: a GPU is asked for and there is none, or there are fewer than processes.
+    """
+    there = torch.cuda.is_available()
+    if params.device == "cuda" and not there:
+        raise UserError("train_gan.device: cuda", "no GPU is in reach", "Use auto or cpu")
+    if params.device == "cpu" or not there:
+        return torch.device("cpu")
+    if params.processes > torch.cuda.device_count():
+        raise UserError(
+            f"train_gan.processes: {params.processes}",
+            f"each needs a GPU of its own, and there are {torch.cuda.device_count()}",
+            "Lower it, or set train_gan.device=cpu",
+        )
+    torch.set_float32_matmul_precision("high")  # TF32: three more bits of mantissa than bfloat16
+    torch.backends.cudnn.allow_tf32 = True
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def precision_of(params: TrainGanParams, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context for forward passes: bfloat16 where asked for, by default on a GPU alone."""
+    half = params.precision == "bfloat16" or (params.precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False)
+
+
+def ema_decay(images_seen: int, batch_size: int, halflife_kimg: float) -> float:
+    """Return the decay of one step, its half-life ramped as in StyleGAN2-ADA.
+
+    Half-life in images is ``min(halflife_kimg * 1000, 0.05 * images_seen)`` (Karras et al.
+    2020, arXiv:2006.06676, and its training loop).
+    """
+    halflife = min(halflife_kimg * 1000.0, _RAMP * images_seen)
+    return float(0.5 ** (batch_size / max(halflife, 1e-8)))
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move `average` towards `model`: ``average = decay * average + (1 - decay) * model``."""
+    for target, source in zip(average.parameters(), model.parameters(), strict=True):
+        target.lerp_(source, 1.0 - decay)
+    for kept, current in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(current)

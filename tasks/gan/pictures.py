@@ -1,12 +1,14 @@
-"""Pictures that show what a generator has learned, beside the grid of its classes.
+"""Pictures that show what a generator has learned.
 
-Every picture is uint8 ``[H, W, C]``, made of fixed latents: two checkpoints differ by their
-weights alone. The generator has to be in eval mode.
+Every picture is uint8 ``[H, W, C]`` with grey lines between its images, made of fixed latents: two
+checkpoints differ by their weights alone. A row is a class; of more than 32 classes, 32 spread
+evenly over all are shown. The generator has to be in eval mode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -14,12 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import Images
+from tasks.contracts.image_set import Images, Labels
 from tasks.data.batches import to_images
-from tasks.gan.sampling import latents_of, sample_grid
+from tasks.data.pictures import to_picture
+from tasks.gan.sampling import latents_of, lies_on, sample
 
 TRUNCATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_BATCH = 64  # images at once, so that many classes need no more memory than few
+_COLUMNS = 8  # of a grid of samples
+_MOST_ROWS = 32  # so that a picture of a thousand classes can be looked at
+_LINE = 128  # grey level between images
 _MIXED_CLASSES = 4  # of the style-mixing picture, which has several rows for each
 
 
@@ -44,22 +49,30 @@ def has_styles(generator: object) -> TypeGuard[StyleNetwork]:
     return all(hasattr(generator, name) for name in ("map", "mean_style", "synthesise"))
 
 
+def sample_grid(generator: nn.Module, classes: int) -> Images:
+    """Eight images of each class, of the same latents in every row and each time."""
+    labels = _shown(classes)
+    latent_seeds = np.tile(np.arange(_COLUMNS, dtype=np.int64), len(labels))
+    images = sample(generator, np.repeat(labels, _COLUMNS), latent_seeds)
+    return _board(images.reshape(len(labels), _COLUMNS, *images.shape[1:]))
+
+
 @torch.inference_mode()
 def interpolation(generator: nn.Module, classes: int, steps: int = 8) -> Images:
-    """Walk from one fixed latent to another, one row a class: ``[classes * H, steps * W, C]``.
+    """Walk from one fixed latent to another, one row a class and one column a step.
 
     Spherical between latents (Shoemake 1985, sec. 3.3: their length stays typical of a normal
     draw); straight between styles, which fill no sphere.
     """
     labels = _labels(generator, classes)
-    first, last = (latents.expand(classes, -1) for latents in _latents(generator, 2).chunk(2))
+    first, last = (one.expand(len(labels), -1) for one in _latents(generator, 2).chunk(2))
     walk = [step / (steps - 1) for step in range(steps)]
     if has_styles(generator):
         start, end = generator.map(first, labels), generator.map(last, labels)
-        parts = [_in_parts(generator.synthesise, torch.lerp(start, end, share)) for share in walk]
+        columns = [generator.synthesise(torch.lerp(start, end, share)) for share in walk]
     else:
-        parts = [_in_parts(generator, slerp(first, last, share), labels) for share in walk]
-    return _board(parts)
+        columns = [generator(slerp(first, last, share), labels) for share in walk]
+    return _side_by_side(columns)
 
 
 def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
@@ -77,29 +90,40 @@ def truncation_sweep(
     """From the most typical image to the freest, one row a class and one column a value.
 
     A value scales a style's distance to the mean style (Karras et al. 2019, app. B), or the
-    latent where there are no styles. Returns ``[classes * H, len(values) * W, C]``.
+    latent where there are no styles.
     """
     labels = _labels(generator, classes)
-    latents = _latents(generator, 1).expand(classes, -1)
+    latents = _latents(generator, 1).expand(len(labels), -1)
     if has_styles(generator):
         mean = generator.mean_style[labels].unsqueeze(1)
         offset = generator.map(latents, labels) - mean
-        parts = [_in_parts(generator.synthesise, mean + value * offset) for value in values]
+        columns = [generator.synthesise(mean + value * offset) for value in values]
     else:
-        parts = [_in_parts(generator, value * latents, labels) for value in values]
-    return _board(parts)
+        columns = [generator(value * latents, labels) for value in values]
+    return _side_by_side(columns)
 
 
 @torch.inference_mode()
 def style_mixing(generator: nn.Module, label: int, rows: int = 3, columns: int = 7) -> Images:
     """Coarse layers of one image, fine ones of another (Karras et al. 2019, arXiv:1812.04948).
 
-    The sources stand in the first row (fine) and the first column (coarse), the corner is
-    white. Returns ``[(rows + 1) * H, (columns + 1) * W, C]``.
+    The sources stand in the first row (fine) and the first column (coarse), the corner is white.
 
     Raises:
         UserError: the generator has no styles.
     """
+    return _side_by_side(_mixed(generator, label, rows, columns))
+
+
+@torch.inference_mode()
+def _mixing_by_class(generator: nn.Module, classes: int) -> Images:
+    """Return the style mixing of the first few classes, one above the other."""
+    parts = [_mixed(generator, label, 3, 7) for label in range(min(classes, _MIXED_CLASSES))]
+    return _side_by_side([torch.cat(column) for column in zip(*parts, strict=True)])
+
+
+def _mixed(generator: nn.Module, label: int, rows: int, columns: int) -> list[Tensor]:
+    """Return the columns of one class's style mixing, each ``[rows + 1, C, H, W]``."""
     latents = _latents(generator, rows + columns)
     if not has_styles(generator):
         raise UserError(
@@ -115,12 +139,14 @@ def style_mixing(generator: nn.Module, label: int, rows: int = 3, columns: int =
     for column in fine.chunk(columns):
         mixed = torch.cat([coarse[:, :crossover], column[:, crossover:].expand(rows, -1, -1)], 1)
         parts.append(torch.cat([generator.synthesise(column), generator.synthesise(mixed)]))
-    return _board(parts)
+    return parts
 
 
-def _mixing_by_class(generator: nn.Module, classes: int) -> Images:
-    """Return the style mixing of the first few classes, one above the other."""
-    return np.concatenate([style_mixing(generator, k) for k in range(min(classes, _MIXED_CLASSES))])
+def png(picture: Images) -> bytes:
+    """Return a picture as PNG."""
+    stream = BytesIO()
+    to_picture(picture).save(stream, "PNG")
+    return stream.getvalue()
 
 
 PICTURES: dict[str, Callable[[nn.Module, int], Images]] = {
@@ -140,26 +166,26 @@ def offered(generator: nn.Module) -> tuple[str, ...]:
 def _latents(generator: nn.Module, count: int) -> Tensor:
     """Return fixed latents ``[count, Z]`` on the generator's device."""
     latents = latents_of(np.arange(count), int(generator.latent_dim))  # type: ignore[arg-type]
-    return latents.to(_device(generator))
+    return latents.to(lies_on(generator))
+
+
+def _shown(classes: int) -> Labels:
+    """Return the classes that have a row: all, or some that are spread evenly over all."""
+    return np.linspace(0, classes - 1, min(classes, _MOST_ROWS)).round().astype(np.int64)
 
 
 def _labels(generator: nn.Module, classes: int) -> Tensor:
-    return torch.arange(classes, device=_device(generator))
+    return torch.from_numpy(_shown(classes)).to(lies_on(generator))
 
 
-def _device(generator: nn.Module) -> torch.device:
-    return next(generator.parameters()).device
-
-
-def _in_parts(make: Callable[..., Tensor], *rows: Tensor) -> Tensor:
-    """Make images ``[N, C, H, W]`` from tensors of N rows, some at a time."""
-    parts = zip(*(torch.split(of, _BATCH) for of in rows), strict=True)
-    return torch.cat([make(*part) for part in parts])
-
-
-def _board(columns: Sequence[Tensor]) -> Images:
+def _side_by_side(columns: Sequence[Tensor]) -> Images:
     """Set columns of images, each ``[rows, C, H, W]``, side by side."""
-    cells = np.stack([to_images(column) for column in columns], axis=1)
-    rows, across, height, width, channels = cells.shape
-    board: Images = cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, across * width, channels)
-    return board
+    return _board(np.stack([to_images(column) for column in columns], axis=1))
+
+
+def _board(cells: Images) -> Images:
+    """Lay out ``[rows, columns, H, W, C]`` as one picture, with a line of one pixel between."""
+    lined = np.pad(cells, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=_LINE)
+    rows, across, height, width, channels = lined.shape
+    board = lined.transpose(0, 2, 1, 3, 4).reshape(rows * height, across * width, channels)
+    return board[:-1, :-1]

@@ -1,15 +1,17 @@
-"""Images from a generator. Each image has a latent seed of its own, so it can be made again."""
+"""What trained networks give: images of a generator, each repeatable, and logits of images."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tasks.contracts.image_set import Images, Labels
-from tasks.data.batches import to_images
+from tasks.contracts.image_set import Images, ImageSet, Labels
+from tasks.data.batches import to_images, to_tensor
 
 _BATCH = 64  # always this many at once: the same arithmetic whatever is asked for
+_JUDGED = 256  # images that a discriminator judges at once
 
 
 def latents_of(latent_seeds: Labels, latent_dim: int) -> Tensor:
@@ -27,7 +29,7 @@ def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images
     are padded to one size, because a convolution may round differently at another.
     """
     latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
-    device = _device(generator)
+    device = lies_on(generator)
     parts = []
     for start in range(0, len(labels), _BATCH):
         part = np.asarray(labels[start : start + _BATCH], dtype=np.int64)
@@ -40,14 +42,26 @@ def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images
     return np.concatenate(parts)
 
 
-def sample_grid(generator: nn.Module, classes: int, columns: int = 8) -> Images:
-    """A picture ``[classes * H, columns * W, C]``, one row a class, the same latents each time."""
-    labels = np.repeat(np.arange(classes, dtype=np.int64), columns)
-    images = sample(generator, labels, np.tile(np.arange(columns, dtype=np.int64), classes))
-    _, height, width, channels = images.shape
-    grid = images.reshape(classes, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(classes * height, columns * width, channels)
+@torch.inference_mode()
+def discriminator_logits(network: nn.Module, images: ImageSet) -> npt.NDArray[np.float64]:
+    """Logits ``[N]`` of images under their labels; higher is more real.
+
+    In eval mode, on the network's device, pixels scaled as in training; what is said of an image
+    does not depend on its neighbours, for batch norm goes by what it saw in training.
+    """
+    network.eval()
+    device = lies_on(network)
+    parts = [
+        network(
+            to_tensor(np.asarray(images.images[start : start + _JUDGED])).to(device),
+            torch.from_numpy(images.labels[start : start + _JUDGED]).to(device),
+        )
+        for start in range(0, len(images), _JUDGED)
+    ]
+    result: npt.NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
+    return result
 
 
-def _device(generator: nn.Module) -> torch.device:
-    return next((p.device for p in generator.parameters()), torch.device("cpu"))
+def lies_on(network: nn.Module) -> torch.device:
+    """Return the device where a network lies."""
+    return next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -10,13 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.contracts.params.train_gan import BATCH_NORM, TrainGanParams
-from tasks.gan.ada import AdaController
-from tasks.gan.device import precision_of
-from tasks.gan.diffaug import diffaug
+from tasks.gan.diffaug import AdaController, diffaug
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.losses import adversarial_loss, clip_weights
-from tasks.gan.model import Gan
+from tasks.gan.model import Gan, precision_of
 from tasks.gan.networks import Discriminator, Judgement
 from tasks.gan.penalties import (
     DISCRIMINATOR_TERMS,
@@ -24,7 +22,6 @@ from tasks.gan.penalties import (
     DiscriminatorContext,
     GeneratorContext,
 )
-from tasks.gan.real_batches import RealBatches
 from tasks.gan.schedules import SCHEDULES, top_k_share
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 
@@ -125,7 +122,7 @@ class AdversarialStep:
             mean = mean + F.cross_entropy(
                 judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
             )
-        norm = self._update(self.opt_d, mean)
+        norm = self.group.descend(self.opt_d, mean)
         self.updates += 1
         if self.params.weight_clip is not None:
             clip_weights(self.discriminator, self.params.weight_clip)
@@ -167,7 +164,7 @@ class AdversarialStep:
         )
         for name, term in self.terms_g.items():
             mean = mean + self._weight(name, done) * term(context).mean()
-        norm = self._update(self.opt_g, mean)
+        norm = self.group.descend(self.opt_g, mean)
         self.discriminator.requires_grad_(True)
         return {"loss_g": mean.detach(), "grad_norm_g": norm}
 
@@ -206,14 +203,3 @@ class AdversarialStep:
             noise = self.draws.normal(len(images), *images.shape[1:])
             images = images + self.params.instance_noise * (1.0 - done) * noise
         return images
-
-    def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-        """Take one step on the processes' mean gradient and return its L2 norm."""
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        parameters = optimizer.param_groups[0]["params"]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        self.group.average(gradients)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        optimizer.step()
-        return norm

@@ -1,25 +1,42 @@
-"""The training of one GAN: a generator of ticks that logs nothing itself."""
+"""The training of one GAN: a generator of ticks that logs nothing itself, and can be resumed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 
 import numpy as np
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import Evaluate, GanEvaluation
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.health import collapsed_classes, divergence, is_better
-from tasks.gan.model import Gan
-from tasks.gan.run_state import Run, due
-from tasks.gan.sampling import sample, sample_grid
-from tasks.gan.state import Snapshot, StateFolder
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.draws import Draws, RealBatches
+from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
+from tasks.gan.model import Gan, ema_decay, update_ema
+from tasks.gan.pictures import png, sample_grid
+from tasks.gan.sampling import sample
+from tasks.gan.state import (
+    GanOutcome,
+    Snapshot,
+    StateFolder,
+    Tick,
+    prefixed,
+    under,
+)
+from tasks.gan.step import AdversarialStep
+from tasks.gan.vae import VaeStep
 
 _JUDGED = 2**62  # where the latent seeds of images that are made to be judged begin
+_NETWORKS = ("generator", "discriminator", "ema")
+_KEPT = ("discriminator", "ema")
+_TICKS = TypeAdapter(list[Tick])
 
 
 def train_gan(
@@ -32,8 +49,8 @@ def train_gan(
     evaluate: Evaluate | None = None,
     states: StateFolder | None = None,
     group: Group = SOLO,
-) -> Iterator[Tick | Outcome]:
-    """Train `gan` in place, yielding a `Tick` every ``tick_kimg`` and at the end the `Outcome`.
+) -> Iterator[Tick | GanOutcome]:
+    """Train `gan` in place, yielding a `Tick` every ``tick_kimg`` and at the end the `GanOutcome`.
 
     The budget is ``total_kimg``, or ``total_minutes`` by the clock. Each fake is paired with a
     real of its class. In the end `gan.ema` and `gan.discriminator` are those of the best
@@ -72,7 +89,7 @@ def train_gan(
             continue
         grid = None
         if run.ended or due(before, run.kimg, params.grid_kimg):
-            grid = sample_grid(gan.ema, len(train.class_names))
+            grid = png(sample_grid(gan.ema, len(train.class_names)))
         evaluation = None
         if run.ended or due(before, run.kimg, params.evaluation.every_kimg):
             evaluation = _judge(run, evaluate)
@@ -84,7 +101,7 @@ def train_gan(
             states.save(run.snapshot(good), run.steps)
         yield tick
     run.settle()
-    yield Outcome(
+    yield GanOutcome(
         kept_kimg=run.best_kimg,
         evaluation=run.best,
         collapsed=() if run.best is None else collapsed_classes(run.best, params.health),
@@ -120,3 +137,187 @@ def _judge(run: Run, evaluate: Evaluate | None) -> GanEvaluation | None:
         run.keep(evaluation)
     run.hopeless = run.watch.evaluated(run.kimg, evaluation)
     return evaluation
+
+
+class Run:
+    """Everything that moves while one GAN trains.
+
+    Attributes:
+        steps: steps done; a rollback takes some back.
+        watch: what has been seen of the run's health.
+        best: the best evaluation so far, None before the first.
+        best_kimg: when it was.
+        hopeless: whether the run was given up.
+        ticks: what was yielded so far.
+    """
+
+    def __init__(
+        self,
+        gan: Gan,
+        train: ImageSet,
+        unlabelled: ImageSet | None,
+        params: TrainGanParams,
+        seed: int,
+        group: Group,
+    ) -> None:
+        self.gan, self.params, self.group = gan, params, group
+        device = self._device = next(gan.generator.parameters()).device
+        self._random = torch.Generator(device).manual_seed(seed)
+        draws = Draws(self._random, group.rank, group.world)
+        data = RealBatches(
+            train,
+            unlabelled,
+            batch_size=params.batch_size,
+            balanced=params.balanced,
+            seed=seed,
+            device=device,
+            rank=group.rank,
+            world=group.world,
+        )
+        kind = VaeStep if params.network == "vae" else AdversarialStep
+        self._step: AdversarialStep | VaeStep = kind(gan, data, params, draws, group)
+        self._seed, self.steps = seed, 0
+        self._minutes = 0.0
+        self.watch = Watch(params.health)
+        self.best: GanEvaluation | None = None
+        self.best_kimg = 0.0
+        self._best_weights: dict[str, Tensor] = {}
+        self.hopeless = False
+        self.ticks: list[Tick] = []
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images shown."""
+        return self.steps * self.params.batch_size / 1000
+
+    @property
+    def done(self) -> float:
+        """The share of the budget that is spent, 0..1."""
+        if self.params.total_minutes is not None:
+            return min(1.0, self._minutes / self.params.total_minutes)
+        return min(1.0, self.steps / self._total_steps)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.hopeless or self.done >= 1.0
+
+    def train_tick(self) -> dict[str, float]:
+        """Train until the next tick is due or the budget is spent; return means over its steps."""
+        first, sums = self.kimg, dict[str, Tensor]()
+        shown = 0
+        with self._own_randomness():
+            while True:
+                began = time.perf_counter()
+                for name, value in self._one_step().items():
+                    sums[name] = sums[name] + value if name in sums else value
+                shown += 1
+                minutes = self._minutes + (time.perf_counter() - began) / 60
+                self._minutes = self._agreed(minutes)
+                if self.ended or due(first, self.kimg, self.params.tick_kimg):
+                    break
+        means = torch.stack(list(sums.values())).float() / shown
+        self.group.average([means])
+        return dict(zip(sums, means.double().tolist(), strict=True))
+
+    def soften(self, times: int) -> None:
+        """Go on with settings gentler by ``times`` halvings of the learning rate."""
+        self._step.gentleness = times
+
+    def keep(self, evaluation: GanEvaluation) -> None:
+        """Remember the present averaged generator and discriminator as the best so far."""
+        self.best, self.best_kimg = evaluation, self.kimg
+        for name in _KEPT:
+            self._best_weights |= prefixed(name, getattr(self.gan, name).state_dict())
+
+    def settle(self) -> None:
+        """Put the best networks in place of the last, where the run was evaluated."""
+        if self.best is None:
+            self.best_kimg = self.kimg
+            return
+        for name in _KEPT:
+            getattr(self.gan, name).load_state_dict(under(name, self._best_weights))
+
+    def position(self) -> Snapshot:
+        """Return what a rollback needs: everything that a step changes."""
+        tensors, facts = self._step.state()
+        for name in _NETWORKS:
+            tensors |= prefixed(name, getattr(self.gan, name).state_dict())
+        tensors |= {"random": self._random.get_state()}
+        return Snapshot(tensors, {"step": facts, "steps": self.steps})
+
+    def go_back(self, position: Snapshot) -> None:
+        """Return to a `position`."""
+        for name in _NETWORKS:
+            getattr(self.gan, name).load_state_dict(under(name, position.tensors))
+        self._step.restore(position.tensors, position.facts["step"])
+        self._random.set_state(position.tensors["random"])
+        self.steps = position.facts["steps"]
+
+    def snapshot(self, position: Snapshot) -> Snapshot:
+        """Return what another process needs to go on from ``position`` (the present one)."""
+        tensors = position.tensors | prefixed("best", self._best_weights)
+        watch = self.watch
+        facts = position.facts | {
+            "minutes": self._minutes,
+            "best": None if self.best is None else asdict(self.best),
+            "best_kimg": self.best_kimg,
+            "hopeless": self.hopeless,
+            "watch": [watch.rollbacks, list(watch.collapsed), watch.in_a_row, watch.events],
+            "ticks": _TICKS.dump_python(self.ticks, mode="json"),
+        }
+        grids = {n: tick.grid for n, tick in enumerate(self.ticks) if tick.grid is not None}
+        return Snapshot(tensors, facts, grids)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a `snapshot`."""
+        self.go_back(snapshot)
+        facts = snapshot.facts
+        self._minutes, self.hopeless = facts["minutes"], facts["hopeless"]
+        self.best, self.best_kimg = (
+            TypeAdapter(GanEvaluation | None).validate_python(facts["best"]),
+            facts["best_kimg"],
+        )
+        self._best_weights = under("best", snapshot.tensors)
+        rollbacks, collapsed, in_a_row, events = facts["watch"]
+        self.watch = Watch(self.params.health, rollbacks, tuple(collapsed), in_a_row, list(events))
+        ticks = enumerate(_TICKS.validate_python(facts["ticks"]))
+        self.ticks = [replace(tick, grid=snapshot.grids.get(number)) for number, tick in ticks]
+
+    @property
+    def _total_steps(self) -> int:
+        assert self.params.total_kimg is not None
+        return max(1, round(self.params.total_kimg * 1000 / self.params.batch_size))
+
+    def _one_step(self) -> dict[str, Tensor]:
+        done = self.done
+        for network in (self.gan.generator, self.gan.discriminator):
+            if (grow := getattr(network, "set_progress", None)) is not None:
+                grow(done)
+        curves = self._step.step(done)
+        self.steps += 1
+        size = self.params.batch_size
+        decay = ema_decay(self.steps * size, size, self.params.ema_halflife_kimg)
+        update_ema(self.gan.ema, self.gan.generator, decay)
+        return curves
+
+    def _agreed(self, minutes: float) -> float:
+        """One clock for all processes, asked only where the clock ends the run."""
+        return minutes if self.params.total_minutes is None else self.group.agree(minutes)
+
+    @contextmanager
+    def _own_randomness(self) -> Iterator[None]:
+        """Lend torch's global state to dropout, style noise and style mixing for one tick.
+
+        It follows from seed, process and step alone, so there is nothing of it to save.
+        """
+        gpu = [self._device] if self._device.type == "cuda" else []
+        own = np.random.SeedSequence([self._seed, self.group.rank, self.steps]).generate_state(1)
+        with torch.random.fork_rng(devices=gpu):
+            torch.manual_seed(int(own[0]))
+            yield
+
+
+def due(before: float, now: float, every: float) -> bool:
+    """Whether a multiple of ``every`` lies in (before, now]."""
+    return int(now / every + 1e-9) > int(before / every + 1e-9)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.device import precision_of
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws
-from tasks.gan.model import Gan
+from tasks.gan.draws import Draws, RealBatches
+from tasks.gan.model import Gan, precision_of
 from tasks.gan.networks.autoencoder import VaeScore, divergence
-from tasks.gan.real_batches import RealBatches
 from tasks.gan.schedules import SCHEDULES
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 
@@ -63,13 +61,15 @@ class VaeStep:
             cost = divergence(mean, log_variance)
             weighted = min(1.0, done / _WARM_UP) * cost
             loss = -self.score.bound(images, labels, latents, weighted).mean()
-        norms = self._update(loss)
+        self.group.descend(self.optimizer, loss)
         return {
             "loss_g": loss.detach(),
             "loss_d": loss.detach(),
             "logit_real": -loss.detach(),
             "logit_fake": self._fake_bound(labels),
-        } | norms
+            "grad_norm_g": _norm(self.score.decoder),
+            "grad_norm_d": _norm(self.score.encoder),
+        }
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain values to `restore` from."""
@@ -90,17 +90,9 @@ class VaeStep:
             bound: Tensor = self.score(self.gan.generator(latents, asked).float(), asked).mean()
         return bound
 
-    def _update(self, loss: Tensor) -> dict[str, Tensor]:
-        """Take one step on the processes' mean gradient and return its L2 norms."""
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        decoder = [p.grad for p in self.score.decoder.parameters() if p.grad is not None]
-        encoder = [p.grad for p in self.score.encoder.parameters() if p.grad is not None]
-        assert self.score.log_sigma.grad is not None
-        self.group.average([*decoder, *encoder, self.score.log_sigma.grad])
-        norms = {
-            "grad_norm_g": torch.nn.utils.get_total_norm(decoder),
-            "grad_norm_d": torch.nn.utils.get_total_norm(encoder),
-        }
-        self.optimizer.step()
-        return norms
+
+def _norm(network: nn.Module) -> Tensor:
+    """Return the L2 norm of a network's gradient."""
+    return torch.nn.utils.get_total_norm(
+        [p.grad for p in network.parameters() if p.grad is not None]
+    )

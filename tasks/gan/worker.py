@@ -7,7 +7,7 @@ import json
 import os
 import queue
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,107 +16,104 @@ import torch
 
 from tasks.contracts.evaluation import Evaluate
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.kept import code_of
+from tasks.contracts.machine import one_thread, processor
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.checkpoint import save_checkpoint
-from tasks.gan.device import device_of
 from tasks.gan.distributed import SOLO, Group, launch
-from tasks.gan.model import build_gan
-from tasks.gan.state import StateFolder
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.history import CHECKPOINT, STATES
+from tasks.gan.model import build_gan, device_of
+from tasks.gan.state import GanOutcome, StateFolder, Tick
 from tasks.gan.training import train_gan
 
-_WITHOUT_A_SAY = {"seeds", "state_kimg"}
 _STATES_KEPT = 4  # of runs that were never finished
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one worker trains.
+class GanJob:
+    """What one worker trains: paths alone, so that however many images there are, it is small.
 
     Attributes:
-        train: labelled images, pseudo-labelled ones among them.
-        unlabelled: images for the unconditional part, perhaps none.
+        train: set of labelled images, pseudo-labelled ones among them.
+        unlabelled: set of images for the unconditional part, None without.
         params: the section.
         gan_seed: which of its seeds.
         seed: the root seed.
-        out: the folder of the checkpoint.
-        states: the folder of the state to resume from.
-        evaluate: judges the images.
+        folder: for its checkpoint and for the state to resume from.
+        judge: makes what judges the images, in the worker.
     """
 
-    train: ImageSet
-    unlabelled: ImageSet
+    train: Path
+    unlabelled: Path | None
     params: TrainGanParams
     gan_seed: int
     seed: int
-    out: Path
-    states: Path
-    evaluate: Evaluate
+    folder: Path
+    judge: Callable[[], Evaluate]
 
 
-@dataclass(frozen=True)
-class Message:
-    """What a worker tells: a tick of one seed's GAN, or how it ended."""
-
-    gan_seed: int
-    news: Tick | Outcome
+Message = tuple[int, Tick | GanOutcome]
+"""What a worker tells: seed and a tick of a GAN, or how it ended, its checkpoint written."""
 
 
-def train_one(job: Job, messages: queue.Queue[Message], stop: Any) -> None:
+def train_one(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
     """Train one GAN and save its checkpoint; leave at the next tick once ``stop`` is set."""
     if job.params.processes == 1:
-        _train(job, messages, stop, SOLO)
+        _train(SOLO, job, messages, stop)
     else:
         device = device_of(job.params).type
-        launch(_train_share, (job, messages, stop), job.params.processes, device)
+        launch(_train, (job, messages, stop), job.params.processes, device)
 
 
-def _train_share(group: Group, job: Job, messages: queue.Queue[Message], stop: Any) -> None:
-    torch.set_num_threads(1)
-    _train(job, messages, stop, group)
-
-
-def _train(job: Job, messages: queue.Queue[Message], stop: Any, group: Group) -> None:
+def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+    one_thread()
     own_seed = job.seed * 1_000_003 + job.gan_seed
-    gan = build_gan(job.train, job.params, own_seed)
+    train = ImageSet.load(job.train)
+    gan = build_gan(train, job.params, own_seed)
     first = group.rank == 0
     for news in train_gan(
         gan,
-        job.train,
+        train,
         job.params,
         own_seed,
-        unlabelled=job.unlabelled,
-        evaluate=job.evaluate if first else None,
-        states=StateFolder(job.states),
+        unlabelled=None if job.unlabelled is None else ImageSet.load(job.unlabelled),
+        evaluate=job.judge() if first else None,
+        states=StateFolder(job.folder / STATES),
         group=group,
     ):
         if first:
-            messages.put(Message(job.gan_seed, news))
+            if isinstance(news, GanOutcome):
+                save_checkpoint(
+                    job.folder / CHECKPOINT, gan, train.class_names, job.params, job.gan_seed
+                )
+            messages.put((job.gan_seed, news))
         if group.agree(stop.is_set()):
             return
-    if first:
-        save_checkpoint(job.out, gan, job.train.class_names, job.params, job.gan_seed)
 
 
-def states_of(home: Path, jobs_key: str) -> Path:
+def states_of(home: Path, key: str) -> Path:
     """Return the folder of one configuration's states; the oldest others are removed."""
     home.mkdir(parents=True, exist_ok=True)
-    others = sorted(
-        (path for path in home.iterdir() if path.name != jobs_key), key=os.path.getmtime
-    )
+    others = sorted((path for path in home.iterdir() if path.name != key), key=os.path.getmtime)
     for old in others[: -_STATES_KEPT or None]:
         shutil.rmtree(old, ignore_errors=True)
-    return home / jobs_key
+    return home / key
 
 
-def state_key(data: Sequence[ImageSet], params: TrainGanParams, seed: int) -> str:
-    """Return a name for what decides a run: data, settings, seed, code and torch's version."""
-    settings = params.model_dump(mode="json", exclude=_WITHOUT_A_SAY)
-    digest = hashlib.sha256(json.dumps([settings, seed, torch.__version__]).encode())
+def content_key(data: Sequence[ImageSet], settings: object) -> str:
+    """Return a name, sha256 as hex, for all that decides what is trained on data by settings.
+
+    That is images, labels and class names, the settings, torch's version, the kind of processor
+    and the code that ``dvc.yaml`` lists for ``train_gan``.
+
+    Args:
+        data: sets whose order of images matters too.
+        settings: what JSON can hold.
+    """
+    facts = [settings, torch.__version__, processor()]
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + code_of("train_gan"))
     for images in data:
         digest.update(f"{len(images)}".join(images.manifest["image_id"]).encode())
         digest.update(images.labels.tobytes())
-    rooms = Path(__file__).parents[1]
-    for file in sorted(rooms.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+        digest.update(json.dumps(images.class_names).encode())
+    return digest.hexdigest()

@@ -40,7 +40,7 @@ def test_each_kind_becomes_a_png(gans: Path, kind: str, rows: int, columns: int)
     path = draw_checkpoint(gans / "3", None, Frame(kind, scale=2))
     assert path == Path(f"{kind}.png")
     with Image.open(path) as picture:
-        assert picture.size == (columns * 16, rows * 16)
+        assert picture.size == (columns * 18 - 2, rows * 18 - 2)
         assert picture.format == "PNG"
 
 
@@ -104,4 +104,4 @@ def test_the_command_prints_where_the_picture_is(
     assert shown.out == "a.png\n"
     assert shown.err.startswith("error: --out a.png: is already there.")
     with Image.open("a.png") as picture:
-        assert picture.size == (5 * 24, 3 * 24)
+        assert picture.size == (5 * 27 - 3, 3 * 27 - 3)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bench.contestants import TECHNIQUES, contestant, settings
 from flows.edit_params import edit_params, edited
 from flows.presets import TABLE, preset_settings
 from tasks.contracts.errors import UserError
@@ -60,6 +61,19 @@ def test_the_presets_are_the_six_and_differ() -> None:
     assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)
     assert not any(plain.penalties.model_dump().values())
     assert plain.diffaug == ()
+
+
+def test_the_default_of_the_params_is_the_balanced_recipe() -> None:
+    assert recipe(edited(TEXT, preset_settings("balanced"))) == recipe(TEXT)
+
+
+def test_a_technique_of_the_bench_that_is_a_preset_is_that_preset() -> None:
+    for technique, preset in (("vae", "vae"), ("r1 and r2 at 0.3", "few")):
+        found, wanted = (
+            settings(recipe(TEXT), own, kimg=1)
+            for own in (TECHNIQUES[technique], contestant(preset))
+        )
+        assert found == wanted
 
 
 def test_a_setting_after_a_preset_wins_and_a_wrong_one_leaves_all_as_it_was(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tasks.gan.ada import AdaController
+from tasks.gan.diffaug import AdaController
 
 N = 50
 HIGH, LOW = torch.full((N,), 3.0), torch.full((N,), -3.0)

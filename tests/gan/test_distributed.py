@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,9 @@ import torch.distributed as dist
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import Group, launch
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.real_batches import RealBatches
-from tasks.gan.state import StateFolder
-from tasks.gan.ticks import Tick
+from tasks.gan.state import StateFolder, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -101,6 +101,18 @@ def fail(group: Group) -> None:
 def test_what_one_process_raises_is_the_error_of_all() -> None:
     with pytest.raises(UserError, match=r"the GAN: diverged\. Mend it"):
         launch(fail, (), 2, "cpu")
+
+
+def die(group: Group) -> None:
+    if group.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    dist.barrier()  # waits for the other
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_process_that_dies_ends_the_other_and_is_named() -> None:
+    with pytest.raises(UserError, match=r"process 1 of one GAN died \(.*SIGKILL\)\. Run again"):
+        launch(die, (), 2, "cpu")
 
 
 def test_slices_of_draws_make_the_whole() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.gan.ema import ema_decay, update_ema
+from tasks.gan.model import ema_decay, update_ema
 
 
 def test_the_half_life_is_ramped_then_constant() -> None:

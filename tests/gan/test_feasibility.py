@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from tasks.contracts.errors import UserError
-from tasks.gan.checkpoint import save_checkpoint
-from tasks.gan.feasibility import check_checkpoint, check_training_set
-from tasks.gan.model import build_gan
+from tasks.gan.checkpoint import check_checkpoint, save_checkpoint
+from tasks.gan.model import build_gan, check_training_set
 from tests.contracts.tiny import shape_set, tiny_params
 
 

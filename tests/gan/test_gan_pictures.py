@@ -13,14 +13,15 @@ from tasks.gan.pictures import (
     PICTURES,
     interpolation,
     offered,
+    sample_grid,
     slerp,
     style_mixing,
     truncation_sweep,
 )
-from tasks.gan.sampling import latents_of
+from tasks.gan.sampling import latents_of, sample
 from tests.contracts.tiny import tiny_params
 
-CLASSES, SIZE = 3, 2
+CLASSES, SIZE, LINE = 3, 2, 128
 
 
 class Plain(nn.Module):
@@ -57,15 +58,19 @@ def grey(value: float) -> int:
 
 
 def cells(picture: np.ndarray) -> np.ndarray:
-    """[rows, columns, SIZE, SIZE] of a one-channel picture."""
-    rows, columns = picture.shape[0] // SIZE, picture.shape[1] // SIZE
-    return picture[..., 0].reshape(rows, SIZE, columns, SIZE).swapaxes(1, 2)
+    """[rows, columns, SIZE, SIZE] of a one-channel picture, without the lines between."""
+    whole = np.pad(picture[..., 0], (0, 1), constant_values=LINE)
+    rows, columns = (side // (SIZE + 1) for side in whole.shape)
+    parted = whole.reshape(rows, SIZE + 1, columns, SIZE + 1).swapaxes(1, 2)
+    assert (parted[:, :, -1] == LINE).all()
+    assert (parted[..., -1] == LINE).all()
+    return parted[:, :, :SIZE, :SIZE]
 
 
 @pytest.mark.parametrize("generator", [Plain(), Styled()])
 def test_a_walk_goes_from_one_image_to_the_other_and_rows_are_classes(generator: Plain) -> None:
     picture = interpolation(generator.eval(), CLASSES, steps=5)
-    assert picture.shape == (CLASSES * SIZE, 5 * SIZE, 1)
+    assert picture.shape == (CLASSES * 3 - 1, 5 * 3 - 1, 1)
     assert picture.dtype == np.uint8
     latents, labels = latents_of(np.arange(2), 4), torch.arange(CLASSES)
     for column, latent in ((0, latents[:1]), (4, latents[1:])):
@@ -78,6 +83,19 @@ def test_a_walk_goes_from_one_image_to_the_other_and_rows_are_classes(generator:
             )
         expected = [grey(image.flatten()[0].item()) for image in ends]
         assert cells(picture)[:, column, 0, 0].tolist() == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(3, [0, 1, 2]), (1000, [0, 32, 64, 999])])
+def test_a_grid_has_a_row_a_class_and_of_many_some_that_are_spread_evenly(
+    classes: int, shown: list[int]
+) -> None:
+    generator = Plain().eval()
+    generator.scale = nn.Parameter(torch.tensor(2e-4))  # a grey of its own for each few classes
+    grid = cells(sample_grid(generator, classes))
+    assert grid.shape[:2] == (min(classes, 32), 8)
+    for row, label in zip((0, 1, 2, -1), shown, strict=False):
+        alone = sample(generator, np.full(8, label), np.arange(8))
+        np.testing.assert_array_equal(grid[row], alone[..., 0])
 
 
 def test_slerp_keeps_length_and_turns_evenly() -> None:
@@ -132,7 +150,7 @@ def test_every_offered_picture_of_a_real_network(network: str, classes: int, cha
     generator = build_generator(NetworkSpec.of(params, (8, 8, channels), classes)).eval()
     for kind in offered(generator):
         picture = PICTURES[kind](generator, classes)
-        rows = 4 * min(classes, 4) if kind == "style-mixing" else classes
-        assert picture.shape[0] == rows * 8
+        rows = 4 * min(classes, 4) if kind == "style-mixing" else min(classes, 32)
+        assert picture.shape[0] == rows * 9 - 1
         assert picture.shape[2] == channels
         np.testing.assert_array_equal(picture, PICTURES[kind](generator, classes))

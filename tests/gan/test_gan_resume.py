@@ -14,8 +14,14 @@ from tasks.contracts.evaluation import GanEvaluation, Sample
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.state import Snapshot, StateFolder, optimizer_tensors, restore_optimizer
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.state import (
+    GanOutcome,
+    Snapshot,
+    StateFolder,
+    Tick,
+    optimizer_tensors,
+    restore_optimizer,
+)
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -46,6 +52,9 @@ SETTINGS = {
 }
 
 
+NEVER = {"every_kimg": 100, "features": "in_domain", "keep": "last"}
+
+
 def params(**overrides: object) -> TrainGanParams:
     return tiny_params(train_gan=overrides).train_gan
 
@@ -56,14 +65,12 @@ def judge(sample: Sample) -> GanEvaluation:
     return GanEvaluation({"kid": float(images.mean())}, {"a": {"diversity": 1.0}})
 
 
-def everything(gan: Gan, told: list[Tick | Outcome]) -> object:
+def everything(gan: Gan, told: list[Tick | GanOutcome]) -> object:
     networks = (gan.generator, gan.discriminator, gan.ema)
     return (
         [t.numpy().tobytes() for network in networks for t in network.state_dict().values()],
         [
-            (one.kimg, one.curves, one.evaluation, None if one.grid is None else one.grid.tobytes())
-            if isinstance(one, Tick)
-            else one
+            (one.kimg, one.curves, one.evaluation, one.grid) if isinstance(one, Tick) else one
             for one in told
         ],
     )
@@ -72,7 +79,7 @@ def everything(gan: Gan, told: list[Tick | Outcome]) -> object:
 def run(train: ImageSet, settings: TrainGanParams, states: Path, stop_after: int = 99) -> object:
     """Train, dropping everything after ``stop_after`` ticks, as a killed process does."""
     gan = build_gan(train, settings, 3)
-    told: list[Tick | Outcome] = []
+    told: list[Tick | GanOutcome] = []
     for news in train_gan(gan, train, settings, 3, evaluate=judge, states=StateFolder(states)):
         told.append(news)
         if len(told) == stop_after:
@@ -165,6 +172,42 @@ def test_two_states_are_kept_and_the_newest_whole_one_is_used(tmp_path: Path) ->
     second.write_bytes(bytes(damaged[:50]))
     first.write_bytes(b"")
     assert states.load() is None
+
+
+def test_a_picture_is_written_once_and_states_do_not_grow_with_them(tmp_path: Path) -> None:
+    """As many pictures as a run has drawn lie beside its states, and none inside."""
+    train = shape_set(4)
+    settings = params(total_kimg=0.32, grid_kimg=0.016, evaluation=NEVER)
+    gan, states = build_gan(train, settings, 0), StateFolder(tmp_path)
+    sizes, written = [], dict[str, int]()
+    for news in train_gan(gan, train, settings, 0, states=states):
+        if isinstance(news, Tick):
+            assert news.grid is not None
+            grids = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.png")}
+            assert len(grids) == len(written) + 1
+            assert written.items() <= grids.items()
+            written = grids
+            newest = max(tmp_path.glob("*.safetensors"))
+            sizes.append(newest.stat().st_size)
+    assert len(sizes) == 20
+    assert max(sizes) - sizes[0] < 20 * 500  # what was told in words; a picture is more
+
+
+def test_a_state_whose_picture_is_damaged_is_not_used(tmp_path: Path) -> None:
+    states = StateFolder(tmp_path)
+    states.save(snapshot(1), 1)
+    states.save(Snapshot({}, {"number": 2}, {7: b"picture"}), 2)
+    loaded = states.load()
+    assert loaded is not None
+    assert loaded.grids == {7: b"picture"}
+    (picture,) = tmp_path.glob("*.png")
+    for damage in (b"", picture.read_bytes()[:-1] + b"?"):
+        picture.write_bytes(damage)
+        loaded = states.load()
+        assert loaded is not None
+        assert loaded.facts["number"] == 1
+    picture.unlink()
+    assert states.load() is not None
 
 
 def test_a_write_that_was_cut_off_is_no_state(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from torch import nn
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.sampling import sample, sample_grid
-from tasks.gan.ticks import Outcome, Tick
+from tasks.gan.pictures import png, sample_grid
+from tasks.gan.sampling import sample
+from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 from tests.data.fake_sets import image_set
@@ -24,7 +25,7 @@ def params(**overrides: object) -> TrainGanParams:
 def trained(train: ImageSet, seed: int = 0, **overrides: object) -> tuple[Gan, list[Tick]]:
     gan = build_gan(train, params(**overrides), seed)
     *ticks, outcome = train_gan(gan, train, params(**overrides), seed)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, GanOutcome)
     return gan, [tick for tick in ticks if isinstance(tick, Tick)]
 
 
@@ -98,7 +99,7 @@ def test_a_tick_tells_all_curves_and_the_last_grid_is_the_averages() -> None:
         assert tick.curves["grad_norm_g"] > 0
         assert tick.curves["grad_norm_d"] > 0
         assert tick.images_per_second > 0
-    np.testing.assert_array_equal(ticks[-1].grid, sample_grid(gan.ema, 3))
+    assert ticks[-1].grid == png(sample_grid(gan.ema, 3))
 
 
 def test_curves_are_means_over_a_ticks_steps() -> None:

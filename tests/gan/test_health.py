@@ -12,8 +12,8 @@ from tasks.contracts.evaluation import GanEvaluation, Sample
 from tasks.contracts.params.train_gan import Health
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import build_gan
+from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.step import AdversarialStep
-from tasks.gan.ticks import Outcome, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -110,7 +110,7 @@ def test_a_diverged_run_goes_back_to_its_last_good_state_and_on_gently(
     train = shape_set(4)
     gan = build_gan(train, params, 0)
     *ticks, outcome = train_gan(gan, train, params, 0)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, GanOutcome)
     assert outcome.rollbacks == 1
     assert "back to the last good state" in outcome.events[0]
     kimgs = [tick.kimg for tick in ticks if isinstance(tick, Tick)]
@@ -139,7 +139,7 @@ def test_the_best_by_the_rule_is_kept_and_not_the_last() -> None:
 
     gan = build_gan(train, params, 0)
     *_, outcome = train_gan(gan, train, params, 0, evaluate=judge)
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, GanOutcome)
     assert outcome.kept_kimg == 0.032
     assert outcome.evaluation is not None
     assert outcome.evaluation.overall["kid"] == 0.1
@@ -166,5 +166,5 @@ def test_a_collapsed_run_stops_early() -> None:
     *ticks, outcome = train_gan(
         gan, train, params, 0, evaluate=lambda _: evaluation([0.0, 0.0, 0.0], kid=1.0)
     )
-    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, GanOutcome)
     assert (len(ticks), outcome.stopped_early, outcome.collapsed) == (2, True, ("a", "b", "c"))

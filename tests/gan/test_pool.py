@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -68,24 +69,57 @@ def test_the_same_seed_gives_the_same_bytes_another_another_pool(
     assert not set(one.manifest["latent_seed"]) & set(other.manifest["latent_seed"])
 
 
-def test_a_larger_pool_keeps_the_images_of_a_smaller_one(gans: Path) -> None:
-    small, large = (set(make_pool(gans / "0", 0, n, 0).manifest["image_id"]) for n in (3, 5))
+def made(folders: dict[int, Path], per_class: int, seed: int, out: Path) -> ImageSet:
+    make_pool(folders, per_class, seed, out, lambda done, text: None)
+    return ImageSet.load(out)
+
+
+def test_a_larger_pool_keeps_the_images_of_a_smaller_one(gans: Path, tmp_path: Path) -> None:
+    small, large = (
+        set(made({0: gans / "0"}, n, 0, tmp_path / f"{n}").manifest["image_id"]) for n in (3, 5)
+    )
     assert small < large
 
 
+def test_a_pool_is_written_as_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its images no more than a few are in memory at once."""
+    params, train = tiny_params().train_gan, shape_set(2, size=64, channels=3)
+    save_checkpoint(tmp_path / "0", build_gan(train, params, 0), SHAPES, params, 0)
+    monkeypatch.setattr(pool_module, "_AT_ONCE", 64)
+    monkeypatch.setattr(
+        pool_module, "sample", lambda _, labels, __: np.zeros((len(labels), 64, 64, 3), np.uint8)
+    )
+    done: list[float] = []
+    tracemalloc.start()
+    make_pool({0: tmp_path / "0"}, 500, 0, tmp_path / "pool", lambda share, _: done.append(share))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ImageSet.load(tmp_path / "pool").images.shape == (1500, 64, 64, 3)
+    assert peak < 1500 * 64 * 64 * 3 / 2
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+
+
+def test_its_bytes_are_those_of_a_set_that_is_saved(gans: Path, tmp_path: Path) -> None:
+    pool = generated(gans, tmp_path / "pool")
+    pool.save(tmp_path / "saved")
+    for name in ("images.npy", "manifest.parquet"):
+        assert (tmp_path / "saved" / name).read_bytes() == (tmp_path / "pool" / name).read_bytes()
+
+
 def test_no_latent_of_a_pool_is_used_for_calibration(
-    gans: Path, monkeypatch: pytest.MonkeyPatch
+    gans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the images do not matter here, and a pool of 200,000 takes long
     monkeypatch.setattr(
-        pool_module, "sample", lambda _, labels, __: np.zeros((len(labels), 1, 1, 1), np.uint8)
+        pool_module, "sample", lambda _, labels, __: np.zeros((len(labels), 8, 8, 1), np.uint8)
     )
     fresh: set[int] = set()
     for seed in (0, 1, 2**20 - 1, 2**20, 2**31):
         labels = np.tile(np.arange(3), 50)
         fresh |= set(make_fresh(gans / "0", 0, labels, seed).manifest["latent_seed"])
     for seed in (0, 1, 2**20 - 1, 2**20, 2**31):
-        latents = make_pool(gans / "0", 0, 20_000, seed).manifest["latent_seed"]
+        latents = made({0: gans / "0"}, 20_000, seed, tmp_path / "pool").manifest["latent_seed"]
         assert latents.is_unique
         assert latents.min() >= 0
         assert not fresh & set(latents)

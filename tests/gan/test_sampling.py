@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.gan.sampling import latents_of, sample, sample_grid
+from tasks.gan.sampling import latents_of, sample
 from tests.gan.tiny_networks import grown_pair, tiny_spec
 
 
@@ -60,19 +60,6 @@ def test_a_latent_comes_from_its_own_seed_and_is_standard_normal() -> None:
     assert abs(float(latents.std()) - 1) < 0.05
     correlation = np.corrcoef(latents.numpy().T) - np.eye(8)
     assert np.abs(correlation).max() < 0.12
-
-
-def test_a_grid_has_one_row_a_class(generator: nn.Module) -> None:
-    grid = sample_grid(generator, classes=3, columns=4)
-    side = grid.shape[0] // 3
-    assert grid.shape == (3 * side, 4 * side, 3)
-    for row in range(3):
-        expected = sample(generator, np.full(4, row), np.arange(4))
-        tiles = [
-            grid[row * side : (row + 1) * side, column * side : (column + 1) * side]
-            for column in range(4)
-        ]
-        np.testing.assert_array_equal(np.stack(tiles), expected)
 
 
 class Elsewhere(nn.Module):

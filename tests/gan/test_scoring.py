@@ -6,7 +6,7 @@ import torch
 
 from tasks.data.batches import to_tensor
 from tasks.gan.networks import NETWORKS
-from tasks.gan.scoring import discriminator_logits
+from tasks.gan.sampling import discriminator_logits
 from tests.contracts.tiny import shape_set
 from tests.gan.tiny_networks import grown_pair, tiny_spec
 

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.networks.autoencoder import VaeScore, divergence
-from tasks.gan.real_batches import RealBatches
-from tasks.gan.scoring import discriminator_logits
+from tasks.gan.sampling import discriminator_logits
 from tasks.gan.vae import VaeStep
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import image_set

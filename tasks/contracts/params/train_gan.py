@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -101,121 +102,101 @@ class TrainGanParams(Section):
 
     @model_validator(mode="after")
     def _check(self) -> TrainGanParams:
-        for wrong, reason in (*self._budget(), *self._adversary(), *self._practice()):
-            if wrong:
-                raise ValueError(reason)
+        for reason in (*self._budget(), *self._adversary(), *self._practice()):
+            raise ValueError(reason)
         return self
 
-    def _budget(self) -> tuple[tuple[bool, str], ...]:
-        by_batch = [
-            name
-            for name, used in (
-                ("top_k", self.top_k < 1),
-                ("penalties.feature_matching", self.penalties.feature_matching > 0),
-                ("unlabelled", self.unlabelled == "pseudo_label+unconditional"),
-            )
-            if used
-        ]
-        return (
-            (
-                (self.total_kimg is None) == (self.total_minutes is None),
-                "give one of total_kimg and total_minutes, and set the other to null",
-            ),
-            (
-                self.batch_size % 2 == 1,
+    def _budget(self) -> Iterator[str]:
+        if (self.total_kimg is None) == (self.total_minutes is None):
+            yield "give one of total_kimg and total_minutes, and set the other to null"
+        if self.batch_size % 2 == 1:
+            yield (
                 f"batch_size {self.batch_size} is odd, but the mode-seeking term and two "
-                f"processes halve it; use {self.batch_size + 1}",
-            ),
-            (
-                self.batch_size % (2 * self.processes) != 0,
-                f"batch_size {self.batch_size} does not split into pairs over {self.processes} "
-                "processes",
-            ),
-            (
-                self.processes > 1 and bool(by_batch),
-                f"{', '.join(by_batch)} looks at a whole batch, of which each of {self.processes} "
-                "processes sees a part",
-            ),
-            (
-                self.processes > 1 and self.network in BATCH_NORM,
-                f"processes {self.processes} would each have batch statistics of their own; "
-                f"network {self.network} takes 1",
-            ),
-        )
-
-    def _adversary(self) -> tuple[tuple[bool, str], ...]:
-        p = self.penalties
-        by_image = [name for name in _BY_IMAGE if getattr(p, name)]
-        weighted = [name for name in Penalties.model_fields if getattr(p, name)]
-        critic = self.loss == "wasserstein"
-        adversarial = [
-            name
-            for name, used in (
-                ("spectral_norm", self.spectral_norm),
-                ("dropout", self.dropout > 0),
-                ("diffaug", bool(self.diffaug)),
-                ("instance_noise", self.instance_noise > 0),
-                ("top_k", self.top_k < 1),
+                f"processes halve it; use {self.batch_size + 1}"
             )
-            if used
-        ]
-        return (
-            (
-                (self.network == "vae") != (self.loss == "elbo"),
-                "network vae and loss elbo belong together: an autoencoder has no adversary",
-            ),
-            (
-                self.network == "vae" and (bool(weighted) or self.conditioning != "concat"),
-                "network vae takes conditioning concat and no penalties: it has no discriminator",
-            ),
-            (
-                self.network == "vae" and bool(adversarial),
-                f"{', '.join(adversarial)} would do nothing: network vae has no discriminator; "
-                "`ganlift run --preset vae` sets all that it needs",
-            ),
-            (
-                critic and (self.weight_clip is None) == (p.gradient_penalty == 0),
-                "loss wasserstein needs a bounded critic, by one of weight_clip (0.01) and "
-                "penalties.gradient_penalty (10)",
-            ),
-            (
-                not critic and self.weight_clip is not None,
-                f"weight_clip bounds a wasserstein critic; loss {self.loss} has none, so set it "
-                "to null",
-            ),
-            (
-                self.network in BATCH_NORM and bool(by_image),
-                f"penalties.{by_image[0] if by_image else ''} needs a logit that is one "
-                f"image's own, but network {self.network} mixes a batch by its batch norm; "
-                "set it to 0 or choose another network",
-            ),
-            (
-                self.penalties.feature_matching > 0
-                and self.unlabelled == "pseudo_label+unconditional",
-                "penalties.feature_matching compares features by class, and images without a "
-                "label have none; set it to 0 or unlabelled to pseudo_label",
-            ),
-            (
-                self.label_smoothing > 0 and self.loss not in _CROSS_ENTROPY,
-                f"label_smoothing is for cross-entropy ({', '.join(_CROSS_ENTROPY)}); "
-                f"loss {self.loss} has no labels to smooth, set it to 0",
-            ),
-        )
+        if self.batch_size % (2 * self.processes) != 0:
+            yield (
+                f"batch_size {self.batch_size} does not split into pairs over {self.processes} "
+                "processes"
+            )
+        whole_batch = {
+            "top_k": self.top_k < 1,
+            "penalties.feature_matching": self.penalties.feature_matching > 0,
+            "unlabelled": self.unlabelled == "pseudo_label+unconditional",
+        }
+        if self.processes > 1 and any(whole_batch.values()):
+            yield (
+                f"{_used(whole_batch)} looks at a whole batch, of which each of {self.processes} "
+                "processes sees a part"
+            )
+        if self.processes > 1 and self.network in BATCH_NORM:
+            yield (
+                f"processes {self.processes} would each have batch statistics of their own; "
+                f"network {self.network} takes 1"
+            )
 
-    def _practice(self) -> tuple[tuple[bool, str], ...]:
-        return (
-            (
-                self.ada_target is not None and not self.diffaug,
-                "ada_target adapts how often diffaug is applied, and diffaug is empty",
-            ),
-            (
-                self.penalties.consistency > 0 and not self.diffaug,
-                "penalties.consistency compares an image with its augmented self, and diffaug "
-                "is empty",
-            ),
-            (
-                self.unlabelled == "pseudo_label+unconditional" and self.conditioning == "concat",
+    def _adversary(self) -> Iterator[str]:
+        p, critic = self.penalties, self.loss == "wasserstein"
+        if (self.network == "vae") != (self.loss == "elbo"):
+            yield "network vae and loss elbo belong together: an autoencoder has no adversary"
+        if self.network == "vae" and (
+            any(p.model_dump().values()) or self.conditioning != "concat"
+        ):
+            yield "network vae takes conditioning concat and no penalties: it has no discriminator"
+        adversarial = {
+            "spectral_norm": self.spectral_norm,
+            "dropout": self.dropout > 0,
+            "diffaug": bool(self.diffaug),
+            "instance_noise": self.instance_noise > 0,
+            "top_k": self.top_k < 1,
+        }
+        if self.network == "vae" and any(adversarial.values()):
+            yield (
+                f"{_used(adversarial)} would do nothing: network vae has no discriminator; "
+                "`ganlift run --preset vae` sets all that it needs"
+            )
+        if critic and (self.weight_clip is None) == (p.gradient_penalty == 0):
+            yield (
+                "loss wasserstein needs a bounded critic, by one of weight_clip (0.01) and "
+                "penalties.gradient_penalty (10)"
+            )
+        if not critic and self.weight_clip is not None:
+            yield (
+                f"weight_clip bounds a wasserstein critic; loss {self.loss} has none, so set it "
+                "to null"
+            )
+        by_image = [name for name in _BY_IMAGE if getattr(p, name)]
+        if self.network in BATCH_NORM and by_image:
+            yield (
+                f"penalties.{by_image[0]} needs a logit that is one image's own, but network "
+                f"{self.network} mixes a batch by its batch norm; set it to 0 or choose another "
+                "network"
+            )
+        if p.feature_matching > 0 and self.unlabelled == "pseudo_label+unconditional":
+            yield (
+                "penalties.feature_matching compares features by class, and images without a "
+                "label have none; set it to 0 or unlabelled to pseudo_label"
+            )
+        if self.label_smoothing > 0 and self.loss not in _CROSS_ENTROPY:
+            yield (
+                f"label_smoothing is for cross-entropy ({', '.join(_CROSS_ENTROPY)}); "
+                f"loss {self.loss} has no labels to smooth, set it to 0"
+            )
+
+    def _practice(self) -> Iterator[str]:
+        if self.ada_target is not None and not self.diffaug:
+            yield "ada_target adapts how often diffaug is applied, and diffaug is empty"
+        if self.penalties.consistency > 0 and not self.diffaug:
+            yield (
+                "penalties.consistency compares an image with its augmented self, and diffaug is "
+                "empty"
+            )
+        if self.unlabelled == "pseudo_label+unconditional" and self.conditioning == "concat":
+            yield (
                 "an unconditional head for unlabelled images needs conditioning projection, "
-                "auxiliary or none: concat puts the label into the image",
-            ),
-        )
+                "auxiliary or none: concat puts the label into the image"
+            )
+
+
+def _used(settings: Mapping[str, bool]) -> str:
+    return ", ".join(name for name, used in settings.items() if used)
