@@ -253,14 +253,12 @@ def docs() -> None:
     _enter_project()
     from flows.line_file import paths
     from tasks.adapters.expectations import build_data_docs
+    from tasks.adapters.real_suites import real_suites
+    from tasks.contracts.image_set import ImageSet
     from tasks.contracts.params.line import load_params
+    from tasks.data.pixel_stats import describe
 
     where = paths()
-    page = build_data_docs(
-        train=where["train"],
-        val=where["val"],
-        test=where["test"],
-        out=Path(".ganlift/data_docs"),
-        params=load_params().validate,
-    )
-    print(page)
+    frames = {name: describe(ImageSet.load(where[name])) for name in ("train", "val", "test")}
+    suites = real_suites(frames, load_params().validate)
+    print(build_data_docs(suites, Path(".ganlift/data_docs")))

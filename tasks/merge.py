@@ -12,7 +12,7 @@ import pandas as pd
 
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding, refusal
-from tasks.adapters.suites import merged_suites
+from tasks.adapters.merged_suites import merged_suites
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import COLUMNS, ImageSet, save_rows
 from tasks.contracts.outputs import Explanation, Output

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding, refusal
-from tasks.adapters.suites import real_suites
+from tasks.adapters.real_suites import real_suites
 from tasks.adapters.validation_page import render_page
 from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet

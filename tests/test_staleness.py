@@ -61,20 +61,19 @@ def _reached(graph: grimp.ImportGraph, stage: str) -> set[str]:
     return reached
 
 
+def _templates() -> list[Path]:
+    return sorted((ROOT / "tasks").rglob("*.j2"))
+
+
 def _reasons(graph: grimp.ImportGraph, stage: str) -> set[str]:
     """Files that decide a stage's bytes: its modules, and the templates that they name."""
     modules = [_file(module) for module in _reached(graph, stage)]
-    templates = [
-        path
-        for path in (ROOT / "tasks").rglob("*.j2")
-        if any(path.name in module.read_text(encoding="utf-8") for module in modules)
-    ]
-    included = {
-        path
-        for path in (ROOT / "tasks").rglob("*.j2")
-        if any(path.name in page.read_text(encoding="utf-8") for page in templates)
-    }
-    files = {*modules, *templates, *included}
+    texts = [module.read_text(encoding="utf-8") for module in modules]
+    templates = [t for t in _templates() if any(t.name in text for text in texts)]
+    for page in templates:  # grows while it is gone through: includes of includes
+        text = page.read_text(encoding="utf-8")
+        templates += [t for t in _templates() if t.name in text and t not in templates]
+    files = {*modules, *templates}
     return {str(file.relative_to(ROOT)) for file in files if file.stat().st_size > 0}
 
 

@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.adapters.findings import FailingRow, Finding
-from tasks.adapters.suites import Check, Suite, real_suites
-from tasks.contracts.image_set import ImageSet
-from tasks.contracts.params.validate import ValidateParams
-from tasks.data.pixel_stats import describe
+from tasks.adapters.suites import Check, Suite
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
@@ -60,33 +57,16 @@ def check_suites(suites: Sequence[Suite]) -> list[Finding]:
     return findings
 
 
-def build_data_docs(
-    *, train: Path, val: Path, test: Path, out: Path, params: ValidateParams
-) -> Path:
-    """Build Great Expectations' own Data Docs of the three real sets and return their page.
+def build_data_docs(suites: Sequence[Suite], out: Path) -> Path:
+    """Build Great Expectations' own Data Docs of what the suites find, and return their page.
 
     Its pages load styles from a content delivery network and carry clock times, so they are
     made on request and are no output of the line.
 
     Args:
-        train: folder of the training ImageSet; ``val`` and ``test`` likewise.
-        val: see ``train``.
-        test: see ``train``.
+        suites: to check.
         out: folder to write the site into.
-        params: what the suites ask.
-
-    Raises:
-        UserError: an image set is missing.
     """
-    frames = {
-        split: describe(ImageSet.load(folder))
-        for split, folder in (("train", train), ("val", val), ("test", test))
-    }
-    return _data_docs(real_suites(frames, params), out)
-
-
-def _data_docs(suites: Sequence[Suite], out: Path) -> Path:
-    """Check the suites as Great Expectations' own validation definitions, and render them."""
     context = _context()
     import great_expectations as gx
 

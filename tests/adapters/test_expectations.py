@@ -11,7 +11,8 @@ import pytest
 
 from tasks.adapters.expectations import build_data_docs, check_suites
 from tasks.adapters.findings import Finding, refusal
-from tasks.adapters.suites import Check, Suite, real_suites
+from tasks.adapters.real_suites import real_suites
+from tasks.adapters.suites import Check, Suite
 from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_stats import describe
 from tests.adapters.planted_faults import (
@@ -219,11 +220,9 @@ def test_data_docs_are_built_and_show_the_failure(tmp_path):
     sets = {split: noise_set(5, seed=seed) for seed, split in enumerate(("train", "val", "test"))}
     dark = np.array(sets["val"].images)
     dark[0] = 0
-    for split, one in sets.items():
-        images = dark if split == "val" else one.images
-        type(one)(images, one.manifest).save(tmp_path / split)
-    folders = {split: tmp_path / split for split in sets}
-    index = build_data_docs(**folders, out=tmp_path / "docs", params=PARAMS)
+    sets["val"] = type(sets["val"])(dark, sets["val"].manifest)
+    frames = {split: describe(one) for split, one in sets.items()}
+    index = build_data_docs(real_suites(frames, PARAMS), tmp_path / "docs")
     assert index == tmp_path / "docs" / "index.html"
     assert "val images" in index.read_text(encoding="utf-8")
     pages = list((tmp_path / "docs" / "validations").rglob("*.html"))

@@ -5,7 +5,7 @@ import pytest
 
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding
-from tasks.adapters.suites import merged_suites
+from tasks.adapters.merged_suites import merged_suites
 from tasks.contracts.params.merge import MergeParams
 from tasks.data.pixel_stats import describe
 from tests.adapters.planted_faults import (
