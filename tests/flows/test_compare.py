@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -82,7 +81,7 @@ def test_a_mistake_is_one_line(
 
 
 def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:
-    return PastRun("a" * 32, "data/x", "c0ffee", json.loads(lift.dumps()), params or {}, {})
+    return PastRun("a" * 32, "data/x", "c0ffee", lift, params or {}, {})
 
 
 def test_runs_of_other_test_splits_or_metrics_get_a_warning() -> None:
