@@ -13,7 +13,7 @@ from tasks.adapters.tracking.past_runs import PastRun
 from tasks.answer.words import interval
 from tasks.contracts.arms import REAL
 from tasks.lift.result import LiftResult
-from tests.adapters.logged import log_results, runs_of
+from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
 from tests.flows.tracked import command, tracked_project
 
@@ -78,6 +78,14 @@ def test_a_mistake_is_one_line(
     if "begins" in said:
         assert all(one[:8] in error for one in ids), "it lists the runs there are"
     assert not PAGE.exists()
+
+
+def test_a_result_of_another_schema_is_refused_by_the_name_of_its_run(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client().log_text(ids[0], '{"schema": "ganlift/lift/1"}', "lift.json")
+    assert command(monkeypatch, "compare", *ids) == 1
+    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/2" in capsys.readouterr().err
 
 
 def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:
