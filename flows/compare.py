@@ -35,8 +35,8 @@ def compare_runs(wanted: Sequence[str]) -> None:
 def _table(found: SideBySide) -> Table:
     table = Table(show_lines=False)
     table.add_column("", overflow="fold")
-    for run, result in zip(found.runs, found.results, strict=True):
-        table.add_column(f"[{COLOURS[result.verdict]}]{escape(run.short_id)}[/]", overflow="fold")
+    for run in found.runs:
+        table.add_column(f"[{COLOURS[run.lift.verdict]}]{escape(run.short_id)}[/]", overflow="fold")
     for title, rows in found.sections.items():
         table.add_section()
         table.add_row(f"[bold]{escape(title)}[/]")

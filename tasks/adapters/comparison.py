@@ -44,14 +44,12 @@ class SideBySide:
 
     Attributes:
         runs: two at least.
-        results: of each.
         warnings: why they cannot be compared as they are, a sentence each.
         sections: title to rows; of the params, those that differ.
         same_params: how many params are equal in all.
     """
 
     runs: Sequence[PastRun]
-    results: Sequence[LiftResult]
     warnings: Sequence[str]
     sections: Mapping[str, Sequence[Row]]
     same_params: int
@@ -59,7 +57,7 @@ class SideBySide:
 
 def compare(runs: Sequence[PastRun]) -> SideBySide:
     """Set runs side by side."""
-    results = [LiftResult.parse(run.lift, f"run {run.short_id}") for run in runs]
+    results = [run.lift for run in runs]
     params = _params(runs)
     sections = {
         "The answer": [
@@ -67,12 +65,11 @@ def compare(runs: Sequence[PastRun]) -> SideBySide:
         ],
         "What was run": [Row(name, tuple(say(run) for run in runs)) for name, say in _RUN.items()],
         "Every arm": _arms(results),
-        "The GANs": _gans(runs, results),
+        "The GANs": _gans(runs),
         "Params that differ": [row for row in params if row.differs],
     }
     return SideBySide(
         runs=runs,
-        results=results,
         warnings=_warnings(results),
         sections={title: rows for title, rows in sections.items() if rows},
         same_params=sum(not row.differs for row in params),
@@ -82,8 +79,8 @@ def compare(runs: Sequence[PastRun]) -> SideBySide:
 def render(found: SideBySide) -> str:
     """Return the comparison as one HTML file; all text from data is escaped."""
     page = templates(_HERE, TEMPLATES).get_template("comparison.html.j2")
-    lifts = [result.lift_pp for result in found.results]
-    return page.render(of=found, rails=Rail.around(lifts, 0.0), words=words, nothing=NOTHING)
+    rails = Rail.around([run.lift.lift_pp for run in found.runs], 0.0)
+    return page.render(of=found, rails=rails, words=words, nothing=NOTHING)
 
 
 def _warnings(results: Sequence[LiftResult]) -> list[str]:
@@ -142,18 +139,14 @@ def _arm(result: LiftResult, arm: str) -> str:
     return f"{mean}, {words.interval(lift)}" if lift else mean
 
 
-def _gans(runs: Sequence[PastRun], results: Sequence[LiftResult]) -> list[Row]:
+def _gans(runs: Sequence[PastRun]) -> list[Row]:
     rows = [
         Row(title, tuple(_number(run.gans.get(name)) for run in runs))
         for name, title in _QUALITY.items()
     ]
-    collapsed = [sum(len(gan.collapsed) for gan in result.gans.values()) for result in results]
-    rows.append(
-        Row(
-            "collapsed classes",
-            tuple(f"{n} in {len(of.gans)} GANs" for n, of in zip(collapsed, results, strict=True)),
-        )
-    )
+    gans = [run.lift.gans.values() for run in runs]
+    collapsed = (f"{sum(len(one.collapsed) for one in of)} in {len(of)} GANs" for of in gans)
+    rows.append(Row("collapsed classes", tuple(collapsed)))
     return [row for row in rows if set(row.cells) != {NOTHING}]
 
 

@@ -70,8 +70,8 @@ class ImageSet:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names in the order of their labels, of the classes that are present."""
-        pairs = self.manifest[["label", "class_name"]].drop_duplicates().sort_values("label")
-        return tuple(pairs["class_name"])
+        pairs = self.manifest[["label", "class_name"]].drop_duplicates("label")
+        return tuple(pairs.sort_values("label")["class_name"])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -17,16 +17,38 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from tasks.adapters.tracking.store import Store
+from tasks.answer.words import told
 from tasks.classifier.networks import build_classifier
-from tasks.contracts.arms import ARMS, CLASSICAL, FILTERED, SYNTHETIC, fraction_arm
+from tasks.contracts.arms import ARMS, FILTERED, SYNTHETIC, UNFILTERED, fraction_arm
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet, image_id
+from tests.answer.fake_report import altered, fake_lift
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DATASET = "data/embedded/digits.yaml"
 TRAIN_MD5 = "0123456789abcdef0123456789abcdef.dir"
 HALF = fraction_arm(0.5)
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1")
+CLASSES = ("class 0", "class 1")
+_ENDS = {"ci_low": 0.42, "ci_high": 2.18}
+LIFT = told(  # a result whose verdict is "helps"
+    altered(
+        fake_lift(CLASSES, gans=2, seeds=3, train=(100, 100)),
+        lift_pp={"mean": 1.31, **_ENDS, "p_value": 0.012},
+        mde_pp=1.2,
+        worth={"real_images": 241, "low": 215, "high": 290},
+        comparisons=[
+            {
+                "arm": FILTERED,
+                "over": UNFILTERED,
+                "lift_pp": {"mean": 0.53, **_ENDS, "p_value": 0.02},
+                "p_holm": 0.04,
+            }
+        ],
+        gans={"1": {"collapsed": ["class 1", "<i>"]}},
+        digests={"merged": "ab" * 32, "test": "cd" * 32},
+    )
+)
 
 
 def make_results(root: Path, gan_seeds: tuple[int, ...] = (0, 1), rows: int = 4) -> dict[str, Path]:
@@ -138,7 +160,7 @@ def make_report(root: Path, paths: dict[str, Path]) -> None:
     make_runs().to_parquet(root / paths["runs"], index=False)
     make_classifier(root / paths["classifier"])
     write_json(root / paths["retrain"], make_retrained(root / paths["classifier"]))
-    write_json(root / paths["lift"], make_lift())
+    (root / paths["lift"]).write_text(LIFT.dumps())
     (root / paths["page"]).write_text("<html><body><h1>It helps</h1></body></html>")
     (root / paths["pictures"]).mkdir()
     for name in ("lift_by_arm.png", "per_class.png"):
@@ -164,65 +186,6 @@ def make_runs() -> pd.DataFrame:
         for seed in range(3)
     ]
     return pd.DataFrame(rows).astype({"gan_seed": "Int64"})
-
-
-def make_lift(**changes: Any) -> dict[str, Any]:
-    """Content of a ``lift.json`` whose verdict is "helps"."""
-    arms: dict[str, Any] = {}
-    for arm, rows in make_runs().groupby("arm", sort=False):
-        arms[str(arm)] = {
-            name: {"mean": rows[name].mean(), "std": rows[name].std(), "values": list(rows[name])}
-            for name in (*METRICS, "ece")
-        } | {"val": {"mean": 0.9}}
-        if (metric := changes.get("primary_metric", "accuracy")) not in arms[str(arm)]:
-            arms[str(arm)][metric] = arms[str(arm)]["accuracy"]
-    ends = {"ci_low": 0.42, "ci_high": 2.18}
-    curve = [
-        {"arm": arm, "real_images": n, "mean": 0.9, "ci_low": 0.89, "ci_high": 0.91}
-        for arm, n in ((HALF, 100), (CLASSICAL, 200))
-    ]
-    return {
-        "schema": "ganlift/lift/2",
-        "verdict": "helps",
-        "answer": "Yes: adding filtered GAN images raises balanced accuracy by 1.3 points.",
-        "advice": "Use real+classical+filtered in place of real+classical.",
-        "primary_metric": "balanced_accuracy",
-        "metric_name": "balanced accuracy",
-        "unit": "percentage points",
-        "baseline": CLASSICAL,
-        "baseline_choice": {"rule": "strongest", "val": {"real": 0.88, CLASSICAL: 0.91}},
-        "treatment": FILTERED,
-        "lift_pp": {"mean": 1.31, **ends, "level": 0.95, "p_value": 0.012, "df": 3.1, "se": 0.4},
-        "mde_pp": 1.2,
-        "power": 0.8,
-        "gan_luck": True,
-        "rule": {"smallest_lift_pp": 0.5, "resamples": 4000},
-        "settle": None,
-        "comparisons": [
-            {
-                "arm": FILTERED,
-                "over": "real+classical+unfiltered",
-                "lift_pp": {"mean": 0.53, **ends, "p_value": 0.02},
-                "p_holm": 0.04,
-            }
-        ],
-        "arm_lift_pp": {arm: {"mean": 0.25, **ends} for arm in arms if arm != CLASSICAL},
-        "worth": {
-            "real_images": 241.0,
-            "low": 215.0,
-            "high": 290.0,
-            "beyond": None,
-            "have": 200,
-            "curve": curve,
-        },
-        "arms": arms,
-        "gans": {"0": {"collapsed": []}, "1": {"collapsed": ["class 1", "<i>"]}},
-        "per_class": {},
-        "counts": {"train": 200, "test": 800},
-        "seeds": {"classifier": [0, 1, 2], "gan": [0, 1]},
-        "digests": {"merged": "ab" * 32, "test": "cd" * 32},
-        "classifier": {"name": "small_cnn", "learning_rate": 0.002, "weight_decay": 0.01},
-    } | changes
 
 
 def make_classifier(folder: Path, seed: int = 0) -> None:

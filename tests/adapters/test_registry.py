@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -21,15 +20,17 @@ from tasks.adapters.tracking.past_runs import log_missing
 from tasks.adapters.tracking.registry import save_classifier, why_not
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.arms import FILTERED
+from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import (
     DATASET,
+    LIFT,
     REPOSITORY,
     make_classifier,
-    make_lift,
     make_retrained,
     write_json,
 )
 from tests.adapters.logged import client, log_results, runs_of
+from tests.answer.fake_report import altered, fake_lift
 
 NAME = "ganlift-digits"
 PREDICT = """
@@ -52,17 +53,14 @@ def champion() -> str | None:
 
 
 def another(
-    paths: dict[str, Path], *, test: str = "cd" * 32, seed: int = 0, **changes: Any
+    paths: dict[str, Path], lift: LiftResult = LIFT, *, test: str = "cd" * 32, **scores: float
 ) -> None:
-    """Log another result: of ``changes``, scores go to the classifier and the rest to the lift."""
-    scores = {key: value for key, value in changes.items() if isinstance(value, float)}
-    others = {key: value for key, value in changes.items() if key not in scores}
-    make_classifier(paths["classifier"], seed)
+    """Log another result, whose classifier has these scores."""
+    make_classifier(paths["classifier"])
     write_json(paths["retrain"], make_retrained(paths["classifier"], test, **scores))
-    digests = {"merged": "ab" * 32, "test": test}
     # each result another file, as another lift would be
-    lift = make_lift(digests=digests, answer=f"{test} {changes}", **others)
-    write_json(paths["lift"], lift)
+    lift = altered(lift, digests={"test": test}, answer=f"{test} {scores}")
+    paths["lift"].write_text(lift.dumps())
     log_results(paths)
 
 
@@ -75,8 +73,13 @@ def test_a_result_is_a_version_with_its_lift_and_becomes_champion(
     assert champion() == "1"
     (run,) = runs_of("pipeline")
     assert version.run_id == run.info.run_id
+    assert version.description.startswith(
+        "helps: lift in balanced accuracy of +1.3 points [+0.4, +2.2] (95 % confidence interval), "
+        f"{FILTERED} against {LIFT.baseline}"
+    )
     tags = version.tags
     assert tags["ganlift.verdict"] == "helps"
+    assert (tags["ganlift.treatment"], tags["ganlift.baseline"]) == (FILTERED, LIFT.baseline)
     assert [float(tags[f"ganlift.lift_pp{end}"]) for end in ("", "_ci_low", "_ci_high")] == [
         1.31,
         0.42,
@@ -100,9 +103,9 @@ def test_the_champion_gives_way_only_to_one_that_is_not_worse(
     assert champion() == "1"
     assert "worse than the champion's 0.9000" in capsys.readouterr().out
     assert "is worse" in versions()[1].tags["ganlift.champion"]
-    another(paths, balanced_accuracy=0.9, note="equal")
+    another(paths, balanced_accuracy=0.9)
     assert champion() == "3"
-    another(paths, balanced_accuracy=0.99, verdict="inconclusive")
+    another(paths, altered(LIFT, verdict="inconclusive"), balanced_accuracy=0.99)
     another(paths, balanced_accuracy=0.99, test="ef" * 32)
     assert champion() == "3"
     assert "another test split" in capsys.readouterr().out
@@ -150,7 +153,7 @@ def test_less_log_loss_is_better() -> None:
 
 
 def test_the_recall_of_a_class_is_found_by_its_name(paths: dict[str, Path]) -> None:
-    another(paths, recall_1=0.25, primary_metric="recall:class 1")
+    another(paths, fake_lift(metric="recall:class 1"), recall_1=0.25)
     assert versions()[0].tags["ganlift.value"] == "0.25"
 
 
@@ -229,7 +232,10 @@ def test_weights_of_another_run_are_not_registered(
 def test_the_models_requirements_cover_what_its_code_imports() -> None:
     from tasks.adapters.tracking.registry import _REQUIREMENTS
 
-    check = "import sys, tasks.classifier.networks, tasks.data.batches; print(*sys.modules)"
+    check = (
+        "import sys, tasks.data.batches; from tasks.classifier.networks import build_classifier; "
+        "build_classifier('resnet18', channels=1, classes=2, image_size=8); print(*sys.modules)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

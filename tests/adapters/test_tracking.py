@@ -147,7 +147,7 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     log_gan(paths)
     log_results(paths)
     (run,) = runs_of("pipeline")
-    assert run.info.run_name == "helps: +1.3 pp [0.4, 2.2]"
+    assert run.info.run_name == "helps: +1.3 points [+0.4, +2.2]"
     assert run.info.status == "FINISHED"
     assert run.data.tags["ganlift.verdict"] == "helps"
     asked = yaml.safe_load(Path("params.yaml").read_text())  # as it is written there
@@ -167,13 +167,16 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert min(f for f in files if f != "pictures") == "00_lift_report.html"
 
     note = run.data.tags["mlflow.note.content"]
-    assert "Yes, it helps: +1.3 pp [0.4, 2.2]" in note
+    said = plain("+1.3 points [+0.4, +2.2]")
+    assert note.startswith(f"## GAN images make the classifier better: {said}\n")
+    assert plain("Yes: adding filtered GAN images gave a lift in balanced accuracy of") in note
     assert {one.data.tags["ganlift.processor"] for one in (run, *runs_of("gan"))} == {processor()}
     assert f"Computed on {plain(processor())}" in note
     assert all(plain(arm) in note for arm in ARMS)
-    assert "about 41 more real images" in note
+    assert plain("About 41 more real images [+15, +90]: ") in note
     assert "the strongest arm without GAN images on real/val" in note
-    told = [FILTERED, "real+classical+unfiltered", "+0.53", "+0.42 to +2.18", "0.04"]
+    assert "p 0.012\n" in note
+    told = [FILTERED, "real+classical+unfiltered", "+0.5 [+0.4, +2.2]", "0.040"]
     assert f"| {' | '.join(told)} |" in note.replace(" &emsp;", " ")
     assert plain(HALF) not in note  # of the curve, not of the table
     assert f"get-artifact?path=lift_by_arm_small.png&run_uuid={run.info.run_id}" in note

@@ -85,9 +85,9 @@ def page(answer: str) -> Iterator[Page]:
 
 
 def test_the_answer_is_on_the_first_screen(page: Page) -> None:
-    heading = page.get_by_text("Yes, it helps: +1.3 pp [0.4, 2.2]")
+    heading = page.get_by_text("GAN images make the classifier better: +1.3 points [+0.4, +2.2]")
     expect(heading).to_be_in_viewport(timeout=30_000)
-    expect(page.get_by_text("95% interval")).to_be_in_viewport()
+    expect(page.get_by_text("95 % confidence interval").first).to_be_in_viewport()
     page.get_by_text("Show more").click()
     picture = page.locator("img[src*='lift_by_arm']")
     expect(picture).to_be_in_viewport()

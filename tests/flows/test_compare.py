@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tasks.adapters.tracking.past_runs import PastRun
 from tasks.answer.words import interval
 from tasks.contracts.arms import REAL
 from tasks.lift.result import LiftResult
-from tests.adapters.logged import log_results, runs_of
+from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
 from tests.flows.tracked import command, tracked_project
 
@@ -81,8 +80,16 @@ def test_a_mistake_is_one_line(
     assert not PAGE.exists()
 
 
+def test_a_result_of_another_schema_is_refused_by_the_name_of_its_run(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client().log_text(ids[0], '{"schema": "ganlift/lift/1"}', "lift.json")
+    assert command(monkeypatch, "compare", *ids) == 1
+    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/2" in capsys.readouterr().err
+
+
 def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:
-    return PastRun("a" * 32, "data/x", "c0ffee", json.loads(lift.dumps()), params or {}, {})
+    return PastRun("a" * 32, "data/x", "c0ffee", lift, params or {}, {})
 
 
 def test_runs_of_other_test_splits_or_metrics_get_a_warning() -> None:

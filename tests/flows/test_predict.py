@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from tasks.classifier.networks import build_classifier
 from tasks.data.batches import to_tensor
 from tasks.data.decoding import open_image, to_pixels
-from tests.adapters.fake_results import make_lift, write_json
+from tests.adapters.fake_results import LIFT
 from tests.adapters.logged import client, log_results
+from tests.answer.fake_report import altered
 from tests.flows.tracked import command, tracked_project
 
 
@@ -94,7 +95,7 @@ def test_without_a_champion_it_says_how_to_name_a_version(
 ) -> None:
     assert command(monkeypatch, "predict", "photos") == 1
     assert "model ganlift-digits: no classifier is registered" in capsys.readouterr().err
-    write_json(paths["lift"], make_lift(verdict="inconclusive"))
+    paths["lift"].write_text(altered(LIFT, verdict="inconclusive").dumps())
     log_results(paths)
     capsys.readouterr()
     assert command(monkeypatch, "predict", "photos") == 1

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from tasks.adapters.tracking.gan import CHECKPOINT, DIVERGED, STOPPED, GanRun, gan_run, unsent_speed
-from tasks.adapters.tracking.lift_json import Results, read_lift
 from tasks.adapters.tracking.lineage import locked_stages
 from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.registry import register
+from tasks.adapters.tracking.results import Results
 from tasks.adapters.tracking.store import Store, asked, explain
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.reading import FILE, read_values
+from tasks.lift.result import LiftResult
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -38,7 +39,7 @@ class PastRun:
         run_id: in MLflow.
         dataset: the source as in ``params.yaml``.
         commit: of the code, ``-dirty`` behind it where files had been edited; empty if unknown.
-        lift: content of its ``lift.json``.
+        lift: its result.
         params: ``section.key`` to text.
         gans: figures of its GANs on real/val, averaged over them: ``kid`` to value.
     """
@@ -46,7 +47,7 @@ class PastRun:
     run_id: str
     dataset: str
     commit: str
-    lift: Mapping[str, Any]
+    lift: LiftResult
     params: Mapping[str, str]
     gans: Mapping[str, float]
 
@@ -126,16 +127,13 @@ def _named(name: str, known: Sequence[Run]) -> Run:
 def _read(store: Store, run: Run) -> PastRun:
     with tempfile.TemporaryDirectory() as scratch:
         path = store.client().download_artifacts(run.info.run_id, "lift.json", scratch)
-        try:
-            lift = read_lift(Path(path))
-        except UserError as error:
-            raise UserError(f"run {run.info.run_id[:_ID]}", error.reason, error.mend) from None
+        text = Path(path).read_text(encoding="utf-8")
     tags = run.data.tags
     return PastRun(
         run_id=run.info.run_id,
         dataset=tags.get("ganlift.dataset", ""),
         commit=tags.get("ganlift.git", ""),
-        lift=lift,
+        lift=LiftResult.parse(text, f"run {run.info.run_id[:_ID]}"),
         params=run.data.params,
         gans={
             name.removeprefix("gan/"): value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -15,20 +16,13 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from tasks.adapters.tracking.lift_json import (
-    DIGEST,
-    PICTURE,
-    REPORT,
-    Results,
-    describe,
-    lift_metrics,
-    result_tags,
-    run_name,
-)
 from tasks.adapters.tracking.lineage import NOTE, flatten, lineage_tags, run_page, safe_name
+from tasks.adapters.tracking.pipeline_note import PICTURE, REPORT, describe
 from tasks.adapters.tracking.registry import register
+from tasks.adapters.tracking.results import DIGEST, Results
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
 from tasks.contracts.params.reading import FILE, read_values
+from tasks.lift.result import LiftResult
 
 _PICTURE_WIDTH = 640
 _LATER = "not logged yet: `ganlift track`"
@@ -89,11 +83,15 @@ def write_pipeline(
         return Logged(first.info.run_id, str(first.info.run_name), new=False)
     _drop_unfinished(store, experiment, results.digest)
     tags = lineage_tags("pipeline", dataset) | store.own_process()
-    tags |= result_tags(lift, results.digest) | {"mlflow.source.name": "python -m tasks.report"}
-    name = run_name(lift)
-    run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+    tags |= {
+        "ganlift.verdict": lift.verdict,
+        "ganlift.test_digest": lift.digests.test,
+        DIGEST: results.digest,
+        "mlflow.source.name": "python -m tasks.report",
+    }
+    run_id = client.create_run(experiment, tags=tags, run_name=results.name).info.run_id
     now = time.time_ns() // 1_000_000
-    metrics = [Metric(*item, now, 0) for item in (*lift_metrics(lift), *_gan_metrics(gans))]
+    metrics = [Metric(*item, now, 0) for item in (*_lift_metrics(lift), *_gan_metrics(gans))]
     flat = list(flatten(params).items())
     client.log_batch(run_id, metrics=metrics)
     for start in range(0, len(flat), 100):  # MLflow's limit
@@ -107,7 +105,7 @@ def write_pipeline(
     client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links))
     _write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs))
     store.end(run_id, "FINISHED")
-    return Logged(run_id, name, new=True)
+    return Logged(run_id, results.name, new=True)
 
 
 def _write_arms(
@@ -136,6 +134,20 @@ def _write_arms(
             client.log_batch(run_id, metrics=metrics[start : start + 1000])
         client.log_batch(run_id, params=[Param("arm", str(arm))])
         store.end(run_id, "FINISHED")
+
+
+def _lift_metrics(result: LiftResult) -> Iterator[tuple[str, float]]:
+    """Yield the lift, its interval, its worth, and every arm's means as ``arm.metric``."""
+    lift, worth = result.lift_pp, result.worth
+    values = {"lift_pp": lift.mean, "mde_pp": result.mde_pp, "p_value": lift.p_value}
+    values |= {"lift_pp_ci_low": lift.ci_low, "lift_pp_ci_high": lift.ci_high}
+    if worth and worth.real_images is not None:
+        values["worth_real_images"] = worth.real_images - worth.have
+    for arm, of in result.arms.items():
+        values |= {f"{arm}.{key}": found["mean"] for key, found in of.model_dump().items()}
+    for name, value in values.items():
+        if math.isfinite(value):
+            yield safe_name(name), float(value)
 
 
 def _gan_metrics(gans: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

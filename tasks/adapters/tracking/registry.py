@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.adapters.tracking.lift_json import DIGEST, Results, lift_tags, one_line
 from tasks.adapters.tracking.lineage import experiment_name, safe_part
+from tasks.adapters.tracking.results import DIGEST, Results
 from tasks.adapters.tracking.saved_model import log_model, save_model
 from tasks.adapters.tracking.store import Store, asked
+from tasks.answer import words
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images
 from tasks.contracts.params.report import RECALL
@@ -129,7 +130,8 @@ def why_not(new: Mapping[str, str], champion: Mapping[str, str] | None) -> str |
     if not math.isfinite(mine):
         return f"its {metric} is not a finite number"
     if mine > theirs if metric == "log_loss" else mine < theirs:
-        return f"its {metric} of {mine:.4f} is worse than the champion's {theirs:.4f}"
+        said, best = words.decimal(mine, 4), words.decimal(theirs, 4)
+        return f"its {metric} of {said} is worse than the champion's {best}"
     return None
 
 
@@ -236,12 +238,13 @@ def _log(store: Store, experiment: str, run_id: str, of: Results, fit: str) -> L
 def _create(client: MlflowClient, name: str, entry: LoggedModel, of: Results) -> ModelVersion:
     if not client.search_registered_models(f"name = '{name}'", max_results=1):
         client.create_registered_model(name, description=_NOTE)
+    found = of.content
     return client.create_model_version(
         name,
         entry.artifact_location,
         entry.source_run_id,
         tags=_version_tags(of),
-        description=one_line(of.content),
+        description=f"{found.verdict}: {words.headline(found)}, {words.against(found)}",
         model_id=entry.model_id,
     )
 
@@ -252,18 +255,18 @@ def _version_tags(of: Results) -> dict[str, str]:
     ``ganlift.value`` is the kept classifier's own primary metric on test images, a share of 1
     (nats for log loss); the lift is of the arm, in the unit of ``lift.json``.
     """
-    kept, tags = of.retraining["kept"], lift_tags(of.content)
-    column = tags["ganlift.primary_metric"]
+    kept, found = of.retraining["kept"], of.content
+    column = found.primary_metric
     if column.startswith(RECALL):
         column = (
             f"recall_{_config(of.classifier)['class_names'].index(column.removeprefix(RECALL))}"
         )
-    return tags | {
-        "ganlift.value": str(kept["test"][column]),
-        "ganlift.test_digest": str(of.retraining["test"]["digest"]),
-        DIGEST: of.digest,
-        **{f"ganlift.{name}": str(kept[name]) for name in ("arm", "seed", "gan_seed")},
-    }
+    told = found.model_dump(include={"verdict", "treatment", "baseline", "primary_metric"})
+    told |= {"lift_pp": found.lift_pp.mean, "value": kept["test"][column]}
+    told |= {f"lift_pp_{end}": getattr(found.lift_pp, end) for end in ("ci_low", "ci_high")}
+    told |= {name: kept[name] for name in ("arm", "seed", "gan_seed")}
+    told["test_digest"] = of.retraining["test"]["digest"]
+    return {f"ganlift.{name}": str(value) for name, value in told.items()} | {DIGEST: of.digest}
 
 
 def _found(client: MlflowClient, name: str, version: int | None) -> ModelVersion:
