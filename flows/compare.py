@@ -12,6 +12,7 @@ from rich.table import Table
 from flows.verdict import COLOURS
 from tasks.adapters.comparison import SideBySide, compare, render
 from tasks.adapters.tracking.past_runs import past_runs
+from tasks.contracts.outputs import published
 
 PAGE = Path("reports/compare.html")
 
@@ -20,11 +21,11 @@ def compare_runs(wanted: Sequence[str]) -> None:
     """Show runs side by side and write `PAGE`.
 
     Raises:
-        UserError: as `past_runs`.
+        UserError: as `past_runs`, or another file stands in the page's place.
     """
     found = compare(past_runs(wanted))
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render(found), encoding="utf-8")
+    with published("compare", {"page": PAGE}) as aside:
+        aside["page"].write_text(render(found), encoding="utf-8")
     console = Console(highlight=False)
     console.print(_table(found))
     for warning in found.warnings:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import queue
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tasks.gan.model import build_gan, device_of
 from tasks.gan.state import GanOutcome, StateFolder, Tick
 from tasks.gan.training import train_gan
 
+_KEY = re.compile("[0-9a-f]{64}")  # so nothing is removed but states
 _STATES_KEPT = 4  # of runs that were never finished
 
 
@@ -94,7 +96,8 @@ def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any)
 def states_of(home: Path, key: str) -> Path:
     """Return the folder of one configuration's states; the oldest others are removed."""
     home.mkdir(parents=True, exist_ok=True)
-    others = sorted((path for path in home.iterdir() if path.name != key), key=os.path.getmtime)
+    states = (path for path in home.iterdir() if _KEY.fullmatch(path.name) and path.name != key)
+    others = sorted(states, key=os.path.getmtime)
     for old in others[: -_STATES_KEPT or None]:
         shutil.rmtree(old, ignore_errors=True)
     return home / key
