@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import joblib
-import torch
 
+from tasks.contracts.machine import one_thread
 from tasks.contracts.stage import die_with_parent
 
 Result = TypeVar("Result")
@@ -32,5 +32,5 @@ def fit_in_processes(
 
 def _alone(task: Callable[..., Result], *arguments: Any) -> Result:
     die_with_parent()
-    torch.set_num_threads(1)
+    one_thread()
     return task(*arguments)
