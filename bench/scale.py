@@ -147,6 +147,7 @@ def run_stage(name: str, folder: Path) -> Cost:
 def prepare(folder: Path, classes: int, real: int) -> None:
     """Make what all pools share: real images, their gate, and a GAN."""
     folder.mkdir(parents=True)
+    shutil.copy(ROOT / "dvc.yaml", folder)
     draw_images(folder / "raw", classes, real)
     write_params(folder, settings(classes, real, pool=classes))
     for name in BEFORE:
