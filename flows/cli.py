@@ -102,7 +102,12 @@ def run(
         str | None, typer.Option(metavar="STAGE", help="Stop when this stage is done.")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Run every stage, even if nothing has changed. Finished GANs and classifier runs "
+            "in .ganlift/kept are still used; delete that folder to train them again.",
+        ),
     ] = False,
 ) -> None:
     """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
