@@ -55,6 +55,7 @@ def published(
 
     Raises:
         UserError: something stands in the place of an output that the pipeline did not write.
+        FileNotFoundError: the block has succeeded without writing an output, which is a bug.
     """
     for path in outputs.values():
         refuse_foreign(path, stage)
@@ -68,6 +69,8 @@ def published(
     except UserError as error:
         _publish(stage, {outputs[name]: places[name] for name in telling})
         raise _as_shown(error, aside) from None
+    for place in places.values():
+        place.stat()
     _publish(stage, {outputs[name]: place for name, place in places.items()})
     _remove(aside)
 
@@ -109,8 +112,8 @@ def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
         if path.is_dir():
             replaced = place.with_name(f".replaced-{place.name}")
             _remove(replaced)
-            path.rename(replaced)
-        place.rename(path)
+            shutil.move(path, replaced)  # a rename, or a copy where an output is on another disk
+        shutil.move(place, path)
     _save_ledger(stage, before | made)
 
 

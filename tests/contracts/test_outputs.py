@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -165,22 +166,41 @@ def test_a_run_killed_while_outputs_take_their_places_is_made_good_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make("first")
-    rename, seen = Path.rename, []
+    move, seen = shutil.move, []
 
     def killed(path: Path, target: Path) -> Path:
         seen.append(path)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return rename(path, target)
+        return move(path, target)
 
     for last in range(1, 5):
         seen[:] = [Path()] * (3 - last)
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", killed)
+            patch.setattr(shutil, "move", killed)
             with pytest.raises(KeyboardInterrupt):
                 make(f"try {last}")
         make(f"after {last}")
         assert found() == dict.fromkeys(ALL, f"after {last}")
+
+
+def test_outputs_may_lie_on_another_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link", source, target)
+
+    make("first")
+    monkeypatch.setattr(os, "rename", elsewhere)
+    make("second")
+    assert found() == dict.fromkeys(ALL, "second")
+    make("third")  # what was copied is known
+    assert found() == dict.fromkeys(ALL, "third")
+
+
+def test_an_output_that_was_not_written_is_a_bug_and_changes_nothing() -> None:
+    make("first")
+    with pytest.raises(FileNotFoundError):
+        make("second", "file", "page")
+    assert found() == dict.fromkeys(ALL, "first")
 
 
 def test_a_path_aside_is_shown_as_where_it_belongs() -> None:

@@ -126,7 +126,8 @@ def test_portable_holds_the_instructions_before_anything_is_loaded(
     asked: str, merge: ModuleType, tmp_path: Path
 ) -> None:
     body = (tmp_path / "merge.py").read_text()
-    body = body.replace("why.write_text(dataset)", "print(os.environ.get('ONEDNN_MAX_CPU_ISA'))")
+    ask = "print(os.environ.get('ONEDNN_MAX_CPU_ISA'))"
+    body = body.replace("why.write_text(dataset)", f"why.write_text(dataset); {ask}")
     (tmp_path / "merge.py").write_text(f"import os\nprint('loaded')\n{body}")
     done = subprocess.run(
         [sys.executable, "merge.py", *OPTIONS, "shapes"],
