@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import yaml
 
 from flows import prefect_server
 from flows.child import environment
+from tests.answer.fake_report import fake_lift
 
 REPOSITORY = Path(__file__).parents[2]
 ORDER = [
@@ -104,9 +104,7 @@ def _ran_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _dvc(root, "init", "--quiet", "--no-scm")
     shutil.copy(REPOSITORY / ".dvc" / "config", root / ".dvc" / "config.local")
     (root / "stand_in.py").write_text(STAND_IN)
-    lift = json.loads((REPOSITORY / "reports" / "lift.json").read_text(encoding="utf-8"))
-    lift["lift_pp"] |= {"mean": 1.2, "ci_low": 0.4, "ci_high": 2.0}
-    (root / "result.json").write_text(json.dumps(lift | {"verdict": "helps"}))
+    (root / "result.json").write_text(fake_lift(mean=1.2, half=0.8).dumps())
     (root / "orders").mkdir()
     for name in ORDER:
         (root / "orders" / name).write_text("first")
