@@ -1,24 +1,25 @@
-"""The names of the arms: what the comparison is made of, and which part each plays."""
+"""The names of the arms: what the comparison is made of, and which part each plays.
+
+An arm is a recipe, which is the same in all of them, and an addition to the real images.
+"""
 
 from __future__ import annotations
 
 REAL = "real"
-CLASSICAL = "real+classical"
-DUPLICATED = "real+classical+duplicated"
-MIXUP = "real+classical+mixup"
-PSEUDO_LABELLED = "real+classical+pseudo-labelled"
-UNFILTERED = "real+classical+unfiltered"
-FILTERED = "real+classical+filtered"
+REPEATED = f"{REAL}+repeated"
+PSEUDO_LABELLED = f"{REAL}+pseudo-labelled"
+UNFILTERED = f"{REAL}+unfiltered"
+FILTERED = f"{REAL}+filtered"
 SYNTHETIC_ONLY = "synthetic only"
 
-NON_SYNTHETIC = (REAL, CLASSICAL, DUPLICATED, MIXUP, PSEUDO_LABELLED)
+NON_SYNTHETIC = (REAL, REPEATED, PSEUDO_LABELLED)
 SYNTHETIC = (UNFILTERED, FILTERED, SYNTHETIC_ONLY)
 ARMS = (*NON_SYNTHETIC, *SYNTHETIC)
-_FRACTION = f"{CLASSICAL} at "
+_FRACTION = f"{REAL} at "
 
 
 def fraction_arm(share: float) -> str:
-    """Return the name of `CLASSICAL` on another number of real images, 1.0 being all."""
+    """Return the name of `REAL` on another number of real images, 1.0 being all."""
     return f"{_FRACTION}{100.0 * share:g} %"
 
 
