@@ -17,20 +17,16 @@ MEANING = {
     "inconclusive": "no lift large enough to matter has been shown",
 }
 DEEDS = {
-    arms.REAL: "training on the real images as they are",
-    arms.CLASSICAL: "classical augmentation",
-    arms.DUPLICATED: "repeating real images",
-    arms.MIXUP: "mixing real images (MixUp, CutMix)",
+    arms.REAL: "training on the real images alone",
+    arms.REPEATED: "repeating real images",
     arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
     arms.UNFILTERED: "adding unfiltered GAN images",
     arms.FILTERED: "adding filtered GAN images",
     arms.SYNTHETIC_ONLY: "training on GAN images alone",
 }
 ROLES = {
-    arms.REAL: "real images without augmentation",
-    arms.CLASSICAL: "real images, rotated, shifted, scaled …",
-    arms.DUPLICATED: "real images repeated, as many as GAN images are added",
-    arms.MIXUP: "real images blended by MixUp or CutMix",
+    arms.REAL: "the real images alone",
+    arms.REPEATED: "real images repeated, as many as GAN images are added",
     arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
     arms.UNFILTERED: "GAN images added at random",
     arms.FILTERED: "GAN images added that passed the filter",

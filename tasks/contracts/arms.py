@@ -1,24 +1,26 @@
-"""The names of the arms: what the comparison is made of, and which part each plays."""
+"""The names of the arms: what stands beside the real images, and which part each plays.
+
+Every arm trains with the one recipe that was settled on real/val, so that arms differ in this
+addition alone.
+"""
 
 from __future__ import annotations
 
 REAL = "real"
-CLASSICAL = "real+classical"
-DUPLICATED = "real+classical+duplicated"
-MIXUP = "real+classical+mixup"
-PSEUDO_LABELLED = "real+classical+pseudo-labelled"
-UNFILTERED = "real+classical+unfiltered"
-FILTERED = "real+classical+filtered"
+REPEATED = "real+repeated"
+PSEUDO_LABELLED = "real+pseudo-labelled"
+UNFILTERED = "real+unfiltered"
+FILTERED = "real+filtered"
 SYNTHETIC_ONLY = "synthetic only"
 
-NON_SYNTHETIC = (REAL, CLASSICAL, DUPLICATED, MIXUP, PSEUDO_LABELLED)
+NON_SYNTHETIC = (REAL, REPEATED, PSEUDO_LABELLED)
 SYNTHETIC = (UNFILTERED, FILTERED, SYNTHETIC_ONLY)
 ARMS = (*NON_SYNTHETIC, *SYNTHETIC)
-_FRACTION = f"{CLASSICAL} at "
+_FRACTION = f"{REAL} at "
 
 
 def fraction_arm(share: float) -> str:
-    """Return the name of `CLASSICAL` on another number of real images, 1.0 being all."""
+    """Return the name of `REAL` on another number of real images, 1.0 being all."""
     return f"{_FRACTION}{100.0 * share:g} %"
 
 
