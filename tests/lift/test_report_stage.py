@@ -25,6 +25,7 @@ PICTURES = {
     "filter_reasons.png",
     "real_curve.png",
     "reliability.png",
+    "settling.png",
 }
 
 
@@ -48,7 +49,7 @@ def hashes(folder):
     }
 
 
-@pytest.mark.parametrize(("effect", "word"), [(0.6, "helps"), (-0.5, "hurts")])
+@pytest.mark.parametrize(("effect", "word"), [(0.9, "helps"), (-0.9, "hurts")])
 def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
     line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
     lift = outcome(line)
@@ -229,7 +230,7 @@ def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
 def test_without_a_curve_its_table_has_a_header_alone(tmp_path):
     line = fake_line(tmp_path, ["a", "b"], arms=[REAL, FILTERED])
     assert outcome(line)["worth"] is None
-    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high\n"
+    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high,rising\n"
 
 
 def test_a_missing_input_is_named(tmp_path):
