@@ -26,6 +26,7 @@ from tasks.answer.pictures import (
     draw_per_class_lift,
     draw_real_curve,
 )
+from tasks.answer.settling import draw_settling
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.machine import processor
@@ -101,6 +102,8 @@ def run(
     draw_per_class_lift(result, pictures / "per_class_lift.png")
     if result.worth:
         draw_real_curve(result, result.worth, pictures / "real_curve.png")
+    if result.classifier.settling:
+        draw_settling(result.classifier, pictures / "settling.png")
     draw_real_beside_synthetic(training, pictures / "real_beside_synthetic.png", seed)
     draw_gan_curves(pd.read_csv(gan_curves), pictures / "gan_curves.png")
     draw_filter_reasons(reason_table, ingested["classes"], pictures / "filter_reasons.png")

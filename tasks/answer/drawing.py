@@ -24,6 +24,8 @@ ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
+LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)  # of things that differ by name alone
+MARKERS = ("o", "s", "^", "D", "v", "P")
 _LONGEST_NAME, _LONGEST_METRIC = 26, 48
 _STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine

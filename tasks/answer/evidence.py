@@ -13,6 +13,8 @@ from tasks.answer.drawing import (
     BLUE,
     GREEN,
     GREY,
+    LINES,
+    MARKERS,
     ORANGE,
     PURPLE,
     SKY,
@@ -35,8 +37,6 @@ _PANELS = (
     ("Logit", "logit_fake", "logit_real", "synthetic", "real"),
     ("Gradient norm", "grad_norm_g", "grad_norm_d", "generator", "discriminator"),
 )
-_LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-_MARKERS = ("o", "s", "^", "D", "v", "P")
 _CELL, _GAP, _MIDDLE = 64, 6, 40  # pixels of the grid: least cell, gap, gap between the halves
 _LARGEST_CELL, _HALF = 128, 512  # largest cell, width of the images of one half
 
@@ -124,8 +124,8 @@ def draw_reliability(reliability: pd.DataFrame, path: Path) -> None:
             axes.plot(
                 rows["p_real"],
                 rows["share_real"],
-                color=_LINES[number % len(_LINES)],
-                marker=_MARKERS[number % len(_MARKERS)],
+                color=LINES[number % len(LINES)],
+                marker=MARKERS[number % len(MARKERS)],
                 markeredgecolor="white",
                 linewidth=1.2,
                 label=f"GAN {seed}",
@@ -134,7 +134,7 @@ def draw_reliability(reliability: pd.DataFrame, path: Path) -> None:
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         axes.set(xlabel="p(real) from the filter", ylabel="share of real images")
         axes.set_title("Calibration of p(real)")
-        if len(seeds) <= len(_LINES):
+        if len(seeds) <= len(LINES):
             axes.legend(fontsize=9, handlelength=1.5, loc="upper left")
 
 

@@ -17,6 +17,7 @@ from tasks.answer.drawing import drawable
 from tasks.answer.evidence import MOST_ROWS
 from tasks.answer.funnel import RULES, SCORES, TELLING, Step
 from tasks.answer.pictures import MOST_CLASSES
+from tasks.answer.settling import tried
 from tasks.contracts.arms import PSEUDO_LABELLED, SYNTHETIC_ONLY
 from tasks.contracts.pages import templates
 from tasks.lift.metrics import METRICS
@@ -114,8 +115,8 @@ def arm_rails(result: LiftResult) -> dict[str, Rail]:
 
 
 def exposure_of(runs: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Return steps, and real and added images shown, of each arm's average run."""
-    columns = ["steps", "real_seen", "added_seen"]
+    """Return the real and added images shown of each arm's average run."""
+    columns = ["real_seen", "added_seen"]
     means = runs.groupby("arm", sort=False)[columns].mean().round().astype(int)
     return {str(arm): {name: int(row[name]) for name in columns} for arm, row in means.iterrows()}
 
@@ -143,6 +144,7 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         level=words.level(result),
         pseudo_labelled=PSEUDO_LABELLED,
         metrics=_metrics(result),
+        tried=tried(result.classifier),
         rules=RULES,
         scores={rule: SCORES[score] for rule, score in TELLING.items()},
         rail=Rail.around([result.lift_pp], result.rule.smallest_lift_pp)[0],

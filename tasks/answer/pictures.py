@@ -126,7 +126,7 @@ def shown_classes(result: LiftResult) -> list[str]:
 
 
 def draw_real_curve(result: LiftResult, found: Worth, path: Path) -> None:
-    """Draw `real+classical` over its number of real images, and where the treatment crosses it.
+    """Draw `REAL` over its number of real images, and where the lift leads on that curve.
 
     Args:
         result: of the whole run.
@@ -137,15 +137,15 @@ def draw_real_curve(result: LiftResult, found: Worth, path: Path) -> None:
     points = sorted(found.curve, key=lambda point: point.real_images)
     images = np.array([point.real_images for point in points], dtype=np.float64)
     means, lows, highs = factor * np.array([[p.mean, p.ci_low, p.ci_high] for p in points]).T
-    treated = result.primary(result.treatment)
-    level = factor * treated.mean
+    rising = factor * np.array([point.rising for point in points])
+    level = factor * found.reached.mean
     with picture(path, 6.4, 4.2) as figure:
         axes = figure.subplots()
         axes.set_xscale("log")
-        low, high = factor * treated.ci_low, factor * treated.ci_high
+        low, high = factor * found.reached.ci_low, factor * found.reached.ci_high
         axes.axhspan(low, high, color=BLUE, alpha=0.12, linewidth=0)
         axes.axhline(level, color=BLUE, linewidth=1.6)
-        axes.plot(images, means, color=ORANGE, linewidth=1.6)
+        axes.plot(images, rising, color=ORANGE, linewidth=1.6)
         axes.errorbar(
             images,
             means,
@@ -155,9 +155,14 @@ def draw_real_curve(result: LiftResult, found: Worth, path: Path) -> None:
             markersize=7,
             markeredgecolor="white",
             elinewidth=2.4,
-            label="real+classical on this many real images",
+            label="this many real images, and nothing beside them",
         )
-        axes.plot([], [], color=BLUE, label=f"{result.treatment} on {found.have:,} real images")
+        axes.plot(
+            [],
+            [],
+            color=BLUE,
+            label=f"{found.have:,} real images, plus the lift of {result.treatment}",
+        )
         axes.set_xlim(images[0] / 1.15, images[-1] * 1.15)
         if found.real_images is not None:
             _mark(axes, found, found.real_images, level, rises=not result.less_is_better)
@@ -194,7 +199,7 @@ def curve_table(result: LiftResult) -> pd.DataFrame:
 
 
 def _mark(axes: Axes, found: Worth, images: int, level: float, *, rises: bool) -> None:
-    """Mark where the treatment meets the curve, and the interval of that number."""
+    """Mark where the lift meets the curve, and the interval of that number."""
     left, right = axes.get_xlim()
     low = left if found.low is None else found.low
     high = right if found.high is None else found.high

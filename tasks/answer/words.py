@@ -7,7 +7,7 @@ terminal; the level of the intervals is named once beside them.
 from __future__ import annotations
 
 from tasks.contracts import arms
-from tasks.lift.result import Estimate, LiftResult, Measured, MoreReal, Worth
+from tasks.lift.result import Classifier, Estimate, LiftResult, Measured, MoreReal, Worth
 from tasks.lift.rule import strongest
 
 NOTHING = "–"
@@ -17,24 +17,28 @@ MEANING = {
     "inconclusive": "no lift large enough to matter has been shown",
 }
 DEEDS = {
-    arms.REAL: "training on the real images as they are",
-    arms.CLASSICAL: "classical augmentation",
-    arms.DUPLICATED: "repeating real images",
-    arms.MIXUP: "mixing real images (MixUp, CutMix)",
+    arms.REAL: "training on the real images alone",
+    arms.REPEATED: "repeating real images",
     arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
     arms.UNFILTERED: "adding unfiltered GAN images",
     arms.FILTERED: "adding filtered GAN images",
     arms.SYNTHETIC_ONLY: "training on GAN images alone",
 }
 ROLES = {
-    arms.REAL: "real images without augmentation",
-    arms.CLASSICAL: "real images, rotated, shifted, scaled …",
-    arms.DUPLICATED: "real images repeated, as many as GAN images are added",
-    arms.MIXUP: "real images blended by MixUp or CutMix",
+    arms.REAL: "the real images alone",
+    arms.REPEATED: "real images repeated, as many as GAN images are added",
     arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
     arms.UNFILTERED: "GAN images added at random",
     arms.FILTERED: "GAN images added that passed the filter",
     arms.SYNTHETIC_ONLY: "accepted GAN images alone",
+}
+
+RECIPES = {
+    "plain": "no augmentation",
+    "classical": "rotation, shift, scale, brightness and contrast",
+    "mixup": "classical augmentation, and images blended by MixUp or CutMix",
+    "smoothing": "classical augmentation and label smoothing",
+    "trivial": "TrivialAugment",
 }
 
 Bounded = Estimate | Measured
@@ -112,7 +116,49 @@ def against(result: LiftResult) -> str:
     """Return which arms were compared, and how the baseline was chosen."""
     chosen = result.baseline_choice.rule == "strongest"
     how = "the strongest arm without GAN images on real/val" if chosen else "declared beforehand"
-    return f"{result.treatment} against {result.baseline}, {how}"
+    return f"{result.treatment} against {result.baseline}, {how}; {trained(result)}"
+
+
+def trained(result: LiftResult) -> str:
+    """Return how every arm trains: ``both with the recipe mixup for 800 steps``."""
+    found = result.classifier
+    return f"both with the recipe {found.recipe} for {found.steps:,} steps"
+
+
+def settled(result: LiftResult) -> list[str]:
+    """Return how the recipe was settled, and why training was not longer, a sentence each."""
+    found = result.classifier
+    how = (
+        "Recipe and steps were settled with the real images alone, before any arm was trained, "
+        "and real/val alone was read for it: no test image and no GAN image."
+        if found.settling
+        else "The recipe and the steps were declared in params.yaml."
+    )
+    return [how, _why_no_longer(found)]
+
+
+def _why_no_longer(found: Classifier) -> str:
+    gained = ""
+    if found.gain is not None and found.gain_standard_error is not None:
+        error = f"{100.0 * found.gain_standard_error:.1f}"
+        gained = (
+            f"the last doubling of the steps gained {signed(100.0 * found.gain)} ± {error} points"
+        )
+    if found.settled_by == "plateau":
+        return (
+            f"Training was not longer, because {gained or 'the last doubling gained little'} of "
+            "balanced accuracy on real/val, less than the standard error of that gain."
+        )
+    if found.settled_by == "most_steps":
+        return (
+            f"Training stopped at {found.steps:,} steps, the limit that was set, while accuracy on "
+            f"real/val still rose{f' ({gained})' * bool(gained)}. A longer training may change the "
+            "answer: raise retrain.most_steps."
+        )
+    return (
+        f"The {found.steps:,} steps were declared, so whether a longer training would change the "
+        "answer is not known."
+    )
 
 
 def detectable(result: LiftResult) -> str:
@@ -213,24 +259,31 @@ def worth(found: Worth) -> str:
 
 
 def worth_in_full(result: LiftResult, found: Worth) -> str:
-    """Return what the treatment is worth in real images, and what that rests on."""
+    """Return what the lift is worth in real images, and what that rests on."""
     least, most = found.ends
-    treated = f"{result.treatment}, with {found.have:,} real images,"
-    if found.real_images is None and found.beyond == "above":
-        said = f"{treated} does better than {most:,} real images with classical augmentation."
-    elif found.real_images is None:
-        said = f"{least:,} real images with classical augmentation do better than {treated} does."
-    else:
+    gained = f"a lift of {signed(result.lift_pp.mean)} {unit(result)} is"
+    if found.real_images is not None:
         said = (
-            f"{treated} does about as well as {found.real_images:,} real images with classical "
-            f"augmentation ({level(result)} confidence interval)."
+            f"{gained} what {found.real_images:,} real images in place of {found.have:,} bring "
+            f"with the same recipe ({level(result)} confidence interval)."
         )
-        if found.high is not None and found.high < found.have:
-            said += " Training is better without it."
-        elif found.low is None or found.low <= found.have:
-            said += " The interval contains 0, so it may be worth nothing."
+    elif found.beyond == "above":
+        said = f"{gained} more than {most:,} real images {_in_place(most, found)}bring."
+    else:
+        said = f"{gained} less than {least:,} real images {_in_place(least, found)}bring."
+    if result.lift_pp.ci_high < 0.0:
+        said += " Training is better without it."
+    elif result.lift_pp.ci_low <= 0.0:
+        said += " The interval contains 0, so it may be worth nothing."
     short = worth(found)
     return f"{short[0].upper()}{short[1:]}: {said}"
+
+
+def _in_place(images: int, found: Worth) -> str:
+    """Say what an end of the curve is held against, unless it is what one has."""
+    if images == found.have:
+        return ""
+    return f"in place of {found.have:,} with the same recipe "
 
 
 def what_would_change(result: LiftResult) -> list[str]:
@@ -246,6 +299,8 @@ def what_would_change(result: LiftResult) -> list[str]:
     if result.more_real is not None:
         said.append(_more_real(result, result.more_real))
     said.extend(_few_added(result))
+    if result.classifier.settled_by != "plateau":
+        said.append(_why_no_longer(result.classifier))
     if result.counts.gan_seeds == 1:
         said.append(
             "Only one GAN was trained, so the interval does not cover the luck of a GAN: another "
@@ -258,9 +313,9 @@ def what_would_change(result: LiftResult) -> list[str]:
             "on real/val. Against a weaker one the lift would look larger, and mean less."
         )
     said.append(
-        "The answer holds for these classes, this many real images, this GAN budget and this "
-        "classifier. GAN images help most where real ones are few, and less beside strong "
-        "classical augmentation."
+        "The answer holds for these classes, this many real images, this GAN budget, this "
+        "classifier and this recipe. GAN images help most where real ones are few, and less beside "
+        "a strong recipe."
     )
     return said
 
@@ -329,8 +384,8 @@ def _uncertainty(share: float) -> str:
 def _more_real(result: LiftResult, more: MoreReal) -> str:
     """Say what real images bring instead, which bounds what one can hope for from a GAN's."""
     found = (
-        f"{more.real_images:,} real images in place of {result.counts.train:,}, with classical "
-        f"augmentation, have a lift of {interval(more.lift_pp, unit(result))} over "
+        f"{more.real_images:,} real images in place of {result.counts.train:,}, trained with the "
+        f"same recipe, have a lift of {interval(more.lift_pp, unit(result))} over "
         f"{result.baseline}"
     )
     if more.lift_pp.ci_low > 0:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tasks.contracts.arms import (
-    CLASSICAL,
-    DUPLICATED,
     FILTERED,
     NON_SYNTHETIC,
+    REAL,
+    REPEATED,
     UNFILTERED,
     fraction_of,
 )
@@ -117,7 +117,7 @@ class Estimates:
     def contrasts(self) -> tuple[ArmContrast, ...]:
         """Return the secondary comparisons, their p-values corrected for how many they are."""
         treatment = self._params.treatment
-        wanted = [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
+        wanted = [(FILTERED, UNFILTERED), (FILTERED, REPEATED)]
         wanted += [(treatment, arm) for arm in NON_SYNTHETIC if arm != treatment]
         pairs = [
             pair
@@ -138,22 +138,20 @@ class Estimates:
         )
 
     def worth(self) -> Worth | None:
-        """Return what the treatment is worth in real images, if `CLASSICAL` ran on several."""
+        """Return what the lift is worth in real images, if `REAL` ran on several numbers."""
         metrics, key = self._replication.metrics, self._metric.key
-        curve = [arm for arm in metrics if arm == CLASSICAL or fraction_of(arm) is not None]
-        if len(curve) < 2 or CLASSICAL not in curve:
+        curve = [arm for arm in metrics if arm == REAL or fraction_of(arm) is not None]
+        if len(curve) < 2 or REAL not in curve:
             return None
         curve.sort(key=lambda arm: self._real_images[arm])
-        treatment, baseline = self._verdict
         draws = self._draws(*self._verdict)
         return worth(
             {arm: (self._real_images[arm], self.metric(arm, key)) for arm in curve},
             np.stack([metrics[arm][key].over(draws).replicates() for arm in curve], axis=1),
-            metrics[treatment][key].over(draws).replicates(),
-            float(metrics[treatment][key].observed.mean()),
-            sign=float(np.sign(self._metric.factor)),
-            have=self._real_images[baseline],
-            df=self.lift(*self._verdict).df,
+            self.lift(*self._verdict),
+            self._difference(*self._verdict).replicates(),
+            factor=self._metric.factor,
+            have=self._real_images[REAL],
             level=self._params.level,
         )
 

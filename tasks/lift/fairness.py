@@ -1,43 +1,71 @@
-"""Refuse runs whose arms were not trained alike: their difference would say nothing."""
+"""Refuse runs whose arms differ in more than what was added: their difference would say nothing."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.arms import SYNTHETIC_ONLY, fraction_of
+from tasks.contracts.arms import FILTERED, REAL, REPEATED, SYNTHETIC_ONLY, UNFILTERED, fraction_of
 from tasks.contracts.errors import UserError
 from tasks.lift.metrics import METRICS, Floats
 
+_MATCHED = (REPEATED, UNFILTERED, FILTERED)  # of one seed: the same number of added images
+_WHAT = {
+    "recipe": "recipe",
+    "steps": "optimiser steps",
+    "real": "real images to train on",
+    "real_seen": "real images shown",
+    "added": "added images to train on",
+    "added_seen": "added images shown",
+}
 _MEND = "Run `ganlift run --from retrain`, which trains every arm alike"
 _SAME = 1e-4  # between a metric as retrain wrote it and as the predictions give it
 
 
 def check_fair(runs: pd.DataFrame) -> None:
-    """Hold that every run took as many steps, and every arm saw as many real images.
+    """Hold that arms differ in the addition alone.
+
+    Every run trains with one recipe and takes one number of steps. All arms train on the same
+    number of real images and see as many, but for `SYNTHETIC_ONLY`, which has none, and the
+    fractions of the curve. `REAL` and its fractions add nothing. With one seed, `REPEATED`,
+    `UNFILTERED` and `FILTERED` add the same number of images and show as many (the seed decides
+    the GAN, and a GAN how many). Pseudo-labelled images are all that there are.
 
     Args:
-        runs: a row per arm and seed: arm, steps, real_seen.
+        runs: a row per arm and seed: arm, seed, and the columns of `_WHAT`.
 
     Raises:
-        UserError: an arm took other steps, or one that trains on real images saw more or
-            fewer of them.
+        UserError: a column is missing, or a run differs in more; it names arm and seed.
     """
-    real = runs[(runs["arm"] != SYNTHETIC_ONLY) & runs["arm"].map(fraction_of).isna()]
-    for rows, column, what in (
-        (runs, "steps", "optimiser steps"),
-        (real, "real_seen", "real images shown"),
-    ):
-        expected = rows[column].mode().min()
-        unfair = rows[rows[column] != expected]
-        if len(unfair):
-            first = unfair.iloc[0]
-            raise UserError(
-                f"arm {first['arm']!r}, seed {first['seed']}",
-                f"was trained with {first[column]} {what}, others with {expected}: "
-                "what it gains or loses is not the arm's doing",
-                _MEND,
-            )
+    if missing := [name for name in _WHAT if name not in runs]:
+        raise UserError("runs", f"lack {', '.join(missing)}", _MEND)
+    share = runs["arm"].map(fraction_of)
+    whole = runs[(runs["arm"] != SYNTHETIC_ONLY) & share.isna()]
+    matched = runs[runs["arm"].isin(_MATCHED)]
+    for name in ("recipe", "steps"):
+        _alike(runs, name)
+    for name in ("real", "real_seen"):
+        _alike(whole, name)
+    for name in ("added", "added_seen"):
+        _alike(runs[(runs["arm"] == REAL) | share.notna()], name, 0)
+        for _, of_seed in matched.groupby("seed"):
+            _alike(of_seed, name)
+
+
+def _alike(rows: pd.DataFrame, name: str, expected: int | None = None) -> None:
+    """Refuse the first run that has another value than expected: by default, than most have."""
+    if rows.empty:
+        return
+    common = rows[name].mode().min() if expected is None else expected
+    unfair = rows[rows[name] != common]
+    if len(unfair):
+        first = unfair.iloc[0]
+        raise UserError(
+            f"arm {first['arm']!r}, seed {first['seed']}",
+            f"differs in its {_WHAT[name]} ({first[name]} where it should be {common}): what it "
+            "gains or loses is not the addition's doing",
+            _MEND,
+        )
 
 
 def check_same(values: dict[str, dict[str, Floats]], runs: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/2``.
+"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/3``.
 
 Metrics and recalls are shares of 1, log loss is in nats. Whatever ends in ``_pp`` is in the
 ``unit`` of the primary metric, and more of it is better. Numbers are rounded as they enter, so
@@ -139,6 +139,13 @@ class Mean(_Part):
     mean: Rounded
 
 
+class ImagesShown(_Part):
+    """Images that the average run of an arm was shown over all its steps, with repeats."""
+
+    real: int
+    added: int
+
+
 class ArmResult(_Part):
     """One arm: its metrics by their keys, calibration error, primary metric on real/val."""
 
@@ -147,6 +154,7 @@ class ArmResult(_Part):
 
     ece: Spread
     val: Mean
+    shown: ImagesShown
 
     def __getitem__(self, metric: str) -> Measured:
         return self.__pydantic_extra__[metric]
@@ -157,30 +165,33 @@ class ArmResult(_Part):
     @model_serializer(mode="wrap")
     def _metrics_first(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
-        own = {name: written.pop(name) for name in ("ece", "val")}
+        own = {name: written.pop(name) for name in ("ece", "val", "shown")}
         return written | own
 
 
 class CurvePoint(_Part):
-    """`real+classical` on one number of real images: its primary metric."""
+    """`REAL` on one number of real images: its primary metric, and that of the rising curve."""
 
     arm: str
     real_images: int
     mean: Rounded
     ci_low: Rounded
     ci_high: Rounded
+    rising: Rounded
 
 
 class Worth(_Part):
-    """Real images that would do as much as the treatment, classical augmentation alone.
+    """What the lift is worth in real images, all trained with the settled recipe.
 
     Attributes:
-        real_images: their number, None beyond the curve.
+        real_images: number with which `REAL` is by the lift better than with those it has;
+            more of them exactly where the lift is above 0. None beyond the curve.
         low: lower end of its interval, None where it lies below the curve; the curve's end
             where it lies above.
         high: upper end likewise, None where it lies above the curve.
         beyond: at which end `real_images` left the curve.
-        have: real images that the baseline trained on.
+        have: real images that every arm trains on.
+        reached: the primary metric of the rising curve at `have`, plus the lift.
         curve: the primary metric by rising number of real images.
     """
 
@@ -189,6 +200,7 @@ class Worth(_Part):
     high: int | None
     beyond: Literal["above", "below"] | None
     have: int
+    reached: Estimate
     curve: tuple[CurvePoint, ...]
 
     @property
@@ -199,7 +211,7 @@ class Worth(_Part):
 
 
 class MoreReal(_Part):
-    """The most real images that `real+classical` ran on, and its lift with them."""
+    """The most real images that `REAL` ran on, and its lift with them."""
 
     real_images: int
     lift_pp: Estimate
@@ -255,12 +267,49 @@ class KeptClassifier(_Part):
     val: dict[str, float]
 
 
-class Classifier(_Part):
-    """The classifier of every arm, and the one that was kept."""
+class SettlingRow(_Part):
+    """A training that was tried without additions, judged on real/val alone.
 
-    name: str
+    Attributes:
+        val_balanced_accuracy: mean over the seeds, 0 to 1; None where training diverged.
+        standard_error: of that mean.
+        seeds: how many classifiers were trained.
+        chosen: every arm trains like this.
+    """
+
+    recipe: str
+    steps: int
     learning_rate: float
     weight_decay: float
+    val_balanced_accuracy: Rounded | None
+    standard_error: Rounded | None
+    seeds: int
+    chosen: bool
+
+
+class Classifier(_Part):
+    """The classifier of every arm, how it is trained, and the one that was kept.
+
+    Attributes:
+        recipe: how every arm trains; arms differ in what they add alone.
+        steps: optimiser steps of every run.
+        settling: what was tried on real/val, in that order; empty where all was declared.
+        settled_by: ``plateau``: twice the steps gained less than the standard error of that
+            gain; ``most_steps``: the limit was reached while accuracy still rose; or
+            ``declared`` in ``params.yaml``.
+        gain: what the last doubling of the steps gained in balanced accuracy on real/val.
+        gain_standard_error: of that gain.
+    """
+
+    name: str
+    recipe: str
+    steps: int
+    learning_rate: float
+    weight_decay: float
+    settling: tuple[SettlingRow, ...]
+    settled_by: Literal["plateau", "most_steps", "declared"]
+    gain: Rounded | None
+    gain_standard_error: Rounded | None
     kept: KeptClassifier | None
 
 
@@ -286,7 +335,7 @@ class LiftResult(_Part):
         arms: those that were compared; fractions of the real images stand in `worth` alone.
     """
 
-    schema_: Literal["ganlift/lift/2"] = Field("ganlift/lift/2", alias="schema")
+    schema_: Literal["ganlift/lift/3"] = Field("ganlift/lift/3", alias="schema")
     verdict: Verdict
     answer: str = ""
     advice: str = ""
@@ -352,7 +401,7 @@ class LiftResult(_Part):
         except ValidationError as error:
             found = error.errors()[0]
             where = ".".join(map(str, found["loc"])) or "the file"
-            reason = f"is no result of schema ganlift/lift/2 ({where}: {found['msg']})"
+            reason = f"is no result of schema ganlift/lift/3 ({where}: {found['msg']})"
             raise UserError(name, reason, _MEND) from None
 
     def dumps(self) -> str:

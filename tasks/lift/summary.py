@@ -139,7 +139,10 @@ def _arm(arm: str, found: Estimates, runs: pd.DataFrame, metric: Metric) -> part
         ends = {"ci_low": interval.low, "ci_high": interval.high}
         measured[key] = parts.Measured(**_spread(values).model_dump(), **ends)
     val = parts.Mean(mean=rows[f"val_{metric.column}"].mean())
-    return parts.ArmResult(**measured, ece=_spread(rows["ece"]), val=val)
+    shown = {name: round(float(rows[f"{name}_seen"].mean())) for name in ("real", "added")}
+    return parts.ArmResult(
+        **measured, ece=_spread(rows["ece"]), val=val, shown=parts.ImagesShown(**shown)
+    )
 
 
 def _spread(values: Any) -> parts.Spread:
@@ -172,13 +175,13 @@ def _per_class(
 
 
 def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:
+    same = set(parts.Classifier.model_fields) - {"name", "kept"}
     kept = retrained["kept"]
     return parts.Classifier(
         name=retrained["classifier"],
-        learning_rate=retrained["learning_rate"],
-        weight_decay=retrained["weight_decay"],
         kept=kept
         and parts.KeptClassifier(**{key: kept[key] for key in parts.KeptClassifier.model_fields}),
+        **{key: retrained[key] for key in same},
     )
 
 

@@ -13,13 +13,11 @@ from tasks.answer.funnel import funnel
 from tasks.answer.page import Evidence
 from tasks.contracts.arms import (
     ARMS,
-    CLASSICAL,
-    DUPLICATED,
     FILTERED,
-    MIXUP,
     NON_SYNTHETIC,
     PSEUDO_LABELLED,
     REAL,
+    REPEATED,
     SYNTHETIC,
     SYNTHETIC_ONLY,
     UNFILTERED,
@@ -28,6 +26,7 @@ from tasks.contracts.arms import (
 from tasks.contracts.image_set import ImageSet
 from tasks.lift.result import LiftResult
 from tests.lift.fake_inputs import fake_merged
+from tests.lift.fake_runs import settling_of
 
 DIGITS = tuple(str(digit) for digit in range(10))
 FRACTIONS = (0.25, 0.5, 2.0)
@@ -36,10 +35,16 @@ REASONS = (
     "low confidence", "low margin", "low p_real", "over quota",
 )  # fmt: skip
 _LEVELS = {
-    REAL: 0.942, CLASSICAL: 0.9617, DUPLICATED: 0.9581, MIXUP: 0.9655, PSEUDO_LABELLED: 0.9634,
+    REAL: 0.9617, REPEATED: 0.9655, PSEUDO_LABELLED: 0.9634,
     UNFILTERED: 0.9663, FILTERED: 0.9735, SYNTHETIC_ONLY: 0.9085,
     fraction_arm(0.25): 0.853, fraction_arm(0.5): 0.925, fraction_arm(2.0): 0.98,
 }  # fmt: skip
+STEPS = 800
+SETTLING = settling_of(
+    (("plain", 0.938), ("classical", 0.951), ("trivial", 0.949), ("mixup", 0.961)),
+    steps=(200, 400, 800, 1600),
+    chosen=STEPS,
+)
 _SETTLE = {"gans": 6, "seeds": None, "test_images": 2400}
 
 
@@ -61,7 +66,7 @@ def fake_lift(
     log_loss = metric == "log_loss"
     word = "helps" if mean - half > 0 else "hurts" if mean + half < 0 else "inconclusive"
     compared = [arm for arm in arms if arm in ARMS]
-    baseline = MIXUP if MIXUP in arms else CLASSICAL
+    baseline = REPEATED if REPEATED in arms else REAL
 
     def spread(center: float, wide: float = 0.004) -> dict[str, Any]:
         values = rng.normal(center, wide, seeds)
@@ -83,16 +88,17 @@ def fake_lift(
                 if not key.startswith("ci_")
             },
             "val": {"mean": _LEVELS[arm] + 0.002},
+            "shown": _shown(arm),
         }
     lifts = {
         arm: _points(100 * (_LEVELS[arm] - _LEVELS[baseline]), 1.0)
         for arm in compared
         if arm != baseline
     } | {FILTERED: _points(mean, half)}
-    curve = [arm for arm in arms if arm not in ARMS] + [CLASSICAL]
-    counts = {CLASSICAL: sum(train)} | {fraction_arm(s): int(s * sum(train)) for s in FRACTIONS}
+    curve = [arm for arm in arms if arm not in ARMS] + [REAL]
+    counts = {REAL: sum(train)} | {fraction_arm(s): int(s * sum(train)) for s in FRACTIONS}
     content = {
-        "schema": "ganlift/lift/2",
+        "schema": "ganlift/lift/3",
         "verdict": word,
         "answer": f"{word}: adding filtered GAN images moved {metric_name} by {mean:+.1f}.",
         "advice": "Keep the simpler training until there is more evidence.",
@@ -141,7 +147,9 @@ def fake_lift(
         "seeds": {"classifier": list(range(seeds)), "gan": list(range(gans))},
         "digests": {"merged": _digest("merged"), "test": _digest("test")},
         "classifier": {
-            "name": "small_cnn", "learning_rate": 0.002, "weight_decay": 0.01,
+            "name": "small_cnn", "recipe": "mixup", "steps": STEPS,
+            "learning_rate": 0.002, "weight_decay": 0.01, "settling": SETTLING,
+            "settled_by": "plateau", "gain": 0.001, "gain_standard_error": 0.003,
             "kept": {"arm": FILTERED, "seed": 3, "gan_seed": 3, "sha256": _digest("weights"),
                      "test": {"accuracy": 0.97}, "val": {"accuracy": 0.98}},
         },
@@ -159,7 +167,7 @@ def fake_lift(
              "baseline_only": 9, "p_value": 0.4 - 0.04 * seed}
             for seed in range(seeds)
         ],
-        "worth": _worth(results, curve, counts, metric) if len(curve) > 1 else None,
+        "worth": _worth(results, curve, counts, metric, mean, half) if len(curve) > 1 else None,
         "more_real": {"real_images": max(counts.values()), "lift_pp": _points(1.2, 0.7)}
         if len(curve) > 1
         else None,
@@ -181,18 +189,27 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _worth(
-    results: dict[str, Any], curve: Sequence[str], counts: dict[str, int], metric: str
+    results: dict[str, Any],
+    curve: Sequence[str],
+    counts: dict[str, int],
+    metric: str,
+    mean: float,
+    half: float,
 ) -> dict[str, Any]:
-    have = counts[CLASSICAL]
+    have, factor = counts[REAL], -100.0 if metric == "log_loss" else 100.0
+    base = results[REAL][metric]["mean"]
+    ends = sorted(base + end / factor for end in (mean - half, mean + half))
     return {
         "real_images": round(1.7 * have),
         "low": round(1.2 * have),
         "high": None,
         "beyond": None,
         "have": have,
+        "reached": {"mean": base + mean / factor, "ci_low": ends[0], "ci_high": ends[1]},
         "curve": [
             {"arm": arm, "real_images": counts[arm]}
             | {key: results[arm][metric][key] for key in ("mean", "ci_low", "ci_high")}
+            | {"rising": results[arm][metric]["mean"]}
             for arm in curve
         ],
     }
@@ -280,11 +297,6 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
         },
         retrain={
             "weights": None,
-            "search": [
-                {"learning_rate": rate, "weight_decay": 0.01, "val_balanced_accuracy": value,
-                 "chosen": rate == 0.002}
-                for rate, value in ((0.001, 0.958), (0.002, 0.961), (0.004, 0.949))
-            ],
             "arms": {
                 arm: {"real": 200, "added": 200 if arm in SYNTHETIC else 0, "added_per_step": 64}
                 for arm in arms
@@ -292,8 +304,7 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
             "left_out": {fraction_arm(4.0): "only 71 of 80 images in class 5"},
         },
         exposure={
-            arm: {"steps": 300, "real_seen": 19200, "added_seen": 19200 if arm in SYNTHETIC else 0}
-            for arm in arms
+            arm: {f"{part}_seen": number for part, number in _shown(arm).items()} for arm in arms
         },
         versions={"torch": "2.15.0", "numpy": "2.3.1"},
         processor="x86_64, GenuineIntel, AVX512",
@@ -305,6 +316,11 @@ def count_reasons(scores: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFr
     index = pd.MultiIndex.from_product([class_names, REASONS], names=["class_name", "reason"])
     counts = scores.groupby(["class_name", "reason"]).size().reindex(index, fill_value=0)
     return counts.rename("count").reset_index()
+
+
+def _shown(arm: str) -> dict[str, int]:
+    added = 64 * STEPS if arm in (REPEATED, PSEUDO_LABELLED, *SYNTHETIC) else 0
+    return {"real": 0 if arm == SYNTHETIC_ONLY else 64 * STEPS, "added": added}
 
 
 def _points(mean: float, half: float) -> dict[str, float]:

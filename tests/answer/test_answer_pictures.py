@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from tasks.answer.drawing import (
+    BLACK,
     BLUE,
+    LINES,
     ORANGE,
     VERMILION,
     drawable,
@@ -16,7 +18,7 @@ from tasks.answer.drawing import (
 )
 from tasks.answer.evidence import draw_filter_reasons, draw_real_beside_synthetic, draw_reliability
 from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
-from tasks.contracts.arms import FILTERED
+from tasks.answer.settling import draw_settling, settling_table
 from tests.answer.fake_report import altered, count_reasons, fake_lift, fake_pool, fake_reliability
 from tests.lift.fake_inputs import fake_merged
 
@@ -34,12 +36,9 @@ def test_treatment_beyond_the_curve_lies_on_its_better_side(tmp_path, metric, be
     ends = [end for point in lift.worth.curve for end in (point.ci_low, point.ci_high)]
     best = max(better * end for end in ends) + 0.02
     mean = better * best
-    treated = {"mean": mean, "ci_low": mean - 0.001, "ci_high": mean + 0.001}
-    lift = altered(
-        lift,
-        worth={"real_images": None, "low": None, "beyond": "above"},
-        arms={FILTERED: {metric: treated}},
-    )
+    reached = {"mean": mean, "ci_low": mean - 0.001, "ci_high": mean + 0.001}
+    beyond = {"real_images": None, "low": None, "beyond": "above", "reached": reached}
+    lift = altered(lift, worth=beyond)
     draw_real_curve(lift, lift.worth, tmp_path / "curve.png")
     level = np.median(pixels(tmp_path / "curve.png", BLUE)[:, 0])
     curve = pixels(tmp_path / "curve.png", ORANGE)
@@ -65,6 +64,47 @@ def test_crossing_is_marked_where_the_treatment_meets_the_curve(tmp_path):
     # 100 to 200 is log(2), 200 to 350 log(1.75)
     steps = np.diff(columns)
     assert steps[0] / steps[1] == pytest.approx(np.log(2) / np.log(1.75), rel=0.08)
+
+
+def test_the_curve_is_drawn_as_it_was_made_to_rise(tmp_path):
+    lift = fake_lift()
+    points = [dict(point) for point in lift.worth.curve]
+    points[0]["rising"] = points[0]["mean"] + 0.05
+    draw_real_curve(lift, lift.worth, tmp_path / "as_it_is.png")
+    risen = altered(lift, worth={"curve": points})
+    draw_real_curve(risen, risen.worth, tmp_path / "risen.png")
+    lines = [pixels(tmp_path / f"{name}.png", ORANGE) for name in ("as_it_is", "risen")]
+    assert len(lines[0]) != len(lines[1])
+
+
+def test_the_settling_marks_the_chosen_training_and_draws_a_line_a_recipe(tmp_path):
+    found = fake_lift().classifier
+    draw_settling(found, tmp_path / "settling.png")
+    for number in range(4):
+        assert len(pixels(tmp_path / "settling.png", LINES[number])) > 200
+    assert not len(pixels(tmp_path / "settling.png", LINES[4]))
+    rings = []
+    for place in (-2, -1):  # the ring moves with the steps
+        rows = [row.model_dump() | {"chosen": False} for row in found.settling]
+        rows[place]["chosen"] = True
+        moved = altered(fake_lift(), classifier={"settling": rows}).classifier
+        draw_settling(moved, tmp_path / "settling.png")
+        ring = pixels(tmp_path / "settling.png", BLACK)
+        rings.append(np.median(ring[ring[:, 0] < 0.7 * 4.2 * 160, 1]))
+    assert rings[0] < rings[1]
+
+
+def test_a_training_that_diverged_leaves_no_point_and_no_error(tmp_path):
+    rows = [row.model_dump() for row in fake_lift().classifier.settling]
+    broken = {"val_balanced_accuracy": None, "standard_error": None}
+    alone = altered(
+        fake_lift(),
+        classifier={"settling": [rows[-2] | {"standard_error": None}, rows[0] | broken]},
+    ).classifier
+    draw_settling(alone, tmp_path / "settling.png")
+    assert list(settling_table(alone)["val_balanced_accuracy"].isna()) == [False, True]
+    empty = altered(fake_lift(), classifier={"settling": []}).classifier
+    assert list(settling_table(empty).columns)[:2] == ["recipe", "steps"]
 
 
 def test_a_reason_keeps_its_colour_and_is_drawn_where_it_occurs(tmp_path):

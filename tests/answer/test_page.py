@@ -10,11 +10,10 @@ from tasks.answer.page import Rail, arm_rails, exposure_of, render_page
 from tasks.answer.words import bounds, interval
 from tasks.contracts.arms import (
     ARMS,
-    CLASSICAL,
     FILTERED,
-    MIXUP,
     PSEUDO_LABELLED,
     REAL,
+    REPEATED,
     SYNTHETIC_ONLY,
     fraction_arm,
 )
@@ -28,6 +27,7 @@ PICTURES = (
     "filter_reasons",
     "gan_curves",
     "reliability",
+    "settling",
 )
 
 
@@ -93,7 +93,7 @@ def test_arms_have_a_row_and_fractions_only_their_curve(pictures):
     assert not any(fraction_arm(0.5) in row for row in arms)
     assert any(fraction_arm(0.5) in row for row in rows(page, "protocol"))
     (baseline,) = (row for row in arms if "baseline" in row)
-    assert MIXUP in baseline
+    assert REPEATED in baseline
     assert "strongest without GAN images on real/val" in baseline
     assert page.count('class="main"') == page.count('class="base"') == 1
     assert len(rows(page, "comparisons")) == len(lift.comparisons)
@@ -110,7 +110,7 @@ def test_log_loss_is_told_in_its_own_unit(pictures):
     lift = fake_lift(metric="log_loss", metric_name="log loss", mean=-1.2, half=0.5)
     page = page_of(lift, pictures)
     assert "hundredths of a nat of log loss; positive is better" in page
-    (real,) = (row for row in rows(page, "arms") if "real images without augmentation" in row)
+    (real,) = (row for row in rows(page, "arms") if "the real images alone" in row)
     mean = lift.arms[REAL]["log_loss"].mean
     assert f"{mean:.3f} ±" in real
     assert f"{100 * mean:.1f}" not in real
@@ -147,7 +147,7 @@ def test_images_of_the_funnel_stand_beside_their_rule(pictures):
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_unlabelled_images_are_told_apart_where_their_arm_ran(ran, pictures):
-    arms = ARMS if ran else (REAL, CLASSICAL, FILTERED)
+    arms = ARMS if ran else (REAL, REPEATED, FILTERED)
     gans = dict(fake_evidence().gans)
     gans["1"] = gans["1"] | {"pseudo_labelled": 57}
     page = page_of(fake_lift(arms=arms), pictures, gans=gans)
@@ -162,15 +162,64 @@ def test_exposure_is_what_the_runs_counted():
     runs = pd.DataFrame(
         {
             "arm": ["b", "a", "b", "a"],
-            "steps": [30, 30, 30, 30],
             "real_seen": [960, 960, 960, 960],
             "added_seen": [400, 0, 500, 0],
         }
     )
     assert exposure_of(runs) == {
-        "b": {"steps": 30, "real_seen": 960, "added_seen": 450},
-        "a": {"steps": 30, "real_seen": 960, "added_seen": 0},
+        "b": {"real_seen": 960, "added_seen": 450},
+        "a": {"real_seen": 960, "added_seen": 0},
     }
+
+
+def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(pictures):
+    lift = fake_lift()
+    page = page_of(lift, pictures)
+    above = page[page.index("<h2>Every arm</h2>") : page.index('<table id="arms">')]
+    assert "the recipe <strong>mixup</strong> (classical augmentation, and images blended" in above
+    assert "for <strong>800 steps</strong>" in above
+    arms = rows(page, "arms")
+    assert not any("800 steps" in row for row in arms)
+    assert "51,200" in arms[ARMS.index(REAL)]
+    assert "of them added" not in arms[ARMS.index(REAL)]
+    assert "102,40051,200 of them added" in arms[ARMS.index(FILTERED)]
+
+
+def test_the_settling_is_told_as_recipe_by_steps(pictures):
+    lift = fake_lift()
+    page = page_of(lift, pictures)
+    table = rows(page, "settling")
+    assert table[0].partition(">")[2].strip().startswith("plainno augmentation")
+    assert len(table) == 4
+    assert [row.count("chosen") for row in table] == [0, 0, 0, 1]
+    assert "96.5 ± 0.4 chosen" in table[3]
+    section = page[page.index("How the recipe was settled") :]
+    assert "real/val alone was read for it: no test image and no GAN image" in section
+    assert "less than the standard error of that gain" in section
+    assert ">rate 0.002" not in section  # one was tried
+
+
+def test_several_rates_stand_with_the_cell_and_what_diverged_is_said(pictures):
+    rows_of = [row.model_dump() for row in fake_lift().classifier.settling]
+    worse = {"learning_rate": 0.004, "chosen": False, "val_balanced_accuracy": 0.5}
+    broken = {"learning_rate": 0.004, "val_balanced_accuracy": None, "standard_error": None}
+    rows_of += [rows_of[0] | broken | {"recipe": "trivial", "steps": 3200}, rows_of[-2] | worse]
+    lift = altered(fake_lift(), classifier={"settling": rows_of})
+    page = page_of(lift, pictures)
+    table = rows(page, "settling")
+    assert "rate 0.002, decay 0.01" in table[3]
+    assert "50.0" not in table[3]
+    assert [row.count("diverged") for row in table] == [0, 0, 1, 0]
+    assert "settled with the recipe, the same for every arm" in page
+
+
+def test_a_declared_recipe_has_no_table(pictures):
+    declared = {"settling": [], "settled_by": "declared", "gain": None}
+    (pictures / "settling.png").unlink()
+    page = page_of(altered(fake_lift(), classifier=declared), pictures)
+    assert '<table id="settling">' not in page
+    assert "The recipe and the steps were declared in params.yaml." in page
+    assert "set in params.yaml, the same for every arm" in page
 
 
 def test_every_interval_reads_alike(pictures):

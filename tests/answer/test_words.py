@@ -6,6 +6,7 @@ from tasks.answer.words import (
     against,
     headline,
     more_images,
+    settled,
     signed,
     terminal,
     told,
@@ -14,18 +15,18 @@ from tasks.answer.words import (
     worth,
     worth_in_full,
 )
-from tasks.contracts.arms import ARMS, CLASSICAL, MIXUP, REAL, SYNTHETIC_ONLY
+from tasks.contracts.arms import ARMS, FILTERED, PSEUDO_LABELLED, REAL, REPEATED, SYNTHETIC_ONLY
 from tests.answer.fake_report import altered, fake_lift
 
-VAL = {REAL: 0.9, CLASSICAL: 0.95, MIXUP: 0.96}
+VAL = {REAL: 0.9, REPEATED: 0.95, PSEUDO_LABELLED: 0.96}
 
 
 def said(mean, low, high, verdict, **changes):
     """A result of macro F1 over a declared baseline, with its sentences."""
     lift = fake_lift(metric="macro_f1", metric_name="macro F1")
     ends = {"mean": mean, "ci_low": low, "ci_high": high}
-    choice = {"rule": "declared", "val": {CLASSICAL: 0.95}}
-    plain = {"verdict": verdict, "lift_pp": ends, "baseline": CLASSICAL}
+    choice = {"rule": "declared", "val": {REPEATED: 0.95}}
+    plain = {"verdict": verdict, "lift_pp": ends, "baseline": REPEATED}
     content = lift.model_dump(mode="json") | {"baseline_choice": choice}
     return told(altered(type(lift).model_validate(content), **(plain | changes)))
 
@@ -33,8 +34,8 @@ def said(mean, low, high, verdict, **changes):
 @pytest.mark.parametrize(
     ("found", "answer", "advice"),
     [
-        ((2.0, 0.1, 4.0, "helps"), "Yes: adding filtered GAN images gave", "Use real+classical+"),
-        ((-2.0, -4.0, -0.1, "hurts"), "No, don’t add them: adding filtered", "Stay with real+cl"),
+        ((2.0, 0.1, 4.0, "helps"), "Yes: adding filtered GAN images gave", "Use real+filtered in"),
+        ((-2.0, -4.0, -0.1, "hurts"), "No, don’t add them: adding filtered", "Stay with real+rep"),
         ((0.1, -0.2, 0.4, "inconclusive"), "Not on this evidence", "practically no effect"),
         ((0.3, 0.1, 0.6, "inconclusive"), "Not on this evidence", "There is a gain, but"),
         ((-0.3, -0.6, -0.1, "inconclusive"), "Not on this evidence", "There is a loss, but"),
@@ -46,7 +47,7 @@ def test_the_answer_follows_the_verdict(found, answer, advice):
     mean, low, high = (signed(number) for number in found[:3])
     assert lift.answer.startswith(answer)
     assert f"macro F1 of {mean} points [{low}, {high}] (95 % confidence interval)" in lift.answer
-    assert lift.answer.endswith("over classical augmentation.")
+    assert lift.answer.endswith("over repeating real images.")
     assert advice in lift.advice
     assert "one GAN" not in lift.advice
 
@@ -72,17 +73,17 @@ def test_every_arm_has_words_in_either_part(treatment, verdict):
 @pytest.mark.parametrize("verdict", ["helps", "hurts", "inconclusive"])
 def test_a_declared_baseline_that_is_not_the_one_to_beat_is_told(verdict):
     weak = said(2.0, 1.0, 3.0, verdict, baseline=REAL, baseline_choice={"val": VAL})
-    assert "real was declared as the baseline, and real+classical+mixup, without" in weak.advice
+    assert "real was declared as the baseline, and real+pseudo-labelled, without" in weak.advice
     loss = said(
-        2.0, 1.0, 3.0, verdict, baseline=MIXUP, baseline_choice={"val": VAL},
+        2.0, 1.0, 3.0, verdict, baseline=PSEUDO_LABELLED, baseline_choice={"val": VAL},
         primary_metric="log_loss",
     )  # fmt: skip
     assert "and real, without" in loss.advice  # of a loss, less is better
     for fair in (
-        {"baseline": MIXUP, "baseline_choice": {"val": VAL}},
-        {"baseline": MIXUP, "baseline_choice": {"val": VAL, "rule": "strongest"}},
-        {"baseline": SYNTHETIC_ONLY, "baseline_choice": {"val": {CLASSICAL: 1.0}},
-         "treatment": CLASSICAL},
+        {"baseline": PSEUDO_LABELLED, "baseline_choice": {"val": VAL}},
+        {"baseline": PSEUDO_LABELLED, "baseline_choice": {"val": VAL, "rule": "strongest"}},
+        {"baseline": SYNTHETIC_ONLY, "baseline_choice": {"val": {REPEATED: 1.0}},
+         "treatment": REPEATED},
     ):  # fmt: skip
         assert "declared as" not in said(2.0, 1.0, 3.0, verdict, **fair).advice
 
@@ -161,8 +162,8 @@ def test_what_would_change_names_the_larger_noise(noise, said):
 @pytest.mark.parametrize(
     ("mean", "said"),
     [
-        (1.2, "Real images would help: 400 real images in place of 200, with classical "
-              "augmentation, have a lift of +1.2 points [+0.5, +1.9] over "),
+        (1.2, "Real images would help: 400 real images in place of 200, trained with the "
+              "same recipe, have a lift of +1.2 points [+0.5, +1.9] over "),
         (0.4, "Whether more images of any kind would help is open: 400"),
         (-0.4, "Not even real images would help: 400"),
     ],
@@ -172,7 +173,7 @@ def test_what_would_change_tells_what_real_images_bring(mean, said):
     lift = altered(fake_lift(), more_real={"real_images": 400, "lift_pp": points})
     assert any(one.startswith(said) for one in what_would_change(lift))
     none = what_would_change(altered(lift, more_real=None))
-    assert not any("in place of 200, with" in one for one in none)
+    assert not any("in place of 200, trained" in one for one in none)
 
 
 @pytest.mark.parametrize(
@@ -192,21 +193,64 @@ def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseud
 @pytest.mark.parametrize(
     ("found", "sentence", "more"),
     [
-        ({}, "About 140 more real images", ("+140", "[+40, over +200]")),
-        ({"real_images": 90, "low": None, "high": 130}, "Training is better without it.",
-         ("−110", "[below −150, −70]")),
-        ({"real_images": 190, "low": 120, "high": None}, "so it may be worth nothing",
-         ("−10", "[−80, over +200]")),
-        ({"real_images": None, "low": 300, "beyond": "above"}, "does better than 400 real images",
+        ({}, "About 140 more real images [+40, over +200]: a lift of +0.8 points is what 340 real "
+         "images in place of 200 bring with the same recipe (95 % confidence interval).",
+         ("+140", "[+40, over +200]")),
+        ({"real_images": None, "low": 300, "beyond": "above"},
+         "is more than 400 real images in place of 200 with the same recipe bring.",
          ("> +200", "the curve ends there")),
-        ({"real_images": None, "low": None, "beyond": "below"}, "50 real images with classical",
+        ({"real_images": None, "low": None, "beyond": "below"},
+         "is less than 50 real images in place of 200 with the same recipe bring.",
          ("< −150", "the curve ends there")),
+        ({"real_images": None, "beyond": "above", "have": 400},
+         "is more than 400 real images bring.",
+         ("> 0", "the curve ends there")),
     ],
 )  # fmt: skip
 def test_worth_is_told_inside_the_curve_and_beyond_it(found, sentence, more):
     lift = altered(fake_lift(), worth=found)
     assert sentence in worth_in_full(lift, lift.worth)
     assert more_images(lift.worth) == more
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "end"),
+    [(0.8, 0.7, ""), (-0.8, 0.7, "better without it."), (0.1, 0.7, "it may be worth nothing."),
+     (-0.1, 0.7, "it may be worth nothing.")],
+)  # fmt: skip
+def test_whether_it_is_worth_anything_is_what_the_lift_says(mean, half, end):
+    lift = fake_lift(mean=mean, half=half)
+    for found in ({}, {"real_images": 190, "high": 199}, {"real_images": None, "beyond": "below"}):
+        told = altered(lift, worth=found)
+        assert worth_in_full(told, told.worth).endswith(end)
+        assert ("better without" in worth_in_full(told, told.worth)) == (mean < -half)
+        assert ("worth nothing" in worth_in_full(told, told.worth)) == (abs(mean) < half)
+
+
+@pytest.mark.parametrize(
+    ("by", "gain", "said", "may_change"),
+    [
+        ("plateau", 0.001, "the last doubling of the steps gained +0.1 ± 0.3 points of balanced "
+                           "accuracy on real/val, less than", False),
+        ("plateau", None, "the last doubling gained little of balanced", False),
+        ("most_steps", 0.012, "while accuracy on real/val still rose (the last doubling of the "
+                              "steps gained +1.2 ± 0.3 points). A longer training may change the "
+                              "answer: raise retrain.most_steps.", True),
+        ("most_steps", None, "still rose. A longer training may change", True),
+        ("declared", None, "The 800 steps were declared, so whether a longer training would", True),
+    ],
+)  # fmt: skip
+def test_why_training_was_not_longer(by, gain, said, may_change):
+    lift = altered(fake_lift(), classifier={"settled_by": by, "gain": gain})
+    assert "real/val alone was read for it" in settled(lift)[0]
+    assert said in settled(lift)[1]
+    assert (settled(lift)[1] in what_would_change(lift)) == may_change
+
+
+def test_both_arms_of_the_verdict_are_said_to_train_alike():
+    lift = fake_lift()
+    assert against(lift).endswith("on real/val; both with the recipe mixup for 800 steps")
+    assert f"{FILTERED} against {REPEATED}" in against(lift)
 
 
 @pytest.mark.parametrize(

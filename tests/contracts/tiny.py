@@ -115,8 +115,8 @@ def tiny_values() -> dict[str, Any]:
         },
         "report": {
             "primary_metric": "balanced_accuracy",
-            "baseline": "real+classical",
-            "treatment": "real+classical+filtered",
+            "baseline": "real",
+            "treatment": "real+filtered",
             "level": 0.95,
             "smallest_lift_pp": 0.5,
             "resamples": 2000,

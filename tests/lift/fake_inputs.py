@@ -86,10 +86,10 @@ def fake_line(
         reason=np.resize(reasons, len(pool)), p_real=0.4, confidence=0.6, margin=0.2, realism=1.0
     ).to_parquet(inputs["scores"], index=False)
     predictions.to_parquet(inputs["predictions"], index=False)
-    runs = runs_of(predictions, len(class_names))
+    runs = runs_of(predictions, len(class_names), real=sum(train))
     runs.to_parquet(inputs["runs"], index=False)
     test_ids = predictions["image_id"].unique().tolist()
-    _write(inputs["retrained"], retrained_of(runs, sum(train), test_ids))
+    _write(inputs["retrained"], retrained_of(runs, test_ids))
     counts = {
         split: dict(zip(class_names, train, strict=True))
         for split in ("train", "val", "test", "cut")

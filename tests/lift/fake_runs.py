@@ -11,9 +11,9 @@ import pandas as pd
 
 from tasks.contracts.arms import (
     ARMS,
-    DUPLICATED,
     FILTERED,
-    REAL,
+    PSEUDO_LABELLED,
+    REPEATED,
     SYNTHETIC,
     SYNTHETIC_ONLY,
     UNFILTERED,
@@ -26,7 +26,7 @@ from tests.contracts.tiny import tiny_values
 
 DIGITS = tuple(str(digit) for digit in range(10))
 FRACTIONS = tuple(fraction_arm(share) for share in (0.25, 0.5, 2.0))
-_EFFECTS = {REAL: -0.05, DUPLICATED: -0.02, UNFILTERED: 0.3, SYNTHETIC_ONLY: -1.5} | dict(
+_EFFECTS = {REPEATED: -0.02, UNFILTERED: 0.3, SYNTHETIC_ONLY: -1.5} | dict(
     zip(FRACTIONS, (-0.6, -0.3, 0.3), strict=True)
 )
 
@@ -86,8 +86,13 @@ def fake_predictions(
     return pd.concat(frames, ignore_index=True)
 
 
-def runs_of(predictions: pd.DataFrame, classes: int, steps: int = 30) -> pd.DataFrame:
-    """The table of runs that belongs to predictions; on real/val as on test, a little below."""
+def runs_of(
+    predictions: pd.DataFrame, classes: int, *, steps: int = 30, real: int = 60
+) -> pd.DataFrame:
+    """The table of runs that belongs to predictions; on real/val as on test, a little below.
+
+    Every GAN has another number of images, so that arms match within a seed alone.
+    """
     rows = []
     for (arm, seed), run in predictions.groupby(["arm", "seed"]):
         labels, predicted, p_label = (
@@ -96,10 +101,16 @@ def runs_of(predictions: pd.DataFrame, classes: int, steps: int = 30) -> pd.Data
         counts = Counter(labels, predicted[None], p_label[None], classes)(np.ones((1, len(labels))))
         scores = {metric.column: metric.of(counts)[0, 0] for metric in METRICS.values()}
         scores |= {f"recall_{label}": value for label, value in enumerate(recall(counts)[0, 0])}
-        real = arm != SYNTHETIC_ONLY
+        own = 0 if arm == SYNTHETIC_ONLY else round(real * (fraction_of(arm) or 1.0))
+        added = 0
+        if arm in (REPEATED, *SYNTHETIC):
+            added = real - seed % 3
+        elif arm == PSEUDO_LABELLED:
+            added = 7
         rows.append(
-            {"arm": arm, "seed": seed, "gan_seed": run["gan_seed"].iloc[0], "steps": steps}
-            | {"real_seen": 64 * steps * real, "added_seen": 0 if real else 64 * steps}
+            {"arm": arm, "seed": seed, "gan_seed": run["gan_seed"].iloc[0]}
+            | {"recipe": "mixup", "steps": steps, "real": own, "added": added}
+            | {"real_seen": 64 * steps * (own > 0), "added_seen": min(added, 64) * steps}
             | scores
             | {"ece": abs(scores["accuracy"] - run["confidence"].mean())}
             | {f"val_{name}": 0.99 * value for name, value in scores.items()}
@@ -107,27 +118,27 @@ def runs_of(predictions: pd.DataFrame, classes: int, steps: int = 30) -> pd.Data
     return pd.DataFrame(rows).astype({"gan_seed": "Int64"})
 
 
-def retrained_of(runs: pd.DataFrame, real: int, test_ids: Sequence[str]) -> dict[str, Any]:
+def retrained_of(runs: pd.DataFrame, test_ids: Sequence[str]) -> dict[str, Any]:
     """What retrain says of the runs."""
     kept = runs[runs["arm"] == FILTERED].head(1)
     names = [metric.column for metric in METRICS.values()]
     names += [column for column in runs if column.startswith("recall_")]
     return {
-        "schema": "ganlift/retrain/1",
+        "schema": "ganlift/retrain/2",
         "classifier": "small_cnn",
         "weights": None,
         "learning_rate": 0.002,
         "weight_decay": 0.01,
-        "search": [
-            {"learning_rate": rate, "weight_decay": 0.01, "val_balanced_accuracy": value}
-            | {"chosen": rate == 0.002}
-            for rate, value in ((0.001, 0.91), (0.002, 0.93))
-        ],
+        "recipe": "mixup",
+        "steps": 30,
+        "settling": settling_of((("plain", 0.88), ("mixup", 0.93)), steps=(15, 30), chosen=30),
+        "settled_by": "plateau",
+        "gain": 0.002,
+        "gain_standard_error": 0.003,
         "arms": {
-            arm: {"real": round(real * (fraction_of(arm) or 1.0)), "added": 0, "added_per_step": 0}
-            if arm not in (*SYNTHETIC, DUPLICATED)
-            else {"real": real * (arm != SYNTHETIC_ONLY), "added": real, "added_per_step": 64}
-            for arm in runs["arm"].unique()
+            arm: {"real": int(rows["real"].max()), "added": int(rows["added"].max())}
+            | {"added_per_step": 64}
+            for arm, rows in runs.groupby("arm")[["real", "added"]]
         },
         "left_out": {fraction_arm(4.0): "class '0' has too few spare images"},
         "test": {
@@ -145,3 +156,23 @@ def retrained_of(runs: pd.DataFrame, real: int, test_ids: Sequence[str]) -> dict
         if len(kept)
         else None,
     }
+
+
+def settling_of(
+    recipes: Sequence[tuple[str, float]], *, steps: Sequence[int], chosen: int
+) -> list[dict[str, Any]]:
+    """What retrain tried on real/val: each recipe gains a little with more steps, the last wins."""
+    return [
+        {
+            "recipe": recipe,
+            "steps": number,
+            "learning_rate": 0.002,
+            "weight_decay": 0.01,
+            "val_balanced_accuracy": value + 0.002 * place,
+            "standard_error": 0.004,
+            "seeds": 4,
+            "chosen": (recipe, number) == (recipes[-1][0], chosen),
+        }
+        for recipe, value in recipes
+        for place, number in enumerate(steps)
+    ]

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.contracts.arms import FILTERED, NON_SYNTHETIC, SYNTHETIC_ONLY
+from tasks.contracts.arms import (
+    ARMS,
+    FILTERED,
+    NON_SYNTHETIC,
+    PSEUDO_LABELLED,
+    REAL,
+    REPEATED,
+    SYNTHETIC_ONLY,
+    UNFILTERED,
+)
 from tasks.contracts.errors import UserError
 from tasks.lift.fairness import check_fair
 from tasks.lift.metrics import METRICS, metric_named
@@ -25,23 +34,67 @@ def with_value(runs, arm, column, value, seeds=(0, 1, 2)):
     return changed
 
 
-@pytest.mark.parametrize("arm", [FILTERED, SYNTHETIC_ONLY, FRACTIONS[0]])
-@pytest.mark.parametrize("seeds", [(0, 1, 2), (1,)])
-def test_an_arm_with_more_steps_is_caught(runs, arm, seeds):
+def refused(runs, arm, column, value, seeds=(1,)):
+    """The reason why runs with one arm changed are refused, which names arm and seed."""
+    with pytest.raises(UserError) as caught:
+        check_fair(with_value(runs, arm, column, value, seeds))
+    said = str(caught.value)
+    assert f"arm {arm!r}, seed {seeds[0]}" in said
+    return said
+
+
+def test_arms_that_differ_in_the_addition_alone_pass(runs):
     check_fair(runs)
-    with pytest.raises(UserError, match=r"optimiser steps") as caught:
-        check_fair(with_value(runs, arm, "steps", 60, seeds))
-    assert repr(arm) in str(caught.value)
+    assert set(runs["arm"]) == {*ARMS, *FRACTIONS}
+    assert runs[runs["arm"] == FILTERED]["added"].nunique() == 3  # each GAN has its own number
 
 
-def test_an_arm_that_saw_more_real_images_is_caught(runs):
-    with pytest.raises(UserError, match=r"'real\+classical\+filtered', seed 0.*real images"):
-        check_fair(with_value(runs, FILTERED, "real_seen", 10_000))
+@pytest.mark.parametrize("arm", [FILTERED, REAL, SYNTHETIC_ONLY, FRACTIONS[0]])
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (1,)])
+def test_another_recipe_or_more_steps_in_any_arm_are_caught(runs, arm, seeds):
+    assert "recipe (plain where it should be mixup)" in refused(runs, arm, "recipe", "plain", seeds)
+    said = refused(runs, arm, "steps", 60, seeds)
+    assert "optimiser steps (60 where it should be 30)" in said
+
+
+@pytest.mark.parametrize("arm", [FILTERED, REPEATED, PSEUDO_LABELLED])
+@pytest.mark.parametrize(
+    ("column", "what"), [("real_seen", "real images shown"), ("real", "real images to train on")]
+)
+def test_other_real_images_are_caught(runs, arm, column, what):
+    assert what in refused(runs, arm, column, 10_000)
 
 
 @pytest.mark.parametrize("arm", [SYNTHETIC_ONLY, FRACTIONS[1]])
 def test_arms_that_train_on_other_real_images_are_left_alone(runs, arm):
-    check_fair(with_value(runs, arm, "real_seen", 7))
+    check_fair(with_value(with_value(runs, arm, "real_seen", 7), arm, "real", 7))
+
+
+@pytest.mark.parametrize("arm", [FILTERED, UNFILTERED, REPEATED])
+@pytest.mark.parametrize(
+    ("column", "what"),
+    [("added", "added images to train on"), ("added_seen", "added images shown")],
+)
+def test_another_number_of_added_images_is_caught(runs, arm, column, what):
+    assert what in refused(runs, arm, column, 10_000)
+    (elsewhere,) = runs[(runs["arm"] == arm) & (runs["seed"] == 2)][column]
+    if column == "added":  # what another seed rightly has is still wrong here
+        assert what in refused(runs, arm, column, elsewhere)
+
+
+@pytest.mark.parametrize("arm", [REAL, FRACTIONS[0]])
+@pytest.mark.parametrize("column", ["added", "added_seen"])
+def test_an_addition_to_the_real_images_alone_is_caught(runs, arm, column):
+    assert "(5 where it should be 0)" in refused(runs, arm, column, 5)
+
+
+def test_pseudo_labelled_images_are_all_there_are(runs):
+    check_fair(with_value(runs, PSEUDO_LABELLED, "added", 900))
+
+
+def test_runs_of_an_older_kind_are_refused(runs):
+    with pytest.raises(UserError, match=r"runs: lack recipe, added\b"):
+        check_fair(runs.drop(columns=["recipe", "added"]))
 
 
 @pytest.mark.parametrize("arm", NON_SYNTHETIC)
@@ -67,11 +120,11 @@ def test_test_scores_cannot_move_the_baseline(runs):
 
 def test_the_baseline_follows_the_primary_metric(runs):
     tempting = with_value(runs, "real", "val_log_loss", 0.001)
-    tempting = with_value(tempting, NON_SYNTHETIC[2], "val_recall_1", 1.0)
-    tempting = with_value(tempting, NON_SYNTHETIC[3], "val_log_loss", 9.0)
-    assert choose_baseline(tempting, METRICS["log_loss"], STRONGEST)[0] == "real"
+    tempting = with_value(tempting, NON_SYNTHETIC[1], "val_recall_1", 1.0)
+    tempting = with_value(tempting, NON_SYNTHETIC[2], "val_log_loss", 9.0)
+    assert choose_baseline(tempting, METRICS["log_loss"], STRONGEST)[0] == REAL
     one_class = metric_named("recall:b", ["a", "b"])
-    assert choose_baseline(tempting, one_class, STRONGEST)[0] == NON_SYNTHETIC[2]
+    assert choose_baseline(tempting, one_class, STRONGEST)[0] == NON_SYNTHETIC[1]
 
 
 def test_equals_fractions_and_gan_arms(runs):
@@ -79,12 +132,12 @@ def test_equals_fractions_and_gan_arms(runs):
     for arm in (FILTERED, SYNTHETIC_ONLY, *FRACTIONS):
         level = with_value(level, arm, "val_balanced_accuracy", 1.0)
     metric = METRICS["balanced_accuracy"]
-    assert choose_baseline(level, metric, STRONGEST)[0] == "real"  # the first of equals
-    treated = report_params(baseline="strongest", treatment="real")
-    assert choose_baseline(level, metric, treated)[0] == "real+classical"
-    declared, why = choose_baseline(level, metric, report_params(baseline="real+classical+mixup"))
-    assert (declared, why.rule) == ("real+classical+mixup", "declared")
-    assert strongest(why.val, FILTERED, less_is_better=False) == "real"
+    assert choose_baseline(level, metric, STRONGEST)[0] == REAL  # the first of equals
+    treated = report_params(baseline="strongest", treatment=REAL)
+    assert choose_baseline(level, metric, treated)[0] == REPEATED
+    declared, why = choose_baseline(level, metric, report_params(baseline=PSEUDO_LABELLED))
+    assert (declared, why.rule) == (PSEUDO_LABELLED, "declared")
+    assert strongest(why.val, FILTERED, less_is_better=False) == REAL
 
 
 def test_runs_that_cannot_tell_are_refused(runs):

@@ -22,7 +22,7 @@ def test_the_committed_result_comes_back_byte_for_byte():
 
 def test_a_metric_of_one_class_stands_before_the_calibration_error():
     content = json.loads(fake_lift(metric="recall:cat").dumps())
-    assert list(content["arms"]["real"])[-2:] == ["ece", "val"]
+    assert list(content["arms"]["real"])[-3:] == ["ece", "val", "shown"]
     assert "recall:cat" in content["arms"]["real"]
     assert json.loads(LiftResult.model_validate(content).dumps()) == content
 
@@ -44,8 +44,8 @@ def test_numbers_are_rounded_as_they_enter():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"schema": "ganlift/lift/1"}', "no result of schema ganlift/lift/2 (schema: "),
-        ("{}", "no result of schema ganlift/lift/2 (verdict: "),
+        ('{"schema": "ganlift/lift/1"}', "no result of schema ganlift/lift/3 (schema: "),
+        ("{}", "no result of schema ganlift/lift/3 (verdict: "),
         ("[1", "(the file: Invalid JSON"),
         (None, "cannot be read"),
     ],

@@ -9,11 +9,11 @@ import pytest
 
 from tasks.contracts.arms import (
     ARMS,
-    CLASSICAL,
-    DUPLICATED,
     FILTERED,
-    MIXUP,
     NON_SYNTHETIC,
+    PSEUDO_LABELLED,
+    REAL,
+    REPEATED,
     UNFILTERED,
     fraction_of,
 )
@@ -32,7 +32,7 @@ def judged(frame, names=NAMES, *, runs=None, **rule):
         runs,
         frame,
         names,
-        retrained=retrained_of(runs, 60, list(frame["image_id"].unique())),
+        retrained=retrained_of(runs, list(frame["image_id"].unique())),
         merged=fake_merged(names, [20] * len(names), gans=1, size=8).manifest,
         control=60,
         gans={},
@@ -43,7 +43,7 @@ def judged(frame, names=NAMES, *, runs=None, **rule):
 
 @pytest.fixture(scope="module")
 def helped():
-    return judged(fake_predictions(NAMES), baseline="strongest")
+    return judged(fake_predictions(NAMES, effect=0.9), baseline="strongest")
 
 
 def refused(frame, names=NAMES, **rule):
@@ -65,15 +65,15 @@ def test_the_verdict_flips_with_the_sign_of_a_planted_effect(metric, effect, wor
     lift = found.lift_pp
     assert (lift.mean > 0) == (effect > 0)
     assert lift.p_value < 0.05
-    means = [found.arms[arm][metric].mean for arm in (FILTERED, CLASSICAL)]
+    means = [found.arms[arm][metric].mean for arm in (FILTERED, REAL)]
     factor = -100 if metric == "log_loss" else 100
     assert lift.mean == pytest.approx(factor * (means[0] - means[1]), abs=1e-3)
 
 
 def test_swapping_the_arms_turns_the_lift_around():
-    frame = fake_predictions(NAMES, arms=[CLASSICAL, FILTERED])
+    frame = fake_predictions(NAMES, arms=[REAL, FILTERED])
     there = judged(frame).lift_pp
-    back = judged(frame, treatment=CLASSICAL, baseline=FILTERED).lift_pp
+    back = judged(frame, treatment=REAL, baseline=FILTERED).lift_pp
     assert back.mean == pytest.approx(-there.mean)
     assert back.ci_low == pytest.approx(-there.ci_high)
     assert back.p_value == pytest.approx(there.p_value)
@@ -83,10 +83,33 @@ def test_arms_stand_in_their_order_and_fractions_in_the_curve(helped):
     assert tuple(helped.arms) == ARMS
     assert set(helped.arm_lift_pp) == {arm for arm in ARMS if arm != helped.baseline}
     curve = helped.worth.curve
-    assert [point.arm for point in curve] == [*FRACTIONS[:2], CLASSICAL, FRACTIONS[2]]
+    assert [point.arm for point in curve] == [*FRACTIONS[:2], REAL, FRACTIONS[2]]
     assert [point.real_images for point in curve] == [15, 30, 60, 120]
     assert helped.worth.have == 60
-    assert all(fraction_of(point.arm) for point in curve if point.arm != CLASSICAL)
+    assert all(fraction_of(point.arm) for point in curve if point.arm != REAL)
+
+
+def test_how_every_arm_was_trained_and_what_it_was_shown_are_told(helped):
+    trained = helped.classifier
+    assert (trained.recipe, trained.steps, trained.settled_by) == ("mixup", 30, "plateau")
+    assert [row.chosen for row in trained.settling] == [False, False, False, True]
+    assert (trained.gain, trained.gain_standard_error) == (0.002, 0.003)
+    shown = {arm: (of.shown.real, of.shown.added) for arm, of in helped.arms.items()}
+    added = round(30 * np.mean([60, 59, 58]))
+    assert shown[REAL] == (1920, 0)
+    assert shown[FILTERED] == shown[REPEATED] == (1920, added)
+
+
+def test_worth_never_contradicts_the_verdict():
+    for effect in (-0.8, -0.1, 0.0, 0.1, 0.9):
+        for metric in ("balanced_accuracy", "log_loss"):
+            frame = fake_predictions(NAMES, effect=effect)
+            found = judged(frame, primary_metric=metric, baseline=REPEATED)
+            of, lift = found.worth, found.lift_pp
+            images = of.real_images or (0 if of.beyond == "below" else np.inf)
+            assert (images - of.have) * lift.mean >= 0
+            assert (of.low is not None and of.low >= of.have) or lift.ci_low <= 0
+            assert (of.high is not None and of.high <= of.have) or lift.ci_high >= 0
 
 
 def test_the_lift_of_more_real_images_is_over_the_baseline(helped):
@@ -103,23 +126,23 @@ def test_the_baseline_is_told_with_what_it_was_chosen_by(helped):
     assert choice.rule == "strongest"
     assert tuple(choice.val) == NON_SYNTHETIC
     assert choice.val[helped.baseline] == max(choice.val.values())
-    assert helped.arms[MIXUP].val.mean == choice.val[MIXUP]
+    assert helped.arms[PSEUDO_LABELLED].val.mean == choice.val[PSEUDO_LABELLED]
     assert (helped.answer, helped.advice) == ("", "")  # the words come later
 
 
 def test_the_strongest_on_test_is_not_the_baseline_unless_it_is_on_val():
     frame = fake_predictions(NAMES)
     runs = runs_of(frame, 3)
-    runs.loc[runs["arm"] == DUPLICATED, "val_balanced_accuracy"] = 0.99
+    runs.loc[runs["arm"] == REPEATED, "val_balanced_accuracy"] = 0.99
     found = judged(frame, runs=runs, baseline="strongest")
     means = {arm: found.primary(arm).mean for arm in NON_SYNTHETIC}
-    assert found.baseline == DUPLICATED
-    assert means[DUPLICATED] < max(means.values())
+    assert found.baseline == REPEATED
+    assert means[REPEATED] < max(means.values())
 
 
 def test_secondary_comparisons_are_corrected_and_the_verdict_is_none_of_them(helped):
     pairs = [(of.arm, of.over) for of in helped.comparisons]
-    assert pairs[:2] == [(FILTERED, UNFILTERED), (FILTERED, DUPLICATED)]
+    assert pairs[:2] == [(FILTERED, UNFILTERED), (FILTERED, REPEATED)]
     assert (helped.treatment, helped.baseline) not in pairs
     assert {over for _, over in pairs} == {*NON_SYNTHETIC, UNFILTERED} - {helped.baseline}
     for of in helped.comparisons:
@@ -167,7 +190,7 @@ def test_a_class_without_test_image_is_named():
 
 
 def test_an_arm_that_did_not_run_cannot_be_judged():
-    assert "report.treatment" in refused(fake_predictions(NAMES, arms=["real", CLASSICAL]))
+    assert "report.treatment" in refused(fake_predictions(NAMES, arms=[REAL, REPEATED]))
 
 
 def test_an_unknown_class_is_refused_before_anything_is_computed():
@@ -194,6 +217,6 @@ def test_runs_that_cannot_be_paired_are_refused():
 
 def test_many_classes_and_images_fit_in_memory_and_seconds():
     names = [f"class {n}" for n in range(200)]
-    frame = fake_predictions(names, arms=[CLASSICAL, FILTERED], test_per_class=5)
+    frame = fake_predictions(names, arms=[REAL, FILTERED], test_per_class=5)
     found = judged(frame, names)
     assert np.isfinite([of.lift_pp.ci_low for of in found.per_class.values()]).all()

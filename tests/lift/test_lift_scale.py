@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.contracts.arms import CLASSICAL, FILTERED
+from tasks.contracts.arms import FILTERED, REAL
 from tasks.lift import resampling
 from tasks.lift.metrics import METRICS
 from tasks.lift.predictions import ArmRuns, Predictions
@@ -36,13 +36,13 @@ def test_resampling_many_images_of_many_classes_holds_few_of_the_weights():
     predicted = np.stack([np.roll(labels, shift % 3) for shift in range(runs)])
     arms = {
         arm: ArmRuns(tuple(range(runs)), None, predicted, np.full((runs, images), 0.7))
-        for arm in (CLASSICAL, FILTERED)
+        for arm in (REAL, FILTERED)
     }
     predictions = Predictions(labels, np.arange(images), arms)
     draws = draw_runs(None, runs, resamples, 0)
     metrics = {"balanced_accuracy": METRICS["balanced_accuracy"]}
     tracemalloc.start()
-    replicate(predictions, metrics, (FILTERED, CLASSICAL), draws, 0)
+    replicate(predictions, metrics, (FILTERED, REAL), draws, 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * images * resamples  # a single float64 for each image and resample
@@ -60,7 +60,7 @@ class Counted(pd.DataFrame):
 
 def looks(classes):
     names = [f"class {n}" for n in range(classes)]
-    frame = fake_predictions(names, arms=[CLASSICAL, FILTERED], test_per_class=4, seeds=2)
+    frame = fake_predictions(names, arms=[REAL, FILTERED], test_per_class=4, seeds=2)
     runs = runs_of(frame, classes)
     merged = Counted(fake_merged(names, [2] * classes, gans=1, size=4).manifest)
     Counted.looked = 0
@@ -68,7 +68,7 @@ def looks(classes):
         runs,
         frame,
         names,
-        retrained=retrained_of(runs, 2 * classes, list(frame["image_id"].unique())),
+        retrained=retrained_of(runs, list(frame["image_id"].unique())),
         merged=merged,
         control=0,
         gans={},

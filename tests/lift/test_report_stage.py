@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tasks import report
-from tasks.contracts.arms import ARMS
+from tasks.contracts.arms import ARMS, FILTERED, REAL
 from tasks.contracts.errors import UserError
 from tests.lift.fake_inputs import fake_line
 from tests.lift.fake_runs import report_params
@@ -25,6 +25,7 @@ PICTURES = {
     "filter_reasons.png",
     "real_curve.png",
     "reliability.png",
+    "settling.png",
 }
 
 
@@ -48,16 +49,16 @@ def hashes(folder):
     }
 
 
-@pytest.mark.parametrize(("effect", "word"), [(0.6, "helps"), (-0.5, "hurts")])
+@pytest.mark.parametrize(("effect", "word"), [(0.9, "helps"), (-0.9, "hurts")])
 def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
     line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
     lift = outcome(line)
-    assert lift["schema"] == "ganlift/lift/2"
+    assert lift["schema"] == "ganlift/lift/3"
     assert lift["verdict"] == word
     points = lift["lift_pp"]
     assert points["ci_low"] < points["mean"] < points["ci_high"]
     ends = {name: points[name] for name in ("mean", "ci_low", "ci_high")}
-    assert lift["arm_lift_pp"]["real+classical+filtered"] == ends
+    assert lift["arm_lift_pp"][FILTERED] == ends
     arms = lift["arms"]
     means = [
         arms[arm]["balanced_accuracy"]["mean"] for arm in (lift["treatment"], lift["baseline"])
@@ -176,7 +177,7 @@ def test_rare_classes_and_filter_are_told_apart(tmp_path):
 
 
 def test_arms_that_did_not_run_are_left_out(tmp_path):
-    arms = ["real+classical", "real+classical+filtered"]
+    arms = [REAL, FILTERED]
     line = fake_line(tmp_path, ["a", "b"], arms=arms)
     lift = outcome(line)
     assert list(lift["arms"]) == arms
@@ -227,9 +228,9 @@ def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
 
 
 def test_without_a_curve_its_table_has_a_header_alone(tmp_path):
-    line = fake_line(tmp_path, ["a", "b"], arms=["real+classical", "real+classical+filtered"])
+    line = fake_line(tmp_path, ["a", "b"], arms=[REAL, FILTERED])
     assert outcome(line)["worth"] is None
-    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high\n"
+    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high,rising\n"
 
 
 def test_a_missing_input_is_named(tmp_path):
