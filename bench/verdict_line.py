@@ -18,7 +18,7 @@ from bench.datasets import ROOT
 from bench.ledger import Row
 from bench.verdict_pool import POOLS, make_pool
 from tasks import ingest, merge, quality_filter, retrain
-from tasks.contracts.arms import DUPLICATED, UNFILTERED
+from tasks.contracts.arms import REPEATED, UNFILTERED
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.report import ReportParams
@@ -122,15 +122,16 @@ class Line:
         arm is the strongest; and once more against these, of pool images that no filter chose.
         """
         merged = ImageSet.load(self.path("merged")).manifest
-        filtered, rule = self._json("filter"), self.params.report
-        repeated = rule.model_copy(update={"baseline": DUPLICATED})
+        filtered, retrained, rule = self._json("filter"), self._json("retrain"), self.params.report
+        repeated = rule.model_copy(update={"baseline": REPEATED})
         unfiltered = repeated.model_copy(update={"treatment": UNFILTERED})
         return {
             **self._judged(merged, rule),
-            "against_duplicated": self._judged(merged, repeated),
-            "unfiltered_against_duplicated": self._judged(merged, unfiltered),
+            "against_repeated": self._judged(merged, repeated),
+            "unfiltered_against_repeated": self._judged(merged, unfiltered),
             "pool": filtered["pool"],
             "accepted": filtered["accepted"],
+            **{key: retrained[key] for key in ("recipe", "steps", "settled_by")},
             "added": int((merged["origin"] == "synthetic").sum()),
         }
 

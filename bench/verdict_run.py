@@ -57,8 +57,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "classifier": "small_cnn",
         "weights": None,
         "seeds": [0, 1, 2, 3],
+        "recipes": ["classical", "mixup"],
         "steps": 100,
-        "batch_size": 48,
+        "most_steps": 200,
+        "batch_size": 32,
         "learning_rate": 0.01,
         "weight_decay": 0.01,
         "fractions": [],
@@ -67,7 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "report": {
         "primary_metric": "balanced_accuracy",
         "baseline": "strongest",
-        "treatment": "real+classical+filtered",
+        "treatment": "real+filtered",
         "level": 0.95,
         "resamples": 2000,
     },
@@ -130,7 +132,7 @@ class VerdictRun:
 
         Returns:
             names, then ``refused`` (what the line refused and why), or verdict, baseline, lift_pp,
-            ci_low, ci_high and mde_pp, the same of ``against_duplicated``, and images in ``pool``
+            ci_low, ci_high and mde_pp, the same of ``against_repeated``, and images in ``pool``
             and ``accepted``; ``seconds`` by stage.
         """
         torch.set_num_threads(1)

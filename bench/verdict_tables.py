@@ -14,8 +14,8 @@ from tasks.lift.power import POWER
 
 _LEVEL = 0.95  # of the intervals of rates
 _OTHERS = {
-    "filtered, repeated real images": "against_duplicated",
-    "unfiltered, repeated real images": "unfiltered_against_duplicated",
+    "filtered, repeated real images": "against_repeated",
+    "unfiltered, repeated real images": "unfiltered_against_repeated",
 }
 _HEAD = ("mode", "runs", "helps", "hurts", "lift, pp", "half interval", "MDE, pp", "holds the mean")
 _HEAD_PLANTED = ("found where promised", "power promised, %", "found, %")
@@ -43,9 +43,11 @@ def calibration_report(mode: str, rows: Sequence[Row]) -> str:
         table = [head, ["---"] * len(head), *cells]
         lines = [f"| {' | '.join(line)} |" for line in table] + [""]
         baselines = Counter(row["baseline"] for row in judged).most_common()
+        settled = Counter(f"{row['recipe']} at {row['steps']} steps" for row in judged).most_common()
         seconds = np.median([sum(row["seconds"].values()) for row in judged])
         lines += [
             f"- Strongest arms: {', '.join(f'{arm} ({count})' for arm, count in baselines)}.",
+            f"- Settled: {', '.join(f'{what} ({count})' for what, count in settled)}.",
             f"- A run takes {seconds:.0f} s (median).",
         ]
     reasons = Counter(row["refused"] for row in rows if "refused" in row).most_common()

@@ -99,8 +99,9 @@ def _row(verdict: str, lift: float, half: float, mde: float) -> Row:
     ends = {"lift_pp": lift, "ci_low": lift - half, "ci_high": lift + half, "mde_pp": mde}
     against = {"verdict": "hurts"} | {key: -value for key, value in ends.items()}
     row = {"verdict": verdict, "baseline": "real", "seconds": {"a": 1.0}, **ends}
+    row |= {"recipe": "mixup", "steps": 200}
     against |= {"ci_low": -9.0, "ci_high": 9.0, "mde_pp": 12.0}
-    return row | {"against_duplicated": against}
+    return row | {"against_repeated": against}
 
 
 def test_rates_are_exact() -> None:
@@ -160,7 +161,7 @@ def _small(folder: Path) -> VerdictRun:
     sections: dict[str, dict[str, Any]] = {
         "train_gan": {"total_kimg": 0.128, "width": 4},
         "quality_filter": {"classifier_steps": 3},
-        "retrain": {"steps": 2, "seeds": (0, 1), "batch_size": 10},
+        "retrain": {"steps": 2, "most_steps": 4, "seeds": (0, 1), "batch_size": 10},
     }
     changed = {name: getattr(params, name).model_copy(update=own) for name, own in sections.items()}
     return VerdictRun("planted", 0, 0, dataclasses.replace(params, **changed), folder)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -8,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.classifier.arms import (
-    ADDED,
-    ARM_TABLE,
+    ADDITIONS,
     FROM_GAN,
     Arm,
     arm_table,
@@ -21,11 +21,10 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
     ARMS,
-    CLASSICAL,
-    DUPLICATED,
     FILTERED,
     NON_SYNTHETIC,
     PSEUDO_LABELLED,
+    REPEATED,
     SYNTHETIC,
     SYNTHETIC_ONLY,
     UNFILTERED,
@@ -34,6 +33,8 @@ from tasks.contracts.arms import (
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tests.data.fake_sets import noise_set, synthetic_set
 
+RECIPE = "mixup"
+ARM_TABLE = arm_table(RECIPE, [])
 GANS = (3, 7)
 ACCEPTED = {3: (4, 2), 7: (1, 8)}  # of cat and dog
 POOL = 9  # unfiltered images of each class and GAN
@@ -67,10 +68,20 @@ def counts(images: Examples) -> tuple[int, ...]:
 
 
 def test_every_arm_of_the_contract_is_in_the_table_and_adds_what_there_is() -> None:
-    assert set(ARM_TABLE) == set(ARMS)
-    assert {arm.added for arm in ARM_TABLE.values()} - {None} == set(ADDED)
+    assert list(ARM_TABLE) == list(ARMS)
+    assert {arm.addition for arm in ARM_TABLE.values()} - {None} == set(ADDITIONS)
     for name, arm in ARM_TABLE.items():
-        assert (arm.added in FROM_GAN) == (name in SYNTHETIC)
+        assert (arm.addition in FROM_GAN) == (name in SYNTHETIC)
+
+
+@pytest.mark.parametrize("baseline", NON_SYNTHETIC)
+def test_treatment_and_any_baseline_differ_in_the_addition_alone(baseline: str) -> None:
+    treatment = ARM_TABLE[FILTERED]
+    assert dataclasses.replace(treatment, addition=None) == dataclasses.replace(
+        ARM_TABLE[baseline], addition=None
+    )
+    assert treatment.addition == "filtered"
+    assert {arm.recipe for arm in arm_table(RECIPE, [0.5, 2.0]).values()} == {RECIPE}
 
 
 @pytest.mark.parametrize("name", NON_SYNTHETIC)
@@ -96,17 +107,17 @@ def test_synthetic_only_holds_no_real_image() -> None:
 
 
 @pytest.mark.parametrize("gan_seed", GANS)
-@pytest.mark.parametrize("name", [DUPLICATED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
+@pytest.mark.parametrize("name", [REPEATED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
 def test_as_many_are_added_of_each_class_as_the_gan_has_accepted(name: str, gan_seed: int) -> None:
     data = data_of()
     added = training_set(ARM_TABLE[name], data, gan_seed=gan_seed, seed=1).added
     assert counts(added) == ACCEPTED[gan_seed]
-    source = {"duplicated": data.real, "unfiltered": data.unfiltered[gan_seed]}.get(
-        str(ARM_TABLE[name].added), data.filtered[gan_seed]
+    source = {"repeated": data.real, "unfiltered": data.unfiltered[gan_seed]}.get(
+        str(ARM_TABLE[name].addition), data.filtered[gan_seed]
     )
     label_of = dict(zip(ids(source), source.labels, strict=True))
     assert added.labels.tolist() == [label_of[one] for one in ids(added)]
-    if ARM_TABLE[name].added in FROM_GAN:
+    if ARM_TABLE[name].addition in FROM_GAN:
         assert len(set(ids(added))) == len(added)
 
 
@@ -121,11 +132,11 @@ def test_filtered_and_unfiltered_differ_in_choice_alone() -> None:
 
 def test_real_images_are_repeated_evenly_and_others_by_another_seed() -> None:
     data = data_of()
-    added = training_set(ARM_TABLE[DUPLICATED], data, gan_seed=7, seed=1).added
+    added = training_set(ARM_TABLE[REPEATED], data, gan_seed=7, seed=1).added
     dogs = added.take(np.flatnonzero(added.labels == 1))  # 8 repeats of 4 images
     assert sorted(Counter(ids(dogs)).values()) == [2, 2, 2, 2]
     chosen = {
-        tuple(ids(training_set(ARM_TABLE[DUPLICATED], data, gan_seed=3, seed=seed).added))
+        tuple(ids(training_set(ARM_TABLE[REPEATED], data, gan_seed=3, seed=seed).added))
         for seed in range(8)
     }
     assert len(chosen) > 1
@@ -136,7 +147,7 @@ def test_a_share_is_of_each_class_and_holds_every_smaller_one(share: float, seed
     data = data_of()
     held: set[str] = set()
     for one in sorted({0.1, share, 1.0, 1.25, 2.0}):
-        real = training_set(Arm(share=one), data, gan_seed=3, seed=seed).real
+        real = training_set(Arm(RECIPE, share=one), data, gan_seed=3, seed=seed).real
         expected = tuple(max(1, int(one * count + 0.5)) for count in REAL)
         assert counts(real) == expected
         assert len(set(ids(real))) == len(real)
@@ -148,18 +159,18 @@ def test_a_share_is_of_each_class_and_holds_every_smaller_one(share: float, seed
 def test_which_real_images_a_share_takes_is_drawn_by_seed() -> None:
     data = data_of()
     drawn = {
-        frozenset(ids(training_set(Arm(share=0.5), data, gan_seed=3, seed=seed).real))
+        frozenset(ids(training_set(Arm(RECIPE, share=0.5), data, gan_seed=3, seed=seed).real))
         for seed in range(10)
     }
     assert len(drawn) > 3
 
 
 def test_a_share_beyond_the_spare_images_is_left_out_with_the_class() -> None:
-    assert missing_images(Arm(share=2.0), data_of(spare=(6, 4))) is None
-    reason = missing_images(Arm(share=2.0), data_of(spare=(6, 3)))
+    assert missing_images(Arm(RECIPE, share=2.0), data_of(spare=(6, 4))) is None
+    reason = missing_images(Arm(RECIPE, share=2.0), data_of(spare=(6, 3)))
     assert reason == "class 'dog' would need 4 more labelled images; 3 are to spare"
-    assert missing_images(Arm(share=1.5), data_of(spare=(0, 0))) is not None
-    assert missing_images(Arm(share=0.5), data_of(spare=(0, 0))) is None
+    assert missing_images(Arm(RECIPE, share=1.5), data_of(spare=(0, 0))) is not None
+    assert missing_images(Arm(RECIPE, share=0.5), data_of(spare=(0, 0))) is None
 
 
 def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
@@ -172,13 +183,13 @@ def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
     assert all(missing_images(ARM_TABLE[name], none) is None for name in others)
 
 
-def test_fractions_are_the_classical_arm_on_a_share() -> None:
-    table = arm_table([0.25, 2.0])
+def test_fractions_are_the_recipe_on_a_share() -> None:
+    table = arm_table(RECIPE, [0.25, 2.0])
     extra = {name: arm for name, arm in table.items() if name not in ARM_TABLE}
     assert [fraction_of(name) for name in extra] == [0.25, 2.0]
     for name, arm in extra.items():
-        assert arm == Arm(share=fraction_of(name))
-        assert name.startswith(CLASSICAL)
+        assert arm == Arm(RECIPE, share=fraction_of(name))
+        assert name.startswith("real at ")
 
 
 def test_seeds_are_spread_over_the_gans_in_turn() -> None:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from tasks.classifier import exposure
-from tasks.classifier.arms import ARM_TABLE, Arm, TrainingSet
+from tasks.classifier.arms import TrainingSet
 from tasks.classifier.augmentation import classical
 from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import Exposure, Fitted, added_per_step, train_arm
+from tasks.classifier.recipes import RECIPES
 from tasks.classifier.training import Schedule
-from tasks.contracts.arms import CLASSICAL, FILTERED, MIXUP, SYNTHETIC_ONLY
 from tests.contracts.tiny import shape_set
 
 SCHEDULE = Schedule("small_cnn", steps=4, batch_size=12, learning_rate=0.002, weight_decay=0.01)
@@ -25,11 +25,16 @@ AUGMENTATION = classical(REAL, flip=True)
 Batch = tuple[Tensor, Tensor]
 
 
-def train(name: str, added=NONE, *, real=REAL, seed: int = 3, steps: int = 4) -> Fitted:
-    schedule = dataclasses.replace(SCHEDULE, steps=steps)
-    chosen, arm = TrainingSet(real, added), ARM_TABLE[name]
+def train(added=NONE, *, real=REAL, recipe="classical", seed: int = 3, steps: int = 4) -> Fitted:
+    row = RECIPES[recipe]
     return train_arm(
-        chosen, arm, schedule, augmentation=AUGMENTATION, weights=None, classes=3, seed=seed
+        TrainingSet(real, added),
+        dataclasses.replace(SCHEDULE, steps=steps),
+        augment=row.augment and row.augment(AUGMENTATION.ground, True),
+        blend=row.blend and row.blend(3),
+        weights=None,
+        classes=3,
+        seed=seed,
     )
 
 
@@ -54,9 +59,9 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[list[Batch]]:
 
 
 def test_every_arm_sees_the_same_real_batch_at_every_step(shown: list[list[Batch]]) -> None:
-    train(CLASSICAL)
+    train()
     for added in (SYNTHETIC, OTHER, SYNTHETIC.take(np.array([0, 5, 9]))):
-        train(FILTERED, added)
+        train(added)
     alone, *beside = shown
     assert len(alone) == 4
     for arm in beside:
@@ -67,33 +72,33 @@ def test_every_arm_sees_the_same_real_batch_at_every_step(shown: list[list[Batch
 
 
 def test_batches_differ_from_step_to_step_and_seed_to_seed(shown: list[list[Batch]]) -> None:
-    train(CLASSICAL, seed=3)
-    train(CLASSICAL, seed=4)
+    train(seed=3)
+    train(seed=4)
     everything = [images.numpy().tobytes() for run in shown for images, _ in run]
     assert len(set(everything)) == len(everything)
 
 
 def test_arms_of_a_seed_start_from_the_same_weights() -> None:
     states = [
-        train(name, added, steps=0).network.state_dict()
-        for name, added in ((CLASSICAL, NONE), (MIXUP, NONE), (FILTERED, SYNTHETIC))
+        train(added, recipe=recipe, steps=0).network.state_dict()
+        for recipe, added in (("plain", NONE), ("mixup", NONE), ("plain", SYNTHETIC))
     ]
     for state in states[1:]:
         assert all(torch.equal(state[key], states[0][key]) for key in state)
-    other = train(CLASSICAL, seed=4, steps=0).network.state_dict()
+    other = train(seed=4, steps=0).network.state_dict()
     assert not torch.equal(other["head.weight"], states[0]["head.weight"])
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    one, two = (train(FILTERED, SYNTHETIC).network.state_dict() for _ in range(2))
+    one, two = (train(SYNTHETIC).network.state_dict() for _ in range(2))
     assert all(one[key].numpy().tobytes() == two[key].numpy().tobytes() for key in one)
-    other = train(FILTERED, OTHER).network.state_dict()
+    other = train(OTHER).network.state_dict()
     assert not torch.equal(one["head.weight"], other["head.weight"])
 
 
 def test_the_same_images_beside_the_real_ones_are_drawn_anew() -> None:
     """A repeat has rows and augmentation of its own, or it would only double the gradient."""
-    shown = Exposure(TrainingSet(REAL, REAL), 12, augment=AUGMENTATION, mix=None, seed=0)
+    shown = Exposure(TrainingSet(REAL, REAL), 12, augment=AUGMENTATION, blend=None, seed=0)
     images, _ = next(shown)
     assert len(images) == 24
     assert not torch.equal(images[:12], images[12:])
@@ -111,10 +116,10 @@ def test_added_images_stand_in_proportion_up_to_as_many(
 
 def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -> None:
     runs = [
-        train(CLASSICAL),
-        train(FILTERED, SYNTHETIC),
-        train(SYNTHETIC_ONLY, SYNTHETIC, real=NONE),
-        train(CLASSICAL, steps=5),
+        train(),
+        train(SYNTHETIC),
+        train(SYNTHETIC, real=NONE),
+        train(steps=5),
     ]
     counted = [(run.steps, run.real_seen, run.added_seen) for run in runs]
     assert counted == [(4, 48, 0), (4, 48, 32), (4, 0, 48), (5, 60, 0)]
@@ -124,7 +129,7 @@ def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -
 
 def test_classes_are_shown_alike_in_both_parts() -> None:
     rare = REAL.take(np.array([0, *range(6, 18)]))  # one circle, six of the others
-    shown = Exposure(TrainingSet(rare, SYNTHETIC), 30, augment=None, mix=None, seed=0)
+    shown = Exposure(TrainingSet(rare, SYNTHETIC), 30, augment=None, blend=None, seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     for part in (labels[:, :30], labels[:, 30:]):
         counts = np.bincount(part.flatten())
@@ -134,8 +139,8 @@ def test_classes_are_shown_alike_in_both_parts() -> None:
 def test_mixing_takes_the_augmented_real_batch_and_mixes_labels_with_it(
     shown: list[list[Batch]],
 ) -> None:
-    train(CLASSICAL, steps=20)
-    train(MIXUP, steps=20)
+    train(steps=20)
+    train(recipe="mixup", steps=20)
     plain, mixed = shown
     blended = cut = 0
     for (images, labels), (others, shares) in zip(plain, mixed, strict=True):
@@ -151,25 +156,18 @@ def test_mixing_takes_the_augmented_real_batch_and_mixes_labels_with_it(
     assert blended > 2
 
 
-def test_mixing_mixes_what_is_added_too() -> None:
-    arm = Arm(added="filtered", mix=True)
-    fitted = train_arm(
-        TrainingSet(REAL, SYNTHETIC),
-        arm,
-        SCHEDULE,
-        augmentation=AUGMENTATION,
-        weights=None,
-        classes=3,
-        seed=0,
-    )
+def test_mixing_mixes_what_is_added_too(shown: list[list[Batch]]) -> None:
+    fitted = train(SYNTHETIC, recipe="mixup")
     assert fitted.added_seen == 32
+    shares = torch.cat([targets for _, targets in shown[0]])
+    assert ((shares > 0).sum(dim=1) == 2).any()
 
 
 def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
     """The state a network draws from is the same whatever was drawn for the batch."""
     states = []
     for added in (NONE, SYNTHETIC):
-        shown = Exposure(TrainingSet(REAL, added), 12, augment=AUGMENTATION, mix=None, seed=1)
+        shown = Exposure(TrainingSet(REAL, added), 12, augment=AUGMENTATION, blend=None, seed=1)
         next(shown)
         states.append(torch.rand(3).tolist())
     assert states[0] == states[1]

@@ -7,7 +7,6 @@ import pytest
 
 from tasks import retrain
 from tasks.classifier import runs as runs_module
-from tasks.classifier.arms import ARM_TABLE
 from tasks.contracts.arms import ARMS, SYNTHETIC
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
@@ -20,15 +19,15 @@ ALL_ARMS = len(ARMS) + 2  # two fractions beside
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Arm's row and seed of every classifier that is trained."""
+    """Name of the arm and seed of every classifier that is trained."""
     calls: list[tuple[str, int]] = []
-    train_arm = runs_module.train_arm
+    trained = runs_module._trained
 
-    def watched(chosen, arm, schedule, *, seed: int, **others):
-        calls.append((str(arm), seed))
-        return train_arm(chosen, arm, schedule, seed=seed, **others)
+    def watched(conditions, judged, one):
+        calls.append((one.name, one.seed))
+        return trained(conditions, judged, one)
 
-    monkeypatch.setattr(runs_module, "train_arm", watched)
+    monkeypatch.setattr(runs_module, "_trained", watched)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # in this process, where they are counted
     return calls
 
@@ -48,7 +47,7 @@ def test_more_seeds_train_the_new_runs_alone_and_end_as_a_fresh_run_of_all(
     trained.clear()
     capsys.readouterr()
     more = run(inputs, tmp_path / "more", seeds=[0, 5, 6], **SETTLED)
-    assert len(trained) == ALL_ARMS
+    assert len(trained) == ALL_ARMS + 2  # the third seed tries them too
     assert {seed for _, seed in trained} == {6}
     assert f"{2 * ALL_ARMS} of {3 * ALL_ARMS} runs kept" in capsys.readouterr().out
     trained.clear()
@@ -75,8 +74,7 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
     trained.clear()
     more = run(wider, tmp_path / "three")
     assert {seed for _, seed in trained} == {6}
-    rows = {str(ARM_TABLE[name]) for name in SYNTHETIC}
-    assert {arm for arm, _ in trained} == rows
+    assert {arm for arm, _ in trained} == set(SYNTHETIC)
     same(more, afresh(wider, tmp_path / "fresh"))
 
 
@@ -112,7 +110,7 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     elif change == "processor":
         monkeypatch.setattr(runs_module, "processor", lambda: "another")
     else:
-        few |= {"flip": {"flip": True}, "steps": {"steps": 3}}[change]
+        few |= {"flip": {"flip": True}, "steps": {"steps": 3, "most_steps": 3}}[change]
     run(changed, tmp_path / "after", **few)
     # the arm without real images knows of them the classes and the border colour alone
     assert len(trained) == every
@@ -135,15 +133,15 @@ def test_a_damaged_run_is_noticed_and_trained_again(
 def test_what_a_killed_run_had_finished_is_not_trained_again(
     inputs: Path, tmp_path: Path, trained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched = runs_module.train_arm
+    watched = runs_module._trained
 
-    def killed(*given, **others):
+    def killed(*given):
         if len(trained) == 7:
             raise KeyboardInterrupt
-        return watched(*given, **others)
+        return watched(*given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs_module, "train_arm", killed)
+        patch.setattr(runs_module, "_trained", killed)
         with pytest.raises(KeyboardInterrupt):
             run(inputs, tmp_path / "killed", seeds=[0, 5])
     assert len(trained) == len(kept_folders()) == 7
@@ -165,10 +163,11 @@ def test_where_there_is_room_for_few_runs_the_answer_is_the_same(
 def test_a_rate_whose_training_diverges_is_out_and_not_tried_twice(
     inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
 ) -> None:
-    rates = {"learning_rate": [1e30, 0.002], "seeds": [0, 1], "steps": 20, "fractions": []}
+    rates = {"learning_rate": [1e30, 0.002], "seeds": [0, 1], "fractions": []}
+    rates |= {"steps": 20, "most_steps": 20}
     one = run(inputs, tmp_path / "one", **rates)
-    search = told(one)["search"]
-    assert [row["val_balanced_accuracy"] is None for row in search] == [True, False]
+    settling = told(one)["settling"]
+    assert [row["val_balanced_accuracy"] is None for row in settling] == [True, False]
     assert told(one)["learning_rate"] == 0.002
     trained.clear()
     same(one, run(inputs, tmp_path / "two", **rates))

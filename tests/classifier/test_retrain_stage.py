@@ -11,13 +11,14 @@ from tasks import retrain
 from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
-from tasks.contracts.arms import ARMS, CLASSICAL, FILTERED, PSEUDO_LABELLED, UNFILTERED
+from tasks.contracts.arms import ARMS, FILTERED, PSEUDO_LABELLED, REAL, REPEATED, UNFILTERED
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
 from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
+from tests.data.fake_sets import noise_set
 
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1"]
-HALF, TWICE = f"{CLASSICAL} at 50 %", f"{CLASSICAL} at 200 %"
+HALF, TWICE = f"{REAL} at 50 %", f"{REAL} at 200 %"
 FROM_GAN = (UNFILTERED, FILTERED, "synthetic only")
 
 
@@ -42,7 +43,8 @@ def test_every_arm_is_run_with_every_seed_nested_in_gans(
         (arm, seed) for arm in (*ARMS, HALF, TWICE) for seed in SEEDS
     ]
     assert list(runs.columns) == [
-        *("arm", "seed", "gan_seed", "steps", "real_seen", "added_seen"),
+        *("arm", "seed", "gan_seed", "recipe"),
+        *("steps", "real_seen", "added_seen", "real", "added"),
         *(*METRICS[:4], "ece", *METRICS[4:]),
         *(f"val_{name}" for name in METRICS),
     ]
@@ -60,17 +62,16 @@ def test_every_arm_took_equal_steps_and_saw_as_many_real_images(
     assert runs[runs["arm"] != "synthetic only"]["real_seen"].nunique() == 1
     assert not runs[runs["arm"] == "synthetic only"]["real_seen"].any()
     added = runs.groupby("arm")["added_seen"].max()
-    assert set(added.index[added == 0]) == {
-        "real", CLASSICAL, "real+classical+mixup", HALF, TWICE,
-    }  # fmt: skip
+    assert set(added.index[added == 0]) == {REAL, HALF, TWICE}
+    assert runs["recipe"].nunique() == 1
 
 
 def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     arms = told(done)["arms"]
     assert list(arms) == [*ARMS, HALF, TWICE]
     sizes = {arm: (of["real"], of["added"]) for arm, of in arms.items()}
-    assert sizes[CLASSICAL] == (12, 0)
-    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes["real+classical+duplicated"] == (12, 4)
+    assert sizes[REAL] == (12, 0)
+    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == (12, 4)
     assert sizes["synthetic only"] == (0, 4)
     assert sizes[PSEUDO_LABELLED] == (12, 20)
     assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
@@ -109,23 +110,44 @@ def test_the_classifier_that_is_best_on_val_is_kept(
     assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
 
 
-def test_rate_and_decay_are_settled_on_val_and_frozen(inputs: Path, tmp_path: Path) -> None:
+def test_recipe_steps_and_rates_are_settled_and_train_every_arm(
+    inputs: Path, tmp_path: Path
+) -> None:
     out = run(
         inputs,
         tmp_path / "out",
         seeds=[0, 1],
+        recipes=["plain", "classical"],
+        most_steps=8,
         learning_rate=[0.002, 0.05],
-        weight_decay=[0.01, 0.1],
     )
-    search = told(out)["search"]
-    assert [(row["learning_rate"], row["weight_decay"]) for row in search] == [
-        (0.002, 0.01), (0.002, 0.1), (0.05, 0.01), (0.05, 0.1),
-    ]  # fmt: skip
-    chosen = [row for row in search if row["chosen"]]
+    content = told(out)
+    chosen = [row for row in content["settling"] if row["chosen"]]
     assert len(chosen) == 1
-    assert chosen[0]["val_balanced_accuracy"] == max(r["val_balanced_accuracy"] for r in search)
-    assert told(out)["learning_rate"] == chosen[0]["learning_rate"]
-    assert told(out)["weight_decay"] == chosen[0]["weight_decay"]
+    settled = ("recipe", "steps", "learning_rate", "weight_decay")
+    assert [chosen[0][key] for key in settled] == [content[key] for key in settled]
+    runs = pd.read_parquet(out / "a/runs.parquet")
+    assert set(runs["recipe"]) == {content["recipe"]}
+    assert set(runs["steps"]) == {content["steps"]}
+
+
+def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
+    """Other test images leave all that is settled as it is."""
+    many = {"seeds": [0, 1], "recipes": "all", "most_steps": 8, "learning_rate": [0.002, 0.05]}
+    one = told(run(inputs, tmp_path / "one", **many))
+    other = tmp_path / "other"
+    for name in ("merged", "control", "val", "spare", "pseudo"):
+        ImageSet.load(inputs / name).save(other / name)
+    noise_set(10, seed=99).save(other / "test")
+    two = told(run(other, tmp_path / "two", **many))
+    assert one["settling"] == two["settling"]
+    assert one["kept"]["test"] != two["kept"]["test"]
+
+
+def test_an_unknown_recipe_fails_before_any_training(inputs: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"retrain\.recipes: mixed: no such recipe. Use all"):
+        run(inputs, tmp_path / "out", recipes=["mixup", "mixed"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:

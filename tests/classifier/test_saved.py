@@ -12,7 +12,7 @@ from tasks.classifier.networks import build_classifier
 from tasks.classifier.saved import ClassifierConfig, load_classifier, save_classifier, state_of
 from tasks.contracts.errors import UserError
 
-CONFIG = ClassifierConfig("small_cnn", 3, 8, ("cat", "dög"), "real+classical+filtered", 4, 7)
+CONFIG = ClassifierConfig("small_cnn", 3, 8, ("cat", "dög"), "real+filtered", 4, 7)
 
 
 def saved(folder: Path, config: ClassifierConfig = CONFIG) -> torch.nn.Module:
@@ -47,7 +47,7 @@ def test_the_config_says_what_it_is(tmp_path: Path) -> None:
         "channels": 3,
         "image_size": 8,
         "class_names": ["cat", "dög"],
-        "arm": "real+classical+filtered",
+        "arm": "real+filtered",
         "seed": 4,
         "gan_seed": 7,
     }

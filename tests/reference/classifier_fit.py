@@ -23,7 +23,8 @@ def fit_slowly(
     size, _, channels = train.image_shape
     network = build_classifier(
         schedule.classifier, channels=channels, classes=classes, image_size=size
-    ).train()
+    )
+    network = network.to(memory_format=torch.channels_last).train()
     images = to_tensor(train.images)
     ground = torch.cat([images[:, :, 0], images[:, :, -1]], dim=2).transpose(0, 1).flatten(1)
     by_class = [np.flatnonzero(train.labels == label) for label in range(classes)]
@@ -39,8 +40,8 @@ def fit_slowly(
         places = rng.random(schedule.batch_size)
         pairs = zip(labels, places, strict=True)
         rows = [by_class[label][int(place * len(by_class[label]))] for label, place in pairs]
-        batch = images[rows]
-        logits = network(transform(batch) if augment else batch)
+        batch = transform(images[rows]) if augment else images[rows]
+        logits = network(batch.contiguous(memory_format=torch.channels_last))
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(labels))
         optimizer.zero_grad()
         loss.backward()
