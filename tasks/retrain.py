@@ -1,4 +1,4 @@
-"""Stage 7, retrain: every arm, every seed, equal steps and real batches, judged on real/test."""
+"""Stage 7, retrain: settle the recipe, then every arm and seed by it, judged on real/test."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-from tasks.classifier.arms import arm_table, missing_images
-from tasks.classifier.augmentation import classical
+from tasks.classifier.arms import Arm, arm_table, missing_images
+from tasks.classifier.augmentation import ground_of
 from tasks.classifier.examples import Examples
-from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of, settle
+from tasks.classifier.recipes import RECIPES
+from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of
 from tasks.classifier.saved import (
     ClassifierConfig,
     State,
@@ -26,16 +27,18 @@ from tasks.classifier.saved import (
     weights_digest,
 )
 from tasks.classifier.scores import Predictions, scores_of
+from tasks.classifier.settling import Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
-from tasks.contracts.params.retrain import RetrainParams
+from tasks.contracts.params.retrain import ALL, RetrainParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
 
-SCHEMA = "ganlift/retrain/1"
+SCHEMA = "ganlift/retrain/2"
 Scores = dict[str, float]
 _Said = tuple[ClassifierRun, Predictions]
 _KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
@@ -75,30 +78,28 @@ def run(
 ) -> None:
     """Train every arm with every seed in worker processes; keep scores and test predictions.
 
-    Arms whose images are not there are left out, and told. The classifier of the arm with
-    filtered images that is best on real/val is kept. Runs that were finished before, under the
-    same conditions, are taken from ``.ganlift`` and not trained again.
+    The recipe, its steps and its rates are settled on real/val before, without additions. Arms
+    whose images are not there are left out, and told. The classifier of the arm with filtered
+    images that is best on real/val is kept. Runs that were finished before, under the same
+    conditions, are taken from ``.ganlift`` and not trained again.
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
     data = _training_data(merged, control, spare, pseudo, judged)
-    conditions, schedule, left_out = _conditions(data, params, seed)
+    recipes = _recipes(params)
+    conditions, schedule = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
-        schedule, search = settle(
-            conditions,
-            schedule,
-            examples["val"],
-            kept,
-            learning_rates=params.learning_rates,
-            weight_decays=params.weight_decays,
-            seeds=params.seeds,
-            watch=watch,
-        )
+        settled = Settling(
+            conditions, schedule, examples["val"], kept, seeds=params.seeds, watch=watch
+        ).settle(recipes, params.lengths, params.learning_rates, params.weight_decays)
+    schedule = settled.schedule
+    print(f"recipe {settled.recipe}, {schedule.steps} steps, settled on real/val")
+    arms, left_out = _arms(settled.recipe, data, params)
     rows: list[dict[str, Any]] = []
     said: list[_Said] = []
     best: _Best | None = None
-    every = runs_of(conditions.arms, data, params.seeds, schedule)
+    every = runs_of(arms, data, params.seeds, schedule)
     finished = KeptRuns(conditions, examples, kept)
     with progress("retrain") as watch:
         for one, result in zip(every, finished.results(every, watch), strict=True):
@@ -115,15 +116,13 @@ def run(
                 best = found if best is None else min(best, found, key=lambda b: b.rank)
     assert best is not None, "the arm with filtered images always runs"
     told = pd.DataFrame(rows)
-    _save(told.drop(columns=["real", "added"]), runs)
+    _save(told, runs)
     _save_predictions(said, judged["test"], predictions)
     content = {
         "schema": SCHEMA,
         "classifier": params.classifier,
         "weights": None if params.weights is None else _told(Path(params.weights)),
-        "learning_rate": schedule.learning_rate,
-        "weight_decay": schedule.weight_decay,
-        "search": search,
+        **settled.content(),
         "arms": _sizes(told),
         "left_out": left_out,
         "test": {"images": len(judged["test"]), "digest": _digest(judged["test"])},
@@ -133,7 +132,7 @@ def run(
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     summary.write_text(text, encoding="utf-8")
     print(
-        f"{len(rows)} runs: {len(conditions.arms)} arms x {len(params.seeds)} seeds; "
+        f"{len(rows)} runs: {len(arms)} arms x {len(params.seeds)} seeds; "
         f"{finished.taken} of {len(rows)} runs kept from before"
     )
 
@@ -150,10 +149,24 @@ def _training_data(
     return data
 
 
+def _recipes(params: RetrainParams) -> list[str]:
+    """Return the recipes to try. A wrong name fails here."""
+    if params.recipes == ALL:
+        return list(RECIPES)
+    for name in params.recipes:
+        if name not in RECIPES:
+            raise UserError(
+                f"retrain.recipes: {name}",
+                "no such recipe",
+                f"Use {ALL}, or a list of some of {', '.join(RECIPES)}",
+            )
+    return list(dict.fromkeys(params.recipes))
+
+
 def _conditions(
     data: TrainingData, params: RetrainParams, seed: int
-) -> tuple[Conditions, Schedule, dict[str, str]]:
-    """What all runs share, and why some arms are left out. A wrong name fails here, once."""
+) -> tuple[Conditions, Schedule]:
+    """What all runs share. A wrong name of a classifier fails here, once."""
     rate, decay = params.learning_rates[0], params.weight_decays[0]
     schedule = Schedule(params.classifier, params.steps, params.batch_size, rate, decay)
     weights = None if params.weights is None else Path(params.weights).absolute()
@@ -163,14 +176,19 @@ def _conditions(
         fresh = load_weights(network, weights, params.classifier, classes=classes, shape=shape)
         if fresh:
             print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
-    arms = arm_table(params.fractions)
+    return Conditions(data, ground_of(data.real), params.flip, weights, seed), schedule
+
+
+def _arms(
+    recipe: str, data: TrainingData, params: RetrainParams
+) -> tuple[dict[str, Arm], dict[str, str]]:
+    """Return the arms that there are images for, and why the others are left out."""
+    arms = arm_table(recipe, params.fractions)
     why = {name: missing_images(arm, data) for name, arm in arms.items()}
     left_out = {name: reason for name, reason in why.items() if reason is not None}
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}")
-    able = {name: arm for name, arm in arms.items() if name not in left_out}
-    augmentation = classical(data.real, flip=params.flip)
-    return Conditions(data, able, augmentation, weights, seed), schedule, left_out
+    return {name: arm for name, arm in arms.items() if name not in left_out}, left_out
 
 
 def _told(weights: Path) -> str:
@@ -180,9 +198,10 @@ def _told(weights: Path) -> str:
 def _row(run: ClassifierRun, result: RunResult, scores: Mapping[str, Scores]) -> dict[str, Any]:
     val = {f"val_{name}": one for name, one in scores["val"].items() if name != "ece"}
     return {
-        "arm": run.arm,
+        "arm": run.name,
         "seed": run.seed,
         "gan_seed": run.gan_seed,
+        "recipe": run.arm.recipe,
         **result.counts,
         **scores["test"],
         **val,
@@ -210,7 +229,7 @@ def _save_predictions(said: Sequence[_Said], test: ImageSet, path: Path) -> None
 def _predictions(run: ClassifierRun, said: Predictions, test: ImageSet) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
-            "arm": run.arm,
+            "arm": run.name,
             "seed": run.seed,
             "gan_seed": run.gan_seed,
             "image_id": test.manifest["image_id"],
@@ -236,11 +255,11 @@ def _keep(folder: Path, best: _Best, data: TrainingData, params: RetrainParams) 
     size, _, channels = data.real.image_shape
     run = best.run
     config = ClassifierConfig(
-        params.classifier, channels, size, data.class_names, run.arm, run.seed, run.gan_seed
+        params.classifier, channels, size, data.class_names, run.name, run.seed, run.gan_seed
     )
     digest = save_classifier(folder, best.state, config)
     return {
-        "arm": run.arm,
+        "arm": run.name,
         "seed": run.seed,
         "gan_seed": run.gan_seed,
         "sha256": digest,

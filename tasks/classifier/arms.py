@@ -1,4 +1,7 @@
-"""The arms of the comparison: what each trains on. An arm is one row of `ARM_TABLE`."""
+"""The arms of the comparison: one recipe, and beside the real images an addition of `ADDITIONS`.
+
+Arms differ in the addition alone, or in how many of the real images they train on.
+"""
 
 from __future__ import annotations
 
@@ -9,48 +12,26 @@ import numpy as np
 
 from tasks.classifier.examples import Examples, Rows
 from tasks.classifier.training_data import TrainingData
-from tasks.contracts.arms import (
-    CLASSICAL,
-    DUPLICATED,
-    FILTERED,
-    MIXUP,
-    PSEUDO_LABELLED,
-    REAL,
-    SYNTHETIC_ONLY,
-    UNFILTERED,
-    fraction_arm,
-)
+from tasks.contracts.arms import REAL, SYNTHETIC_ONLY, fraction_arm
 from tasks.contracts.image_set import Labels
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What an arm's classifier is trained on.
+    """A recipe and an addition: how an arm's classifier is trained, and on what.
 
     Attributes:
+        recipe: a key of `RECIPES`.
+        addition: which images stand beside the real ones, a key of `ADDITIONS`; None: none.
         share: of the real training images: 0 none, 1 all, above 1 spare ones beside.
-        added: which images stand beside the real ones, a key of `ADDED`; None: none.
-        augment: classical augmentation is applied.
-        mix: MixUp or CutMix is applied, one or the other at each step.
     """
 
+    recipe: str
+    addition: str | None = None
     share: float = 1.0
-    added: str | None = None
-    augment: bool = True
-    mix: bool = False
 
 
-ARM_TABLE = {
-    REAL: Arm(augment=False),
-    CLASSICAL: Arm(),
-    DUPLICATED: Arm(added="duplicated"),
-    MIXUP: Arm(mix=True),
-    PSEUDO_LABELLED: Arm(added="pseudo-labelled"),
-    UNFILTERED: Arm(added="unfiltered"),
-    FILTERED: Arm(added="filtered"),
-    SYNTHETIC_ONLY: Arm(share=0.0, added="filtered", augment=False),
-}
-FROM_GAN = ("filtered", "unfiltered")  # of `ADDED`
+FROM_GAN = ("filtered", "unfiltered")  # of `ADDITIONS`
 _NO_ROWS = np.array([], dtype=np.int64)
 
 
@@ -62,14 +43,23 @@ class TrainingSet:
     added: Examples
 
 
-def arm_table(fractions: Iterable[float]) -> dict[str, Arm]:
-    """Return every arm by name: `ARM_TABLE`, and `CLASSICAL` on each share of the real images."""
-    return ARM_TABLE | {fraction_arm(share): Arm(share=share) for share in fractions}
+def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
+    """Return every arm by name, all of one recipe.
+
+    The real images alone, with each addition, the accepted synthetic images alone, and each share
+    of the real images.
+    """
+    return {
+        REAL: Arm(recipe),
+        **{f"{REAL}+{addition}": Arm(recipe, addition) for addition in ADDITIONS},
+        SYNTHETIC_ONLY: Arm(recipe, "filtered", share=0.0),
+        **{fraction_arm(share): Arm(recipe, share=share) for share in fractions},
+    }
 
 
 def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
-    if arm.added == "pseudo-labelled" and not len(data.pseudo_labelled):
+    if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "no unlabelled image got a label"
     counts = _counts(data.real, data)
     wanted = _quotas(arm.share, data) - counts
@@ -93,7 +83,8 @@ def training_set(arm: Arm, data: TrainingData, *, gan_seed: int, seed: int) -> T
         gan_seed: the one GAN whose images, or whose number of images, the run is about.
         seed: of the classifier; draws which real images a share or a repetition takes.
     """
-    added = ADDED[arm.added](data, gan_seed, seed) if arm.added else data.real.take(_NO_ROWS)
+    made = None if arm.addition is None else ADDITIONS[arm.addition](data, gan_seed, seed)
+    added = data.real.take(_NO_ROWS) if made is None else made
     return TrainingSet(_real_share(arm.share, data, seed), added)
 
 
@@ -113,7 +104,7 @@ def _unfiltered(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     return pool.take(_first(pool.labels, _counts(data.filtered[gan_seed], data)))
 
 
-def _duplicated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
+def _repeated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     """Real images again, in each class as many as the GAN has filtered images of it."""
     wanted = _counts(data.filtered[gan_seed], data)
     drawn = np.random.default_rng([seed, 6]).permutation(len(data.real))
@@ -124,11 +115,11 @@ def _duplicated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     return data.real.take(np.concatenate(rows))
 
 
-ADDED: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
-    "filtered": lambda data, gan_seed, seed: data.filtered[gan_seed],
-    "unfiltered": _unfiltered,
-    "duplicated": _duplicated,
+ADDITIONS: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
+    "repeated": _repeated,
     "pseudo-labelled": lambda data, gan_seed, seed: data.pseudo_labelled,
+    "unfiltered": _unfiltered,
+    "filtered": lambda data, gan_seed, seed: data.filtered[gan_seed],
 }
 
 

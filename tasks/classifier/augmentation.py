@@ -7,6 +7,7 @@ for several neighbours makes the arm weaker than it is (docs/log.md), which woul
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from torch.nn import functional as F
 
 from tasks.classifier.examples import Examples
 from tasks.data.batches import to_tensor
+
+Augment = Callable[[Tensor], Tensor]
+"""A change of images ``[N, C, H, W]`` in -1..1."""
 
 _BLOCK = 256  # images that are read at a time
 _DEGREES, _SHIFT, _SCALE = 12.0, 0.08, 0.1
@@ -66,10 +70,14 @@ class Augmentation:
 
 
 def classical(train: Examples, *, flip: bool) -> Augmentation:
-    """Build the augmentation for a training set.
+    """Build the augmentation for a training set."""
+    return Augmentation(ground_of(train), flip)
 
-    What a shift uncovers is filled with the median colour of first and last rows, the lower one
-    of an even number.
+
+def ground_of(train: Examples) -> Tensor:
+    """Return the colour ``[C, 1, 1]`` in 0..1 to fill with what a shift uncovers.
+
+    It is the median of first and last rows, the lower one of an even number.
     """
     counts = np.zeros((train.image_shape[2], 256), dtype=np.int64)
     for block in train.blocks(_BLOCK):
@@ -77,7 +85,7 @@ def classical(train: Examples, *, flip: bool) -> Augmentation:
         counts += [np.bincount(edge.ravel(), minlength=256) for edge in edges]
     middle = (counts[0].sum() - 1) // 2
     median = (counts.cumsum(axis=1) > middle).argmax(axis=1).astype(np.uint8)
-    return Augmentation(to_tensor(median.reshape(1, 1, 1, -1))[0] / 2 + 0.5, flip)
+    return to_tensor(median.reshape(1, 1, 1, -1))[0] / 2 + 0.5
 
 
 def _recoloured(images: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ differs from the next by what stands beside the real images and by nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tasks.classifier.arms import Arm, TrainingSet
+from tasks.classifier.arms import TrainingSet
+from tasks.classifier.augmentation import Augment
 from tasks.classifier.examples import Examples
+from tasks.classifier.recipes import Blend
 from tasks.classifier.saved import load_weights
-from tasks.classifier.training import Augment, Schedule, optimise, untrained
+from tasks.classifier.training import Schedule, optimise, untrained
 from tasks.data.batches import ClassSampler, to_tensor
 
-Mix = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-_REAL, _ADDED, _MIXED, _NETWORK = range(4)  # streams of random draws
+_REAL, _ADDED, _BLENDED, _NETWORK = range(4)  # streams of random draws
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ def added_per_step(batch_size: int, real: int, added: int) -> int:
 
 def train_arm(
     chosen: TrainingSet,
-    arm: Arm,
     schedule: Schedule,
     *,
-    augmentation: Augment,
+    augment: Augment | None,
+    blend: Blend | None,
     weights: Path | None,
     classes: int,
     seed: int,
@@ -66,9 +67,9 @@ def train_arm(
 
     Args:
         chosen: what it trains on.
-        arm: whose row of the table it is.
         schedule: of every arm alike.
-        augmentation: applied where the arm asks for it, the same one in every arm.
+        augment: of the recipe, for real and added images alike.
+        blend: of the recipe, for the whole batch.
         weights: a file to start from; None starts from scratch.
         classes: K.
         seed: of weights, batches, augmentation and dropout.
@@ -80,14 +81,7 @@ def train_arm(
     network = untrained(schedule, shape, classes=classes, seed=seed)
     if weights is not None:
         load_weights(network, weights, schedule.classifier, classes=classes, shape=shape)
-    network = network.to(memory_format=torch.channels_last)  # a tenth faster on CPUs
-    shown = Exposure(
-        chosen,
-        schedule.batch_size,
-        augment=augmentation if arm.augment else None,
-        mix=_mixing(classes) if arm.mix else None,
-        seed=seed,
-    )
+    shown = Exposure(chosen, schedule.batch_size, augment=augment, blend=blend, seed=seed)
     steps = optimise(network, schedule, shown)
     return Fitted(network, steps, shown.real_seen, shown.added_seen)
 
@@ -109,27 +103,27 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         batch_size: int,
         *,
         augment: Augment | None,
-        mix: Mix | None,
+        blend: Blend | None,
         seed: int,
     ) -> None:
         self.real_seen = self.added_seen = self._step = 0
-        self._seed, self._mix = seed, mix
+        self._seed, self._blend = seed, blend
         size = batch_size if len(chosen.real) else 0
         self._real = _Part(chosen.real, size, augment, np.random.default_rng([seed, 2]))
         size = added_per_step(batch_size, len(chosen.real), len(chosen.added))
         self._added = _Part(chosen.added, size, augment, np.random.default_rng([seed, 4]))
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, mixed, shares ``[B, K]``."""
+        """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""
         parts = []
         for stream, part in ((_REAL, self._real), (_ADDED, self._added)):
             self._reseed(stream)
             if part.size:
                 parts.append(part.draw())
         images, targets = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-        if self._mix is not None:
-            self._reseed(_MIXED)
-            images, targets = self._mix(images, targets)
+        if self._blend is not None:
+            self._reseed(_BLENDED)
+            images, targets = self._blend(images, targets)
         self._reseed(_NETWORK)
         self.real_seen += self._real.size
         self.added_seen += self._added.size
@@ -157,15 +151,3 @@ class _Part:
         images, labels = to_tensor(self._images.pixels(rows)), self._images.labels[rows]
         images = images if self._augment is None else self._augment(images)
         return images, torch.from_numpy(labels)
-
-
-def _mixing(classes: int) -> Mix:
-    """MixUp (Zhang et al. 2018, arXiv:1710.09412) or CutMix (Yun et al. 2019, arXiv:1905.04899).
-
-    With the strengths of torchvision's own recipe for training classifiers.
-    """
-    from torchvision.transforms import v2  # seconds, and one arm alone needs it
-
-    mixup = v2.MixUp(alpha=0.2, num_classes=classes)
-    mix: Mix = v2.RandomChoice([mixup, v2.CutMix(alpha=1.0, num_classes=classes)])
-    return mix

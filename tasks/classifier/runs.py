@@ -5,29 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from tasks.classifier.arms import FROM_GAN, Arm, TrainingSet, gan_seed_of, training_set
-from tasks.classifier.augmentation import Augmentation
 from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
 from tasks.classifier.processes import fit_in_processes
+from tasks.classifier.recipes import RECIPES
 from tasks.classifier.saved import WEIGHTS, State, state_of, weights_digest
-from tasks.classifier.scores import Predictions, scores_of
+from tasks.classifier.scores import Predictions
 from tasks.classifier.training import DivergedError, Schedule, probabilities
 from tasks.classifier.training_data import TrainingData
-from tasks.contracts.arms import CLASSICAL, FILTERED
-from tasks.contracts.errors import UserError
+from tasks.contracts.arms import FILTERED
 from tasks.contracts.kept import Kept, code_of
 from tasks.contracts.machine import processor
 
-_SETTLING_SEEDS = 2
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
 _COUNTS, _SAID = "counts.json", "{}.npz"
 Watch = Callable[[float, str], None]
@@ -39,15 +37,15 @@ class Conditions:
 
     Attributes:
         data: the images to train on.
-        arms: the rows of the table that are run, by name.
-        augmentation: of every arm that augments.
+        ground: colour ``[C, 1, 1]`` in 0..1 that recipes fill with what a shift uncovers.
+        flip: recipes may mirror images left to right.
         weights: a file to start from; None starts from scratch.
         seed: the root of every draw, beside the classifier's.
     """
 
     data: TrainingData
-    arms: Mapping[str, Arm]
-    augmentation: Augmentation
+    ground: Tensor
+    flip: bool
     weights: Path | None
     seed: int
 
@@ -57,14 +55,16 @@ class ClassifierRun:
     """One run: what sets it apart.
 
     Attributes:
-        arm: its name.
+        name: of its arm.
+        arm: recipe and addition.
         seed: of the classifier.
         turn: the GAN whose turn it is with this seed, in every arm.
         gan_seed: that GAN where the run sees its images, else None.
         schedule: how it is trained.
     """
 
-    arm: str
+    name: str
+    arm: Arm
     seed: int
     turn: int
     gan_seed: int | None
@@ -113,7 +113,7 @@ def runs_of(
     gans = sorted(data.filtered)
     turns = [(seed, gan_seed_of(place, gans)) for place, seed in enumerate(seeds)]
     return [
-        ClassifierRun(name, seed, turn, turn if arm.added in FROM_GAN else None, schedule)
+        ClassifierRun(name, arm, seed, turn, turn if arm.addition in FROM_GAN else None, schedule)
         for name, arm in arms.items()
         for seed, turn in turns
     ]
@@ -143,7 +143,8 @@ class KeptRuns:
             "processor": processor(),
             "judged": {name: images.identity for name, images in judged.items()},
             "classes": len(conditions.data.class_names),
-            "augmentation": [conditions.data.real.identity, conditions.augmentation.flip],
+            "ground": conditions.ground.tolist(),
+            "flip": conditions.flip,
             "weights": conditions.weights and weights_digest(conditions.weights),
         }
 
@@ -163,7 +164,7 @@ class KeptRuns:
                 yield RunResult.load(found)
             else:  # thrown out meanwhile, since there is room for fewer than these runs
                 yield next(self._trained([(run, key)]))
-            watch(done / len(runs), f"{run.arm}, seed {run.seed}")
+            watch(done / len(runs), f"{run.name}, seed {run.seed}")
 
     def _trained(self, runs: Iterable[tuple[ClassifierRun, str]]) -> Iterator[RunResult]:
         shared = (self._conditions, self._judged, self._kept)
@@ -172,7 +173,7 @@ class KeptRuns:
     def _key(self, run: ClassifierRun) -> str:
         chosen = _chosen(self._conditions, run)
         own = {
-            "arm": [run.arm, asdict(self._conditions.arms[run.arm])],
+            "arm": [run.name, asdict(run.arm)],
             "schedule": asdict(run.schedule),
             "seed": _seed(self._conditions, run),
             "trained on": [chosen.real.identity, chosen.added.identity],
@@ -180,81 +181,13 @@ class KeptRuns:
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 
 
-def settle(
-    conditions: Conditions,
-    schedule: Schedule,
-    val: Examples,
-    kept: Kept,
-    *,
-    learning_rates: Sequence[float],
-    weight_decays: Sequence[float],
-    seeds: Sequence[int],
-    watch: Watch,
-) -> tuple[Schedule, list[dict[str, float | bool | None]]]:
-    """Settle rate and decay by `CLASSICAL` on real/val: balanced accuracy, ties to the first.
-
-    The first two seeds try each pair; one whose training diverges is out.
-
-    Args:
-        conditions: what runs share.
-        schedule: but for rate and decay.
-        val: the set to choose on.
-        kept: where finished runs are.
-        learning_rates: to try.
-        weight_decays: to try with each.
-        seeds: of the classifiers.
-        watch: told the share of runs that are done.
-
-    Returns:
-        the schedule with the chosen pair, and a row a pair tried, none where there is but one.
-
-    Raises:
-        UserError: every pair diverges.
-    """
-    pairs = list(product(learning_rates, weight_decays))
-    tried = [replace(schedule, learning_rate=rate, weight_decay=decay) for rate, decay in pairs]
-    if len(pairs) == 1:
-        return tried[0], []
-    classical = {CLASSICAL: conditions.arms[CLASSICAL]}
-    few = seeds[:_SETTLING_SEEDS]
-    runs = [run for one in tried for run in runs_of(classical, conditions.data, few, one)]
-    results = KeptRuns(conditions, {"val": val}, kept).results(
-        runs, lambda share, text: watch(share, "settling learning rate and weight decay")
-    )
-    classes = len(conditions.data.class_names)
-    scores = [
-        scores_of(val.labels, result.said["val"], classes)["balanced_accuracy"]
-        if result.said
-        else float("nan")
-        for result in results
-    ]
-    means = np.array(scores).reshape(len(pairs), -1).mean(axis=1)
-    if np.isnan(means).all():
-        raise UserError(
-            f"retrain.learning_rate: {list(learning_rates)}",
-            "the training diverges with each of them",
-            "Give lower ones",
-        )
-    best = int(np.nanargmax(means))
-    rows: list[dict[str, float | bool | None]] = [
-        {
-            "learning_rate": rate,
-            "weight_decay": decay,
-            "val_balanced_accuracy": None if np.isnan(mean) else round(float(mean), 6),
-            "chosen": place == best,
-        }
-        for place, ((rate, decay), mean) in enumerate(zip(pairs, means, strict=True))
-    ]
-    return tried[best], rows
-
-
 def _seed(conditions: Conditions, run: ClassifierRun) -> int:
     return conditions.seed * 1_000_003 + run.seed
 
 
 def _chosen(conditions: Conditions, run: ClassifierRun) -> TrainingSet:
-    arm, seed = conditions.arms[run.arm], _seed(conditions, run)
-    return training_set(arm, conditions.data, gan_seed=run.turn, seed=seed)
+    seed = _seed(conditions, run)
+    return training_set(run.arm, conditions.data, gan_seed=run.turn, seed=seed)
 
 
 def _train_and_keep(
@@ -273,16 +206,17 @@ def _train_and_keep(
 def _trained(
     conditions: Conditions, judged: Mapping[str, Examples], run: ClassifierRun
 ) -> RunResult:
-    chosen = _chosen(conditions, run)
+    chosen, recipe = _chosen(conditions, run), RECIPES[run.arm.recipe]
+    classes = len(conditions.data.class_names)
     sizes = {"real": len(chosen.real), "added": len(chosen.added)}
     try:
         fitted = train_arm(
             chosen,
-            conditions.arms[run.arm],
             run.schedule,
-            augmentation=conditions.augmentation,
+            augment=recipe.augment and recipe.augment(conditions.ground, conditions.flip),
+            blend=recipe.blend and recipe.blend(classes),
             weights=conditions.weights,
-            classes=len(conditions.data.class_names),
+            classes=classes,
             seed=_seed(conditions, run),
         )
     except DivergedError:
@@ -292,4 +226,4 @@ def _trained(
         for name, images in judged.items()
     }
     seen = {name: getattr(fitted, name) for name in ("steps", "real_seen", "added_seen")}
-    return RunResult(seen | sizes, said, state_of(fitted.network) if run.arm == FILTERED else None)
+    return RunResult(seen | sizes, said, state_of(fitted.network) if run.name == FILTERED else None)

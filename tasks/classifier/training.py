@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tasks.classifier.augmentation import classical
+from tasks.classifier.augmentation import Augment, classical
 from tasks.classifier.examples import Examples
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
@@ -20,7 +20,6 @@ from tasks.data.batches import ClassSampler, to_tensor
 
 Probabilities = npt.NDArray[np.float32]
 Outputs = npt.NDArray[np.float32]
-Augment = Callable[[Tensor], Tensor]
 BATCH = 512  # images that are judged at a time: another number may round otherwise
 _WARMUP = 0.1  # of the steps
 
@@ -72,7 +71,10 @@ def fit(
         while True:
             rows = sampler.rows_of(sampler.labels(schedule.batch_size))
             images = augmentation(to_tensor(examples.pixels(rows)))
-            yield images, torch.from_numpy(examples.labels[rows])
+            yield (
+                images.contiguous(memory_format=torch.channels_last),
+                torch.from_numpy(examples.labels[rows]),
+            )
 
     optimise(network, schedule, batches())
     return network
@@ -87,9 +89,10 @@ def untrained(
     """
     torch.manual_seed(seed)
     size, _, channels = image_shape
-    return build_classifier(
+    network = build_classifier(
         schedule.classifier, channels=channels, classes=classes, image_size=size
     )
+    return network.to(memory_format=torch.channels_last)  # a tenth faster on CPUs
 
 
 def optimise(

@@ -1,16 +1,15 @@
-"""The names of the arms: what stands beside the real images, and which part each plays.
+"""The names of the arms: what the comparison is made of, and which part each plays.
 
-Every arm trains with the one recipe that was settled on real/val, so that arms differ in this
-addition alone.
+An arm is a recipe, which is the same in all of them, and an addition to the real images.
 """
 
 from __future__ import annotations
 
 REAL = "real"
-REPEATED = "real+repeated"
-PSEUDO_LABELLED = "real+pseudo-labelled"
-UNFILTERED = "real+unfiltered"
-FILTERED = "real+filtered"
+REPEATED = f"{REAL}+repeated"
+PSEUDO_LABELLED = f"{REAL}+pseudo-labelled"
+UNFILTERED = f"{REAL}+unfiltered"
+FILTERED = f"{REAL}+filtered"
 SYNTHETIC_ONLY = "synthetic only"
 
 NON_SYNTHETIC = (REAL, REPEATED, PSEUDO_LABELLED)

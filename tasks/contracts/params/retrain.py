@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds
+
+ALL = "all"
 
 
 class RetrainParams(Section):
     """The classifier and how every arm trains it.
 
     Attributes:
-        learning_rate: one, or several of which `real+classical` on real/val settles one.
+        recipes: names of the training recipes that are tried on real/val without additions, or
+            ``all`` that there are; the best one trains every arm.
+        steps: optimiser steps of the shortest training that is tried.
+        most_steps: of the longest. Between them steps are doubled until the best recipe gains
+            less than the standard error of the gain.
+        learning_rate: one, or several of which the recipe's best on real/val is settled.
         weight_decay: likewise.
-        fractions: shares of the real images (1 is all) that `real+classical` is trained on
-            beside, for the curve that says what a lift is worth.
+        fractions: shares of the real images (1 is all) that the recipe is trained on beside, for
+            the curve that says what a lift is worth.
     """
 
     classifier: str
     weights: str | None
     seeds: Seeds
+    recipes: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
     steps: int = Field(ge=1)
+    most_steps: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     learning_rate: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
     weight_decay: NonNegative | Annotated[tuple[NonNegative, ...], Field(min_length=1)]
     fractions: tuple[Positive, ...]
     flip: bool
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Return the steps to try, rising: each twice the one before, up to the most."""
+        lengths = [self.steps]
+        while 2 * lengths[-1] <= self.most_steps:
+            lengths.append(2 * lengths[-1])
+        return tuple(lengths)
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
@@ -50,6 +67,11 @@ class RetrainParams(Section):
     def _check(self) -> RetrainParams:
         if len(self.seeds) < 2:
             raise ValueError("seeds needs at least 2 of them: one gives no interval")
+        if self.most_steps < self.steps:
+            raise ValueError(
+                f"most_steps {self.most_steps} is below steps {self.steps}, where doubling starts; "
+                "set both to the same number to train for exactly as many"
+            )
         return self
 
 
