@@ -128,9 +128,10 @@ def trained(result: LiftResult) -> str:
 def settled(result: LiftResult) -> list[str]:
     """Return how the recipe was settled, and why training was not longer, a sentence each."""
     found = result.classifier
+    what = "The recipe was" if found.settled_by == "declared" else "Recipe and steps were"
     how = (
-        "Recipe and steps were settled with the real images alone, before any arm was trained, "
-        "and real/val alone was read for it: no test image and no GAN image."
+        f"{what} settled with the real images alone, before any arm was trained, and real/val "
+        "alone was read for it: no test image and no GAN image."
         if found.settling
         else "The recipe and the steps were declared in params.yaml."
     )
