@@ -112,6 +112,7 @@ _ANSWER: Mapping[str, Callable[[LiftResult], str]] = {
         f"{len(result.seeds.gan)} × {len(result.seeds.classifier)}"
     ),
     "classifier": lambda result: result.classifier.name,
+    "recipe": lambda result: f"{result.classifier.recipe}, {result.classifier.steps:,} steps",
 }
 _RUN: Mapping[str, Callable[[PastRun], str]] = {
     "data set": lambda run: run.dataset,

@@ -212,7 +212,7 @@ def _mark(axes: Axes, found: Worth, images: int, level: float, *, rises: bool) -
     beyond_half = images > np.sqrt(left * right)
     above = beyond_half == rises
     axes.annotate(
-        f"as good as {images:,} real images",
+        f"what {images:,} real images bring",
         (images, level),
         xytext=(-9 if beyond_half else 9, 9 if above else -9),
         textcoords="offset points",

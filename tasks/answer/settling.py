@@ -98,7 +98,7 @@ def draw_settling(classifier: Classifier, path: Path) -> None:
         axes.set_xlabel("training steps (logarithmic)")
         axes.set_ylabel("%")
         axes.set_title("Balanced accuracy on real/val by steps")
-        figure.legend(loc="outside lower left", fontsize=9, handlelength=1.6, ncols=3)
+        figure.legend(loc="outside lower left", fontsize=9, handlelength=1.6, ncols=5)
 
 
 def _rank(row: SettlingRow) -> tuple[bool, float]:
@@ -111,9 +111,9 @@ def _mark(axes: Axes, steps: float, mean: float) -> None:
     axes.annotate(
         "chosen",
         (steps, mean),
-        xytext=(0, 12),
+        xytext=(13, -13),
         textcoords="offset points",
-        ha="center",
+        ha="left",
         fontsize=9,
         fontweight="bold",
         color=BLACK,

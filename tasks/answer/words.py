@@ -128,9 +128,10 @@ def trained(result: LiftResult) -> str:
 def settled(result: LiftResult) -> list[str]:
     """Return how the recipe was settled, and why training was not longer, a sentence each."""
     found = result.classifier
+    what = "The recipe was" if found.settled_by == "declared" else "Recipe and steps were"
     how = (
-        "Recipe and steps were settled with the real images alone, before any arm was trained, "
-        "and real/val alone was read for it: no test image and no GAN image."
+        f"{what} settled with the real images alone, before any arm was trained, and real/val "
+        "alone was read for it: no test image and no GAN image."
         if found.settling
         else "The recipe and the steps were declared in params.yaml."
     )
@@ -138,16 +139,18 @@ def settled(result: LiftResult) -> list[str]:
 
 
 def _why_no_longer(found: Classifier) -> str:
-    gained = ""
+    gained = ""  # None: it diverged, or there was none
     if found.gain is not None and found.gain_standard_error is not None:
         error = f"{100.0 * found.gain_standard_error:.1f}"
         gained = (
             f"the last doubling of the steps gained {signed(100.0 * found.gain)} ± {error} points"
         )
+    if found.settled_by == "plateau" and not gained:
+        return "Training was not longer, because with twice the steps it diverged."
     if found.settled_by == "plateau":
         return (
-            f"Training was not longer, because {gained or 'the last doubling gained little'} of "
-            "balanced accuracy on real/val, less than the standard error of that gain."
+            f"Training was not longer, because {gained} of balanced accuracy on real/val, less "
+            "than the standard error of that gain."
         )
     if found.settled_by == "most_steps":
         return (

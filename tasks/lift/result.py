@@ -165,7 +165,7 @@ class ArmResult(_Part):
     @model_serializer(mode="wrap")
     def _metrics_first(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = write(self)
-        own = {name: written.pop(name) for name in ("ece", "val", "shown")}
+        own = {name: written.pop(name) for name in ("ece", "val", "shown") if name in written}
         return written | own
 
 

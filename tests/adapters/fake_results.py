@@ -163,7 +163,7 @@ def make_report(root: Path, paths: dict[str, Path]) -> None:
     (root / paths["lift"]).write_text(LIFT.dumps())
     (root / paths["page"]).write_text("<html><body><h1>It helps</h1></body></html>")
     (root / paths["pictures"]).mkdir()
-    for name in ("lift_by_arm.png", "per_class.png"):
+    for name in ("lift_by_arm.png", "per_class.png", "settling.png"):
         picture = Image.new("RGB", (1300, 600), "white")
         ImageDraw.Draw(picture).text((40, 40), name, fill="black")
         ImageDraw.Draw(picture).rectangle((60, 120, 700, 300), fill="#2a7")
@@ -177,7 +177,10 @@ def make_runs() -> pd.DataFrame:
             "arm": arm,
             "seed": seed,
             "gan_seed": seed % 2 if arm in SYNTHETIC else None,
+            "recipe": "mixup",
             "steps": 300,
+            "real": 200,
+            "added": 150 if arm in SYNTHETIC else 0,
             "real_seen": 19200,
             "added_seen": 9600 if arm in SYNTHETIC else 0,
             **{name: 0.9 + 0.01 * k + 0.01 * rng.random() for name in (*METRICS, "ece")},
@@ -211,7 +214,7 @@ def make_retrained(classifier: Path, test: str = "cd" * 32, **scores: float) -> 
     """Content of the ``retrain.json`` that goes with a classifier."""
     weights = (classifier / "model.safetensors").read_bytes()
     return {
-        "schema": "ganlift/retrain/1",
+        "schema": "ganlift/retrain/2",
         "classifier": "small_cnn",
         "test": {"images": 800, "digest": test},
         "kept": {

@@ -17,7 +17,7 @@ from tasks.adapters.tracking import store
 from tasks.adapters.tracking.gan import gan_run, is_logged
 from tasks.adapters.tracking.lineage import plain
 from tasks.adapters.tracking.past_runs import log_missing
-from tasks.contracts.arms import ARMS, FILTERED
+from tasks.contracts.arms import ARMS, FILTERED, UNFILTERED
 from tasks.contracts.errors import UserError
 from tasks.contracts.machine import processor
 from tests.adapters.fake_results import (
@@ -156,8 +156,8 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     lift = json.loads(paths["lift"].read_text())
     assert run.data.metrics["lift_pp"] == lift["lift_pp"]["mean"]
     assert run.data.metrics["lift_pp_ci_high"] == lift["lift_pp"]["ci_high"]
-    mean = lift["arms"]["real+classical+filtered"]["macro_f1"]["mean"]
-    assert run.data.metrics["real_classical_filtered.macro_f1"] == pytest.approx(mean)
+    mean = lift["arms"][FILTERED]["macro_f1"]["mean"]
+    assert run.data.metrics["real_filtered.macro_f1"] == pytest.approx(mean)
     assert run.data.metrics["gan/kid"] == pytest.approx(0.015)  # mean of 0.01 and 0.02
     assert run.data.metrics["worth_real_images"] == 41
     for name, value in {"mde_pp": 1.2, "p_value": 0.012}.items():
@@ -175,8 +175,10 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert all(plain(arm) in note for arm in ARMS)
     assert plain("About 41 more real images [+15, +90]: ") in note
     assert "the strongest arm without GAN images on real/val" in note
+    assert "both with the recipe mixup for 800 steps" in note
+    assert plain("less than the standard error of that gain.") in note
     assert "p 0.012\n" in note
-    told = [FILTERED, "real+classical+unfiltered", "+0.5 [+0.4, +2.2]", "0.040"]
+    told = [FILTERED, UNFILTERED, "+0.5 [+0.4, +2.2]", "0.040"]
     assert f"| {' | '.join(told)} |" in note.replace(" &emsp;", " ")
     assert plain(HALF) not in note  # of the curve, not of the table
     assert f"get-artifact?path=lift_by_arm_small.png&run_uuid={run.info.run_id}" in note
@@ -198,7 +200,39 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     for name in METRICS:
         assert judged.data.metrics[f"{name}.std"] == pytest.approx(rows[name].std())
     assert judged.data.metrics["steps"] == 300
-    assert not {"steps.mean", "gan_seed"} & set(judged.data.metrics)
+    assert not {"steps.mean", "added.std", "gan_seed", "recipe"} & set(judged.data.metrics)
+    assert {arm.data.params["recipe"] for arm in arms} == {"mixup"}
+
+
+def test_how_the_recipe_was_settled_is_logged_as_a_table_and_a_picture(
+    paths: dict[str, Path],
+) -> None:
+    log_results(paths)
+    (run,) = runs_of("pipeline")
+    assert run.data.params["recipe"] == "mixup"
+    assert run.data.params["steps"] == "800"
+    table = pd.read_json(
+        client().download_artifacts(run.info.run_id, "settling.json"), orient="split"
+    )
+    settling = json.loads(paths["lift"].read_text())["classifier"]["settling"]
+    assert list(table.columns) == list(settling[0])
+    for row, of in zip(table.to_dict("records"), settling, strict=True):
+        assert row == pytest.approx(of)
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"])[0]["type"] == "table"
+    pictures = [f.path for f in client().list_artifacts(run.info.run_id, "pictures")]
+    assert "pictures/settling.png" in pictures
+
+
+def test_a_declared_recipe_has_no_table(paths: dict[str, Path]) -> None:
+    lift = json.loads(paths["lift"].read_text())
+    declared = {"settling": [], "settled_by": "declared", "gain": None}
+    lift["classifier"] |= declared | {"gain_standard_error": None}
+    write_json(paths["lift"], lift)
+    log_results(paths)
+    (run,) = runs_of("pipeline")
+    files = [f.path for f in client().list_artifacts(run.info.run_id)]
+    assert "settling.json" not in files
+    assert run.data.params["recipe"] == "mixup"
 
 
 def test_the_same_results_are_logged_once(paths: dict[str, Path]) -> None:

@@ -93,7 +93,7 @@ def test_the_answer_is_on_the_first_screen(page: Page) -> None:
     expect(picture).to_be_in_viewport()
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 640
     table = page.get_by_test_id("note-editor-preview-content").get_by_role("table").first
-    expect(table).to_contain_text("real+classical+filtered")
+    expect(table).to_contain_text("real+filtered")
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="The whole report").click()
     report = opened.value.frame_locator("iframe").get_by_role("heading", name="It helps")

@@ -142,7 +142,7 @@ def test_an_experiment_is_named_after_its_data_set(dataset: str, name: str) -> N
 
 
 def test_names_and_values_are_made_fit_for_mlflow() -> None:
-    assert safe_name("real+classical.log loss") == "real_classical.log_loss"
+    assert safe_name("real+filtered.log loss") == "real_filtered.log_loss"
     flat = flatten({"a": {"b": [1, 2]}, "none": None, "long": "x" * 9000})
     assert flat["a.b"] == "[1, 2]"
     assert flat["none"] == "null"

@@ -136,7 +136,7 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     shown = re.sub(r"[│\s]+", " ", capfd.readouterr().out)  # whatever the width of the panel
     for text in ("helps", "+1.2 points [+0.4, +2.0]", "reports/lift.html", "ganlift ui"):
         assert text in shown
-    assert "filtered against real+classical+mixup, the strongest arm without GAN images" in shown
+    assert "filtered against real+repeated, the strongest arm without GAN images" in shown
     assert "worth about 140 more real images [+40, over +200]" in shown
     assert shown.count("unchanged") == 8
 

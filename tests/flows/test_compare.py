@@ -45,6 +45,7 @@ def test_two_runs_are_shown_with_what_differs(
     assert "train_gan.total_kimg 88 200" in said
     assert "worth about 140 more real images [+40, over +200] –" in said
     assert "KID 0.0150 0.0150" in said
+    assert "recipe mixup, 800 steps mixup, 800 steps" in said
     assert "warning" not in said
     page = PAGE.read_text(encoding="utf-8")
     assert ids[0] in page
@@ -85,7 +86,7 @@ def test_a_result_of_another_schema_is_refused_by_the_name_of_its_run(
 ) -> None:
     client().log_text(ids[0], '{"schema": "ganlift/lift/1"}', "lift.json")
     assert command(monkeypatch, "compare", *ids) == 1
-    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/2" in capsys.readouterr().err
+    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/3" in capsys.readouterr().err
 
 
 def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:

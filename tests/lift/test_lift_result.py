@@ -100,16 +100,22 @@ def test_how_every_arm_was_trained_and_what_it_was_shown_are_told(helped):
     assert shown[FILTERED] == shown[REPEATED] == (1920, added)
 
 
-def test_worth_never_contradicts_the_verdict():
-    for effect in (-0.8, -0.1, 0.0, 0.1, 0.9):
-        for metric in ("balanced_accuracy", "log_loss"):
-            frame = fake_predictions(NAMES, effect=effect)
-            found = judged(frame, primary_metric=metric, baseline=REPEATED)
-            of, lift = found.worth, found.lift_pp
-            images = of.real_images or (0 if of.beyond == "below" else np.inf)
-            assert (images - of.have) * lift.mean >= 0
-            assert (of.low is not None and of.low >= of.have) or lift.ci_low <= 0
-            assert (of.high is not None and of.high <= of.have) or lift.ci_high >= 0
+@pytest.mark.parametrize("effect", [-0.8, 0.0, 0.1, 0.9])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "log_loss"])
+def test_worth_never_contradicts_the_lift(effect, metric):
+    # the baseline is better than the curve: at 0.1 the treatment is above one and below the other
+    found = judged(
+        fake_predictions(NAMES, effect=effect), primary_metric=metric, baseline=UNFILTERED
+    )
+    of, lift = found.worth, found.lift_pp
+    images = of.real_images or (0 if of.beyond == "below" else np.inf)
+    assert (images > of.have, images < of.have) == (lift.mean > 0, lift.mean < 0)
+    assert (of.low is not None and of.low >= of.have) or lift.ci_low <= 0
+    assert (of.high is not None and of.high <= of.have) or lift.ci_high >= 0
+    if effect == 0.1:
+        treated, real = (found.primary(arm).mean for arm in (FILTERED, REAL))
+        assert lift.mean < 0
+        assert (treated < real) if metric == "log_loss" else (treated > real)
 
 
 def test_the_lift_of_more_real_images_is_over_the_baseline(helped):

@@ -21,13 +21,15 @@ from tasks.adapters.tracking.pipeline_note import PICTURE, REPORT, describe
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import DIGEST, Results
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
+from tasks.answer.settling import settling_table
 from tasks.contracts.params.reading import FILE, read_values
 from tasks.lift.result import LiftResult
 
 _PICTURE_WIDTH = 640
 _LATER = "not logged yet: `ganlift track`"
-_KEYS = ("arm", "seed", "gan_seed")
-_EXPOSURE = ("steps", "real_seen", "added_seen")  # counts: they have no deviation worth a metric
+_KEYS = ("arm", "seed", "gan_seed", "recipe")
+_COUNTS = ("steps", "real", "added", "real_seen", "added_seen")  # no deviation worth a metric
+_SETTLING = "settling.json"  # a table, which MLflow's page draws as one
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def write_pipeline(
     run_id = client.create_run(experiment, tags=tags, run_name=results.name).info.run_id
     now = time.time_ns() // 1_000_000
     metrics = [Metric(*item, now, 0) for item in (*_lift_metrics(lift), *_gan_metrics(gans))]
+    trained = lift.classifier
     flat = list(flatten(params).items())
+    flat += [("recipe", trained.recipe), ("steps", str(trained.steps))]  # as they were settled
     client.log_batch(run_id, metrics=metrics)
     for start in range(0, len(flat), 100):  # MLflow's limit
         client.log_batch(run_id, params=[Param(*item) for item in flat[start : start + 100]])
@@ -102,6 +106,8 @@ def write_pipeline(
         client.log_artifacts(run_id, scratch)
     client.log_artifact(run_id, str(results.lift))
     client.log_artifacts(run_id, str(results.pictures), "pictures")
+    if trained.settling:
+        client.log_table(run_id, settling_table(trained), _SETTLING)
     client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links))
     _write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs))
     store.end(run_id, "FINISHED")
@@ -126,13 +132,14 @@ def _write_arms(
             for seed, value in zip(rows["seed"], rows[name], strict=True)
         ]
         for name in names:
-            if name in _EXPOSURE:
+            if name in _COUNTS:
                 continue
             metrics.append(Metric(safe_name(f"{name}.mean"), float(rows[name].mean()), now, 0))
             metrics.append(Metric(safe_name(f"{name}.std"), float(rows[name].std(ddof=1)), now, 0))
         for start in range(0, len(metrics), 1000):  # MLflow's limit
             client.log_batch(run_id, metrics=metrics[start : start + 1000])
-        client.log_batch(run_id, params=[Param("arm", str(arm))])
+        told = [Param("arm", str(arm)), Param("recipe", str(rows["recipe"].iloc[0]))]
+        client.log_batch(run_id, params=told)
         store.end(run_id, "FINISHED")
 
 
@@ -144,7 +151,8 @@ def _lift_metrics(result: LiftResult) -> Iterator[tuple[str, float]]:
     if worth and worth.real_images is not None:
         values["worth_real_images"] = worth.real_images - worth.have
     for arm, of in result.arms.items():
-        values |= {f"{arm}.{key}": found["mean"] for key, found in of.model_dump().items()}
+        means = of.model_dump(exclude={"shown"})
+        values |= {f"{arm}.{key}": found["mean"] for key, found in means.items()}
     for name, value in values.items():
         if math.isfinite(value):
             yield safe_name(name), float(value)

@@ -62,6 +62,7 @@ def _facts(result: LiftResult, tags: Mapping[str, str]) -> Iterator[str]:
     )
     if result.worth:
         yield plain(words.worth_in_full(result, result.worth))
+    yield plain(" ".join(words.settled(result)))
     if PROCESSOR in tags:
         yield (
             f"Computed on {plain(tags[PROCESSOR])}; another kind of processor rounds differently, "

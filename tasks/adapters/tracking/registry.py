@@ -37,10 +37,11 @@ _REQUIREMENTS = (
     *("scikit-learn", "timm", "torch", "torchvision"),
 )
 _NOTE = """\
-The classifier that ganlift retrained on real images, classical augmentation and filtered GAN
-images. Each result is one version, whose tags hold the verdict, the lift with its interval, and the
-score of this very classifier on the test split. The alias `champion` moves to a new version only if
-its verdict is "helps" and it is not worse than the champion on the same test split.
+The classifier that ganlift retrained on real images and filtered GAN images, with the recipe that
+was settled on real/val. Each result is one version, whose tags hold the verdict, the lift with its
+interval, and the score of this very classifier on the test split. The alias `champion` moves to a
+new version only if its verdict is "helps" and it is not worse than the champion on the same test
+split.
 `ganlift predict FOLDER` uses the champion.
 """
 
