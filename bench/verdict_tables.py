@@ -43,7 +43,8 @@ def calibration_report(mode: str, rows: Sequence[Row]) -> str:
         table = [head, ["---"] * len(head), *cells]
         lines = [f"| {' | '.join(line)} |" for line in table] + [""]
         baselines = Counter(row["baseline"] for row in judged).most_common()
-        settled = Counter(f"{row['recipe']} at {row['steps']} steps" for row in judged).most_common()
+        trained = [f"{row['recipe']} at {row['steps']} steps" for row in judged]
+        settled = Counter(trained).most_common()
         seconds = np.median([sum(row["seconds"].values()) for row in judged])
         lines += [
             f"- Strongest arms: {', '.join(f'{arm} ({count})' for arm, count in baselines)}.",

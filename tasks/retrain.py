@@ -94,7 +94,8 @@ def run(
             conditions, schedule, examples["val"], kept, seeds=params.seeds, watch=watch
         ).settle(recipes, params.lengths, params.learning_rates, params.weight_decays)
     schedule = settled.schedule
-    print(f"recipe {settled.recipe}, {schedule.steps} steps, settled on real/val")
+    how = "as declared" if not settled.tried else "settled on real/val"
+    print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
     arms, left_out = _arms(settled.recipe, data, params)
     rows: list[dict[str, Any]] = []
     said: list[_Said] = []

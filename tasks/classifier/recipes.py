@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tasks.classifier.augmentation import Augment, Augmentation
+from tasks.classifier.trivial_augment import TrivialAugment
 
 Blend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 _SMOOTHING = 0.1
@@ -57,30 +58,10 @@ def smoothing(classes: int) -> Blend:
     return blend
 
 
-def trivial(ground: Tensor, flip: bool) -> Augment:
-    """TrivialAugment (Müller and Hutter 2021, arXiv:2103.10158, algorithm 1): strong augmentation.
-
-    One operation of 14, at one strength of 31, is drawn for each image, and with `flip` every
-    second image is mirrored before.
-    """
-    from torchvision.transforms import v2  # seconds, and not every recipe needs it
-
-    fill = (ground.flatten() * 255.0).round().tolist()
-    steps = [v2.RandomHorizontalFlip()] if flip else []
-    draw = v2.Compose([*steps, v2.TrivialAugmentWide(fill=fill)])
-
-    def augment(images: Tensor) -> Tensor:
-        pixels = ((images + 1.0) * 127.5).round().to(torch.uint8)
-        drawn = torch.stack([draw(image) for image in pixels])  # one call draws for all it is given
-        return drawn.to(images.dtype) / 127.5 - 1.0
-
-    return augment
-
-
 RECIPES = {
     "plain": Recipe(),
     "classical": Recipe(augment=Augmentation),
     "smoothing": Recipe(augment=Augmentation, blend=smoothing),
     "mixup": Recipe(augment=Augmentation, blend=mixing),
-    "trivial": Recipe(augment=trivial),
+    "trivial": Recipe(augment=TrivialAugment),
 }

@@ -42,18 +42,19 @@ def test_more_seeds_train_the_new_runs_alone_and_end_as_a_fresh_run_of_all(
     trained: list[tuple[str, int]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run(inputs, tmp_path / "few", seeds=[0, 5], **SETTLED)
-    assert len(trained) == 2 * ALL_ARMS + 4  # two seeds try each of two rates
+    few, more_of_them = [0, 5, 6, 7], [0, 5, 6, 7, 9]  # four try each of two rates
+    run(inputs, tmp_path / "few", seeds=few, **SETTLED)
+    assert len(trained) == 4 * ALL_ARMS + 8
     trained.clear()
     capsys.readouterr()
-    more = run(inputs, tmp_path / "more", seeds=[0, 5, 6], **SETTLED)
-    assert len(trained) == ALL_ARMS + 2  # the third seed tries them too
-    assert {seed for _, seed in trained} == {6}
-    assert f"{2 * ALL_ARMS} of {3 * ALL_ARMS} runs kept" in capsys.readouterr().out
+    more = run(inputs, tmp_path / "more", seeds=more_of_them, **SETTLED)
+    assert len(trained) == ALL_ARMS
+    assert {seed for _, seed in trained} == {9}
+    assert f"{4 * ALL_ARMS} of {5 * ALL_ARMS} runs kept" in capsys.readouterr().out
     trained.clear()
-    again = run(inputs, tmp_path / "again", seeds=[0, 5, 6], **SETTLED)
+    again = run(inputs, tmp_path / "again", seeds=more_of_them, **SETTLED)
     assert trained == []
-    fresh = afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6], **SETTLED)
+    fresh = afresh(inputs, tmp_path / "fresh", seeds=more_of_them, **SETTLED)
     same(more, fresh)
     same(again, fresh)
 

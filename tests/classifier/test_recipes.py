@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.classifier.recipes import RECIPES, smoothing, trivial
-from tests.contracts.tiny import shape_set
+from tasks.classifier.recipes import RECIPES, smoothing
 
 GROUND = torch.full((3, 1, 1), 0.25)
 
@@ -43,29 +42,3 @@ def test_smoothing_leaves_images_alone_and_the_own_class_most_likely() -> None:
     loss = torch.nn.functional.cross_entropy(torch.eye(5)[labels], shares)
     expected = torch.nn.functional.cross_entropy(torch.eye(5)[labels], labels, label_smoothing=0.1)
     assert loss == pytest.approx(expected.item())
-
-
-def test_trivial_draws_for_each_image_and_by_the_seed() -> None:
-    one = images(n=1).repeat(40, 1, 1, 1)
-    augment = trivial(GROUND, False)
-    torch.manual_seed(3)
-    drawn = augment(one)
-    assert len({image.numpy().tobytes() for image in drawn}) > 20
-    torch.manual_seed(3)
-    assert torch.equal(augment(one), drawn)
-
-
-def test_trivial_fills_what_it_uncovers_with_the_ground() -> None:
-    flat = GROUND.repeat(1, 8, 8)[None].repeat(60, 1, 1, 1) * 2 - 1
-    torch.manual_seed(0)
-    moved = trivial(GROUND, False)(flat)
-    level = flat[0, 0, 0, 0]
-    # geometry leaves a flat image flat at its level; colour and sharpness may move it as a whole
-    spread = moved.amax(dim=(1, 2, 3)) - moved.amin(dim=(1, 2, 3))
-    assert spread.max() < 0.02
-    assert (moved[:, 0, 0, 0] - level).abs().median() < 0.02
-
-
-def test_the_table_holds_what_is_shown_in_params() -> None:
-    assert shape_set(2).image_shape[2] in (1, 3)
-    assert list(RECIPES) == ["plain", "classical", "smoothing", "mixup", "trivial"]
