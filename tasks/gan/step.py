@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,12 +20,14 @@ from tasks.gan.penalties import (
     GENERATOR_TERMS,
     DiscriminatorContext,
     GeneratorContext,
+    exact_slopes,
+    sampled_slopes,
 )
 from tasks.gan.schedules import SCHEDULES, top_k_share
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 
 _FIRST_GAMMA = 10.0  # times its weight, where r1 and r2 fall on a schedule (R3GAN)
-_SLOPES = ("r1", "r2")
+_SLOPES = {"r1", "r2"}
 
 
 class AdversarialStep:
@@ -97,10 +98,8 @@ class AdversarialStep:
             fake = self.gan.generator(self._latents(), labels).float()
         clean = torch.cat([real, fake])
         images = torch.cat([self._seen(real, done), self._seen(fake, done)])
-        terms = self._terms_due()
-        images.requires_grad_(bool(terms))
         both = self.data.known(labels).repeat(2)
-        judged = self._judge_both(images, both)
+        judged, slopes = self._judge_both(images, both)
         logits = judged.logits.float()
         real_logits, fake_logits = logits.chunk(2)
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -113,11 +112,12 @@ class AdversarialStep:
             both,
             logits,
             self.memory,
+            slopes,
             self.group,
         )
-        for name, term in terms.items():
-            loss = loss + self._weight(name, done) * term(context)
         mean = loss.mean()
+        for name, term in self.terms_d.items():
+            mean = mean + self._weight(name, done) * term(context).mean()
         if judged.class_logits is not None:
             mean = mean + F.cross_entropy(
                 judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
@@ -168,26 +168,52 @@ class AdversarialStep:
         self.discriminator.requires_grad_(True)
         return {"loss_g": mean.detach(), "grad_norm_g": norm}
 
-    def _judge_both(self, images: Tensor, labels: Tensor) -> Judgement:
-        """Judge real and fake in one pass, which is faster, unless batch norm would mix them."""
-        with precision_of(self.params, self.device):
-            if self.params.network not in BATCH_NORM:
-                return self.discriminator.judge(images, labels)
-            halves = zip(images.chunk(2), labels.chunk(2), strict=True)
-            real, fake = (self.discriminator.judge(*half) for half in halves)
-        return real.joined(fake)
+    def _judge_both(self, images: Tensor, labels: Tensor) -> tuple[Judgement, Tensor]:
+        """Judge real and fake in one pass, which is faster, unless batch norm would mix them.
 
-    def _terms_due(self) -> dict[str, Callable[[DiscriminatorContext], Tensor]]:
-        """This update's terms: r1 and r2 are lazy (Karras et al. 2020, arXiv:1912.04958, 3.1)."""
-        if self.updates % self.params.penalty_interval == 0:
-            return self.terms_d
-        return {name: term for name, term in self.terms_d.items() if name not in _SLOPES}
+        With the judgement come the squared slopes at a share of the pairs, where r1 or r2 asks.
+        """
+        if not self.terms_d.keys() & _SLOPES:
+            if self.params.network not in BATCH_NORM:
+                return self._judge(images, labels), images.new_empty(0)
+            halves = zip(images.chunk(2), labels.chunk(2), strict=True)
+            real, fake = (self._judge(*half) for half in halves)
+            return real.joined(fake), images.new_empty(0)
+        pairs = self.draws.one_of_each(self.size, self.params.penalty_block)
+        rows = torch.cat([pairs, pairs + self.size])
+        if self.params.slope == "exact":
+            return exact_slopes(self._judge, images, labels, rows)
+        shape = (len(pairs), *images.shape[1:])
+        directions = torch.cat([self.draws.normal(*shape), self.draws.normal(*shape)])
+        if self._judges_precisely:
+            return sampled_slopes(self._judge, images, labels, rows, directions)
+        probed, known = images[rows], labels[rows]
+        every = torch.arange(len(rows), device=self.device)
+        _, slopes = sampled_slopes(self._judge_precisely, probed, known, every, directions)
+        return self._judge(images, labels), slopes
+
+    def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
+        with precision_of(self.params, self.device):
+            return self.discriminator.judge(images, labels)
+
+    @property
+    def _judges_precisely(self) -> bool:
+        """Whether the difference of two judgements is that of their images, and not of chance."""
+        with precision_of(self.params, self.device):
+            reduced = torch.is_autocast_enabled(self.device.type)
+        return not (reduced or self.params.dropout)
+
+    def _judge_precisely(self, images: Tensor, labels: Tensor) -> Judgement:
+        """Judge in float32 and without dropout."""
+        self.discriminator.dropout.eval()
+        judged = self.discriminator.judge(images, labels)
+        self.discriminator.dropout.train()
+        return judged
 
     def _weight(self, name: str, done: float) -> float:
         weight = float(self.weights[name])
         if name not in _SLOPES:
             return weight
-        weight *= self.params.penalty_interval
         if self.params.gamma_schedule != "constant":
             weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
         return weight * 2.0**self.gentleness
