@@ -170,7 +170,8 @@ class GeneratorContext:
     Attributes:
         fake: its images ``[N, C, H, W]``, before augmentation.
         latents: what they were made from, ``[N, Z]``.
-        labels: ``[N]``, the same for fakes and reals; equal in rows ``i`` and ``i + N/2``.
+        labels: ``[N]``, the same for fakes and reals; equal in rows ``i`` and ``i + N/2`` where
+            the mode-seeking term is on.
         fake_features: the discriminator's features ``[N, F]`` of the fakes.
         real_features: those of reals of the same labels; their gradient is not used.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +29,27 @@ from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, unde
 
 _FIRST_GAMMA = 10.0  # times its weight, where r1 and r2 fall on a schedule (R3GAN)
 _SLOPES = {"r1", "r2"}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """This process's share of a batch, of which both sides learn.
+
+    Attributes:
+        labels: ``[N]``, those of the fakes and of the reals that have one.
+        known: the same, -1 where the real has none.
+        real: images ``[N, C, H, W]`` in -1..1.
+        seen: the reals as the discriminator sees them.
+        latents: ``[N, Z]``.
+        fake: what the generator makes of latents and labels, with its graph.
+    """
+
+    labels: Tensor
+    known: Tensor
+    real: Tensor
+    seen: Tensor
+    latents: Tensor
+    fake: Tensor
 
 
 class AdversarialStep:
@@ -60,17 +82,20 @@ class AdversarialStep:
         self.opt_d = torch.optim.Adam(gan.discriminator.parameters(), betas=betas, foreach=True)
 
     def step(self, done: float) -> dict[str, Tensor]:
-        """Update D (``discriminator_steps`` times), then G; return scalars of this step."""
+        """Update D (``discriminator_steps`` times), then G; return scalars of this step.
+
+        G learns of the batch that D saw last, so its fakes are made once.
+        """
         rate = self.params.learning_rate * SCHEDULES[self.params.rate_schedule](done)
         rate *= 0.5**self.gentleness
         self.opt_g.param_groups[0]["lr"] = rate
         self.opt_d.param_groups[0]["lr"] = rate * self.params.discriminator_rate
         for network in (self.gan.generator, self.discriminator):
             network.train()
-        curves: dict[str, Tensor] = {}
         for _ in range(self.params.discriminator_steps):
-            curves = self._step_discriminator(done)
-        return curves | self._step_generator(done)
+            batch = self._batch(done)
+            curves = self._step_discriminator(batch, done)
+        return curves | self._step_generator(batch, done)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain values to `restore` from."""
@@ -92,13 +117,19 @@ class AdversarialStep:
         self.updates, self.gentleness = facts["updates"], facts["gentleness"]
         self.data.restore(facts["sampler"])
 
-    def _step_discriminator(self, done: float) -> dict[str, Tensor]:
-        real, labels = self.data.batch()
-        with torch.no_grad(), precision_of(self.params, self.device):
-            fake = self.gan.generator(self._latents(), labels).float()
-        clean = torch.cat([real, fake])
-        images = torch.cat([self._seen(real, done), self._seen(fake, done)])
-        both = self.data.known(labels).repeat(2)
+    def _batch(self, done: float) -> _Batch:
+        real, labels = self.data.batch(paired="mode_seeking" in self.terms_g)
+        latents = self.draws.normal(self.size, self.params.latent_dim)
+        with precision_of(self.params, self.device):
+            fake = self.gan.generator(latents, labels).float()
+        known = self.data.known(labels)
+        return _Batch(labels, known, real, self._seen(real, done), latents, fake)
+
+    def _step_discriminator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
+        fake = batch.fake.detach()
+        clean = torch.cat([batch.real, fake])
+        images = torch.cat([batch.seen, self._seen(fake, done)])
+        both = batch.known.repeat(2)
         judged, slopes = self._judge_both(images, both)
         logits = judged.logits.float()
         real_logits, fake_logits = logits.chunk(2)
@@ -120,7 +151,7 @@ class AdversarialStep:
             mean = mean + self._weight(name, done) * term(context).mean()
         if judged.class_logits is not None:
             mean = mean + F.cross_entropy(
-                judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
+                judged.class_logits.float().chunk(2)[0], batch.known, ignore_index=-1
             )
         norm = self.group.descend(self.opt_d, mean)
         self.updates += 1
@@ -136,15 +167,12 @@ class AdversarialStep:
             "grad_norm_d": norm,
         }
 
-    def _step_generator(self, done: float) -> dict[str, Tensor]:
-        real, labels = self.data.batch(paired=True)
-        latents, known = self._latents(), self.data.known(labels)
+    def _step_generator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
+        fake, labels = batch.fake, batch.labels
         self.discriminator.requires_grad_(False)
-        with precision_of(self.params, self.device):
-            fake = self.gan.generator(latents, labels).float()
-            judged = judged_real = self.discriminator.judge(self._seen(fake, done), known)
-            if self.loss.paired or "feature_matching" in self.terms_g:
-                judged_real = self.discriminator.judge(self._seen(real, done), known)
+        judged = judged_real = self._judge(self._seen(fake, done), batch.known)
+        if self.loss.paired or "feature_matching" in self.terms_g:
+            judged_real = self._judge(batch.seen, batch.known)
         fake_logits = judged.logits.float()
         loss = self.loss.generator(judged_real.logits.float(), fake_logits)
         if self.params.top_k < 1:
@@ -157,7 +185,7 @@ class AdversarialStep:
         order = torch.arange(len(labels), device=fake.device).view(-1, 2).T.reshape(-1)
         context = GeneratorContext(
             fake[order],
-            latents[order],
+            batch.latents[order],
             labels[order],
             judged.features.float()[order],
             judged_real.features.float()[order],
@@ -217,9 +245,6 @@ class AdversarialStep:
         if self.params.gamma_schedule != "constant":
             weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
         return weight * 2.0**self.gentleness
-
-    def _latents(self) -> Tensor:
-        return self.draws.normal(self.size, self.params.latent_dim)
 
     def _seen(self, images: Tensor, done: float) -> Tensor:
         """What the discriminator sees of real and fake: augmented, and noisy at the start."""

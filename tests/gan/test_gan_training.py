@@ -140,6 +140,20 @@ def test_no_diffaug_and_no_penalty_work_too() -> None:
     assert weights(augmented) != weights(plain)
 
 
+@pytest.mark.parametrize("updates", [1, 3])
+def test_each_update_of_the_discriminator_has_new_fakes_and_the_generator_the_last(
+    updates: int,
+) -> None:
+    """Fakes are dear: made once, they serve both sides."""
+    made: list[torch.Tensor] = []
+    settings = params(discriminator_steps=updates, total_kimg=0.016, tick_kimg=0.016)
+    gan = build_gan(shape_set(4), settings, 0)
+    gan.generator.register_forward_hook(lambda _, inputs, images: made.append(images))
+    list(train_gan(gan, shape_set(4), settings, 0))
+    assert len(made) == 2 * updates  # of two steps
+    assert len({images.detach().numpy().tobytes() for images in made}) == len(made)
+
+
 @pytest.mark.parametrize("slope", ["exact", "sampled"])
 def test_a_share_of_the_batch_weighs_as_much_as_all_of_it(slope: str) -> None:
     """Over many updates of a discriminator that hardly moves, its mean is the same."""
