@@ -20,7 +20,7 @@ from tasks.gan.draws import Draws
 from tasks.gan.networks import Judgement
 
 _ANCHOR_DECAY = 0.99  # of LeCam's averages, a step
-_NUDGE = 0.01  # times a standard normal: how far `sampled_slopes` moves a pixel (docs/log.md)
+_NUDGE = 0.1  # times a standard normal: how far `sampled_slopes` moves a pixel (docs/log.md)
 _NO_DISTANCE = 1e-5  # keeps the mode-seeking term finite where two images are equal
 
 
