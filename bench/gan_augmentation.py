@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Annotated
 from unittest.mock import patch
 
@@ -28,8 +27,10 @@ from bench.gan_jobs import Job
 from bench.gan_tables import failures, techniques_table
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.line import load_params
-from tasks.gan import diffaug, penalties
+from tasks.gan import diffaug, step
 from tasks.gan.draws import Draws
+from tasks.gan.networks import Judgement
+from tasks.gan.penalties import Judge, sampled_slopes
 
 Shift = Callable[[Tensor, Draws], tuple[Tensor, Tensor]]
 
@@ -63,15 +64,15 @@ def slope_before() -> Iterator[None]:
         masks[:] = [*masks[-1:], mask]
         return moved
 
-    def norms(context: penalties.DiscriminatorContext) -> Tensor:
-        (slope,) = torch.autograd.grad(context.logits.sum(), context.images, create_graph=True)
-        return (slope * torch.cat(masks)).flatten(1).square().sum(dim=1)
+    def slopes(
+        judge: Judge, images: Tensor, labels: Tensor, rows: Tensor, directions: Tensor
+    ) -> tuple[Judgement, Tensor]:
+        inside = directions * torch.cat(masks)[rows]
+        return sampled_slopes(judge, images, labels, rows, inside)
 
-    cached = cached_property(norms)  # as the one it stands for
-    cached.__set_name__(penalties.DiscriminatorContext, "gradient_norms")
     with (
         patch.dict(diffaug.POLICIES, translation=translation),
-        patch.object(penalties.DiscriminatorContext, "gradient_norms", cached),
+        patch.object(step, "sampled_slopes", slopes),
     ):
         yield
 
@@ -100,7 +101,7 @@ def main(
 ) -> None:
     """Print one table; nothing is kept."""
     params = load_params(ROOT / "params.yaml")
-    gan = settings(params.train_gan, {}, kimg=kimg)
+    gan = settings(params.train_gan, {"slope": "sampled"}, kimg=kimg)
     place = (params, ROOT.parent / "images", ROOT / ".ganlift" / "bench")
     rows = []
     gan_jobs._judge.cache_clear()

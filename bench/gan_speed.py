@@ -6,11 +6,16 @@ and images, so that what else the machine does slows both.
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,10 +33,33 @@ from tasks.contracts.params.line import load_params
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.training import train_gan
+from tasks.gan.worker import keep_freed_memory
 
 _CLASSES, _PER_CLASS = 10, 100
 _ENDLESS = 1e6  # kimg: the bench ends the loops itself
 _FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
+_PENALTIES: dict[str, Overrides] = {
+    "none": {"penalties.r1": 0.0, "penalties.r2": 0.0},
+    "exact, whole": {"penalty_share": 1.0, "slope": "exact"},
+    "sampled, whole": {"penalty_share": 1.0, "slope": "sampled"},
+    "exact, quarter": {"penalty_share": 0.25, "slope": "exact"},
+    "sampled, quarter": {"penalty_share": 0.25, "slope": "sampled"},
+}
+# Run in a checkout: as a worker trains there, a round a line of input; tells its CPU seconds.
+_ROUNDS = """
+import sys, time
+import torch
+import tasks.gan.worker
+from bench.gan_speed import Case, noise, our_loop, params_of
+network, size, channels, steps = sys.argv[1], *map(int, sys.argv[2:])
+torch.set_num_threads(1)
+getattr(tasks.gan.worker, "keep_freed_memory", lambda: None)()
+loop = our_loop(noise(size, channels), params_of(Case(network, size, 1), steps, game="default"))
+for line in sys.stdin:
+    since = time.process_time()
+    next(loop)
+    print(time.process_time() - since, flush=True)
+"""
 _LOOPS = ("plain loop", "ours, same game", "ours, default")
 Loop = Iterator[object]
 
@@ -45,11 +73,13 @@ class Case:
     threads: int
     device: str = "cpu"
     precision: str = "float32"
+    channels: int = 3
 
     @property
     def cells(self) -> list[str]:
         """Its part of a table's line."""
-        return [self.network, str(self.size), str(self.threads), self.device, self.precision]
+        size = f"{self.size}{' grey' if self.channels == 1 else ''}"
+        return [self.network, size, str(self.threads), self.device, self.precision]
 
 
 _HEAD = ["network", "px", "threads", "device", "precision"]
@@ -66,7 +96,9 @@ def noise(size: int, channels: int = 3) -> ImageSet:
     return ImageSet(images, pd.DataFrame(columns | rest))
 
 
-def params_of(case: Case, steps: int, *, game: str) -> TrainGanParams:
+def params_of(
+    case: Case, steps: int, *, game: str, more: Overrides | None = None
+) -> TrainGanParams:
     """Settings that yield after every `steps` steps and never draw a grid.
 
     Args:
@@ -74,6 +106,7 @@ def params_of(case: Case, steps: int, *, game: str) -> TrainGanParams:
         steps: of one round.
         game: ``plain`` (cross-entropy, no penalty, no augmentation, as in the plain loop) or
             ``default`` (that of ``params.yaml``).
+        more: changes to it.
     """
     default = load_params(ROOT / "params.yaml").train_gan
     own: Overrides = contestant(game) | {
@@ -82,6 +115,7 @@ def params_of(case: Case, steps: int, *, game: str) -> TrainGanParams:
         "width": default.width,
         "tick_kimg": steps * default.batch_size / 1000,
         "grid_kimg": _ENDLESS,
+        **(more or {}),
     }
     params = settings(default, own, kimg=_ENDLESS)
     return params.model_copy(update={"device": case.device, "precision": case.precision})
@@ -121,7 +155,7 @@ def take_turns(loops: Sequence[Callable[[], object]], rounds: int) -> list[list[
 
 def against_plain(case: Case, steps: int, rounds: int) -> list[str]:
     """Images/s of the plain loop and ours, and how much of the machine's arithmetic ours is."""
-    train = noise(case.size)
+    train = noise(case.size, case.channels)
     same = params_of(case, steps, game=PLAIN)
     games = [same]
     if case.network != "dcgan":  # whose batch norm the default's penalties do not go with
@@ -148,11 +182,55 @@ def against_plain(case: Case, steps: int, rounds: int) -> list[str]:
 
 def layouts(case: Case, steps: int, rounds: int) -> list[str]:
     """Images/s of the default game with weights laid out in either way."""
-    train, params = noise(case.size), params_of(case, steps, game=DEFAULT)
+    train, params = noise(case.size, case.channels), params_of(case, steps, game=DEFAULT)
     loops = [our_loop(train, params, layout) for layout in _FORMATS.values()]
     timed = take_turns([_one_of(loop) for loop in loops], rounds)
     speeds = [steps * params.batch_size / statistics.median(one) for one in timed]
     return [*case.cells, *(f"{speed:.0f}" for speed in speeds), f"{speeds[1] / speeds[0]:.2f}"]
+
+
+def penalties(case: Case, steps: int, rounds: int) -> list[str]:
+    """Images/s of whole steps of the default game, by how R1 and R2 take their slopes."""
+    train = noise(case.size, case.channels)
+    games = [params_of(case, steps, game=DEFAULT, more=more) for more in _PENALTIES.values()]
+    timed = take_turns([_one_of(our_loop(train, game)) for game in games], rounds)
+    shown = steps * games[0].batch_size
+    return [*case.cells, *(f"{shown / statistics.median(one):.0f}" for one in timed)]
+
+
+def against_checkout(case: Case, other: Path, steps: int, rounds: int) -> list[str]:
+    """Images a CPU second of another checkout's default game and of this one's, in turns.
+
+    Each is a process of its own on one thread; CPU seconds leave out what others take of the core.
+    """
+    batch = load_params(ROOT / "params.yaml").train_gan.batch_size
+    with _rounds(case, other, steps) as before, _rounds(case, ROOT, steps) as after:
+        pairs = [(before(), after()) for _ in range(rounds + 1)][1:]
+    speeds = [steps * batch / statistics.median(one) for one in zip(*pairs, strict=True)]
+    return [*case.cells, *(f"{speed:.0f}" for speed in speeds), f"{speeds[1] / speeds[0]:.2f}"]
+
+
+@contextmanager
+def _rounds(case: Case, root: Path, steps: int) -> Iterator[Callable[[], float]]:
+    sizes = [str(number) for number in (case.size, case.channels, steps)]
+    child = subprocess.Popen(
+        [sys.executable, "-c", _ROUNDS, case.network, *sizes],
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with child:
+        told, heard = child.stdin, child.stdout
+        assert told is not None
+        assert heard is not None
+
+        def one_round() -> float:
+            print(file=told, flush=True)
+            return float(heard.readline())
+
+        yield one_round
 
 
 def flops_a_step(train: ImageSet, params: TrainGanParams) -> int:
@@ -203,6 +281,10 @@ def main(
     steps: Annotated[int, typer.Option(help="Of a round.")] = 10,
     rounds: Annotated[int, typer.Option(help="That count.")] = 7,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    channels: Annotated[int, typer.Option(help="1 or 3.")] = 3,
+    against: Annotated[
+        Path | None, typer.Option(help="Another checkout: only compare its speed with this one's.")
+    ] = None,
 ) -> None:
     """Print the tables; nothing is kept and no speed is asserted."""
     if device == "cuda" and not torch.cuda.is_available():
@@ -210,21 +292,28 @@ def main(
         return
     precisions = ("float32", "bfloat16") if device == "cuda" else ("float32",)
     cases = [
-        Case(network, int(size), int(count), device, precision)
+        Case(network, int(size), int(count), device, precision, channels)
         for network, size, count, precision in product(
             networks.split(","), sizes.split(","), threads.split(","), precisions
         )
     ]
-    lines, more = [], []
+    if against is not None:
+        compared = [against_checkout(case, against.resolve(), steps, rounds) for case in cases]
+        _print("Images a CPU second, whole steps", [*_HEAD, "before", "after", "times"], compared)
+        return
+    keep_freed_memory()
+    lines, more, slopes = [], [], []
     for case in cases:
         torch.set_num_threads(case.threads)
         lines.append(against_plain(case, steps, rounds))
         if case.network != "dcgan":
             more.append(layouts(case, steps, rounds))
+            slopes.append(penalties(case, steps, rounds))
     head = [*_HEAD, *(f"{name}, images/s" for name in _LOOPS), "same game, times plain"]
     arithmetic = ["last loop, GFLOP/s", "matrix product, GFLOP/s", "share"]
     _print("Against the plain loop", [*head, *arithmetic], lines)
     _print("Layout of the weights", [*_HEAD, *_FORMATS, "times"], more)
+    _print("Slopes of R1 and R2, images/s", [*_HEAD, *_PENALTIES], slopes)
 
 
 if __name__ == "__main__":

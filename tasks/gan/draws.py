@@ -47,6 +47,21 @@ class Draws:
         )
         return self.mine(drawn)
 
+    def one_of_each(self, n: int, block: int) -> Tensor:
+        """Return a random row of every ``block`` consecutive ones of this process's ``n``.
+
+        Every row is as likely as any other, and several processes draw the rows of one.
+
+        Args:
+            n: rows of this process, a multiple of ``block``.
+            block: how many rows one is drawn from.
+
+        Returns:
+            ``[n / block]`` row numbers, rising.
+        """
+        first = torch.arange(0, n, block, device=self.generator.device)
+        return first + (self.uniform(len(first)) * block).long()
+
     def mine(self, whole: Tensor) -> Tensor:
         """Return this process's rows of what belongs to the global batch, ``[n * world, ...]``."""
         n = len(whole) // self.world

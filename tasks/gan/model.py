@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
@@ -107,7 +108,7 @@ def ema_decay(images_seen: int, batch_size: int, halflife_kimg: float) -> float:
 @torch.no_grad()
 def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Move `average` towards `model`: ``average = decay * average + (1 - decay) * model``."""
-    for target, source in zip(average.parameters(), model.parameters(), strict=True):
-        target.lerp_(source, 1.0 - decay)
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    move([*average.parameters()], [*model.parameters()], 0)
     for kept, current in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(current)

@@ -1,15 +1,15 @@
-"""Terms added to the adversarial loss: per-sample, shape ``[N]`` (or ``[N/2]`` for pairs).
+"""Terms added to the adversarial loss: per-sample, ``[N]`` or as many as the term looks at.
 
 A term is a function of what one step of its side has at hand, and one entry in
 `DISCRIMINATOR_TERMS` or `GENERATOR_TERMS` under the name of its weight in ``Penalties``. Terms
-compute in float32 at least, whatever precision the networks ran in.
+compute in float32 at least, whatever precision the networks ran in. R1 and R2 take their slopes
+from `exact_slopes` or `sampled_slopes`, at a random share of the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,8 +17,10 @@ from torch import Tensor
 from tasks.gan.diffaug import diffaug
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws
+from tasks.gan.networks import Judgement
 
 _ANCHOR_DECAY = 0.99  # of LeCam's averages, a step
+_NUDGE = 0.1  # times a standard normal: how far `sampled_slopes` moves a pixel (docs/log.md)
 _NO_DISTANCE = 1e-5  # keeps the mode-seeking term finite where two images are equal
 
 
@@ -30,11 +32,13 @@ class DiscriminatorContext:
         discriminator: ``(images [M, C, H, W], labels [M])`` to logits ``[M]``.
         policies: augmentations by name, as in `diffaug`.
         draws: random numbers of this process's samples.
-        images: what it saw, augmented, ``[2N, C, H, W]`` in about -1..1, requiring gradients.
+        images: what it saw, augmented, ``[2N, C, H, W]`` in about -1..1.
         clean: the same images before augmentation.
         labels: ``[2N]``, -1 where unlabelled.
         logits: ``[2N]``, made from `images`.
         memory: what terms keep from step to step, float32; saved and restored with training.
+        squared_slopes: of the logits by their images, ``[2M]``, at ``M`` reals and ``M`` fakes
+            of the batch; empty where no term asks.
         group: the processes that share the batch.
     """
 
@@ -46,25 +50,77 @@ class DiscriminatorContext:
     labels: Tensor
     logits: Tensor
     memory: dict[str, Tensor]
+    squared_slopes: Tensor
     group: Group = SOLO
 
-    @cached_property
-    def gradient_norms(self) -> Tensor:
-        """Squared norm of each logit's gradient by its image, ``[2N]``: R1 and R2 share it."""
-        return _slope(self.logits, self.images).square().sum(dim=1)
+
+Judge = Callable[[Tensor, Tensor], Judgement]
+
+
+def exact_slopes(
+    judge: Judge, images: Tensor, labels: Tensor, rows: Tensor
+) -> tuple[Judgement, Tensor]:
+    """Judge images, and differentiate the logits at ``rows`` by their images.
+
+    Those rows pass by themselves, so that no other image's gradient is computed.
+
+    Args:
+        judge: mixes nothing of the images of a batch.
+        images: ``[N, C, H, W]``.
+        labels: ``[N]``.
+        rows: ``[M]``, each once.
+
+    Returns:
+        The judgement of all ``N`` and the squared norms of the gradients, float32 ``[M]``.
+    """
+    probed = images[rows].requires_grad_(True)
+    judged = judge(probed, labels[rows])
+    slopes = _slope(judged.logits, probed).square().sum(dim=1)
+    others = torch.ones_like(labels, dtype=torch.bool).index_fill(0, rows, value=False)
+    rest = others.nonzero()[:, 0]
+    if len(rest):
+        judged = judged.joined(judge(images[rest], labels[rest]))
+    return judged.take(torch.cat([rows, rest]).argsort()), slopes
+
+
+def sampled_slopes(
+    judge: Judge, images: Tensor, labels: Tensor, rows: Tensor, directions: Tensor
+) -> tuple[Judgement, Tensor]:
+    """Judge images, and estimate the slope at ``rows`` from copies moved a little.
+
+    For ``n`` standard normal, ``((D(x + eps n) - D(x)) / eps)^2`` has the squared norm of the
+    gradient for its mean as ``eps`` goes to 0, and needs no second derivative. The copies ride in
+    the pass of the images; they cost a forward and a backward pass of their own number.
+
+    Args:
+        judge: mixes nothing of the images of a batch; must compute in float32, since the
+            difference is small, and draw nothing at random.
+        images: ``[N, C, H, W]``.
+        labels: ``[N]``.
+        rows: ``[M]``.
+        directions: standard normal, ``[M, C, H, W]``.
+
+    Returns:
+        The judgement of all ``N`` and the squared slopes ``[M]``.
+    """
+    moved = images[rows] + _NUDGE * directions
+    judged = judge(torch.cat([images, moved]), torch.cat([labels, labels[rows]]))
+    change = judged.logits[len(images) :] - judged.logits[rows]
+    seen = judged.take(torch.arange(len(images), device=images.device))
+    return seen, (_precise(change) / _NUDGE).square()
 
 
 def r1(context: DiscriminatorContext) -> Tensor:
     """Half the squared slope at reals (Mescheder et al. 2018, arXiv:1801.04406, eq. 9).
 
-    Meant per sample: nothing in the network may mix the images of a batch.
+    Meant per sample: nothing in the network may mix the images of a batch. ``[M]``.
     """
-    return context.gradient_norms.chunk(2)[0] / 2
+    return context.squared_slopes.chunk(2)[0] / 2
 
 
 def r2(context: DiscriminatorContext) -> Tensor:
     """Half the squared slope at fakes (Mescheder et al. 2018, eq. 10)."""
-    return context.gradient_norms.chunk(2)[1] / 2
+    return context.squared_slopes.chunk(2)[1] / 2
 
 
 def gradient_penalty(context: DiscriminatorContext) -> Tensor:
@@ -114,7 +170,8 @@ class GeneratorContext:
     Attributes:
         fake: its images ``[N, C, H, W]``, before augmentation.
         latents: what they were made from, ``[N, Z]``.
-        labels: ``[N]``, the same for fakes and reals; equal in rows ``i`` and ``i + N/2``.
+        labels: ``[N]``, the same for fakes and reals; equal in rows ``i`` and ``i + N/2`` where
+            the mode-seeking term is on.
         fake_features: the discriminator's features ``[N, F]`` of the fakes.
         real_features: those of reals of the same labels; their gradient is not used.
     """

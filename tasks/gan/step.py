@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,12 +21,35 @@ from tasks.gan.penalties import (
     GENERATOR_TERMS,
     DiscriminatorContext,
     GeneratorContext,
+    exact_slopes,
+    sampled_slopes,
 )
 from tasks.gan.schedules import SCHEDULES, top_k_share
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
 
 _FIRST_GAMMA = 10.0  # times its weight, where r1 and r2 fall on a schedule (R3GAN)
-_SLOPES = ("r1", "r2")
+_SLOPES = {"r1", "r2"}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """This process's share of a batch, of which both sides learn.
+
+    Attributes:
+        labels: ``[N]``, those of the fakes and of the reals that have one.
+        known: the same, -1 where the real has none.
+        real: images ``[N, C, H, W]`` in -1..1.
+        seen: the reals as the discriminator sees them.
+        latents: ``[N, Z]``.
+        fake: what the generator makes of latents and labels, with its graph.
+    """
+
+    labels: Tensor
+    known: Tensor
+    real: Tensor
+    seen: Tensor
+    latents: Tensor
+    fake: Tensor
 
 
 class AdversarialStep:
@@ -59,17 +82,20 @@ class AdversarialStep:
         self.opt_d = torch.optim.Adam(gan.discriminator.parameters(), betas=betas, foreach=True)
 
     def step(self, done: float) -> dict[str, Tensor]:
-        """Update D (``discriminator_steps`` times), then G; return scalars of this step."""
+        """Update D (``discriminator_steps`` times), then G; return scalars of this step.
+
+        G learns of the batch that D saw last, so its fakes are made once.
+        """
         rate = self.params.learning_rate * SCHEDULES[self.params.rate_schedule](done)
         rate *= 0.5**self.gentleness
         self.opt_g.param_groups[0]["lr"] = rate
         self.opt_d.param_groups[0]["lr"] = rate * self.params.discriminator_rate
         for network in (self.gan.generator, self.discriminator):
             network.train()
-        curves: dict[str, Tensor] = {}
         for _ in range(self.params.discriminator_steps):
-            curves = self._step_discriminator(done)
-        return curves | self._step_generator(done)
+            batch = self._batch(done)
+            curves = self._step_discriminator(batch, done)
+        return curves | self._step_generator(batch, done)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain values to `restore` from."""
@@ -91,16 +117,20 @@ class AdversarialStep:
         self.updates, self.gentleness = facts["updates"], facts["gentleness"]
         self.data.restore(facts["sampler"])
 
-    def _step_discriminator(self, done: float) -> dict[str, Tensor]:
-        real, labels = self.data.batch()
-        with torch.no_grad(), precision_of(self.params, self.device):
-            fake = self.gan.generator(self._latents(), labels).float()
-        clean = torch.cat([real, fake])
-        images = torch.cat([self._seen(real, done), self._seen(fake, done)])
-        terms = self._terms_due()
-        images.requires_grad_(bool(terms))
-        both = self.data.known(labels).repeat(2)
-        judged = self._judge_both(images, both)
+    def _batch(self, done: float) -> _Batch:
+        real, labels = self.data.batch(paired="mode_seeking" in self.terms_g)
+        latents = self.draws.normal(self.size, self.params.latent_dim)
+        with precision_of(self.params, self.device):
+            fake = self.gan.generator(latents, labels).float()
+        known = self.data.known(labels)
+        return _Batch(labels, known, real, self._seen(real, done), latents, fake)
+
+    def _step_discriminator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
+        fake = batch.fake.detach()
+        clean = torch.cat([batch.real, fake])
+        images = torch.cat([batch.seen, self._seen(fake, done)])
+        both = batch.known.repeat(2)
+        judged, slopes = self._judge_both(images, both)
         logits = judged.logits.float()
         real_logits, fake_logits = logits.chunk(2)
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -113,14 +143,15 @@ class AdversarialStep:
             both,
             logits,
             self.memory,
+            slopes,
             self.group,
         )
-        for name, term in terms.items():
-            loss = loss + self._weight(name, done) * term(context)
         mean = loss.mean()
+        for name, term in self.terms_d.items():
+            mean = mean + self._weight(name, done) * term(context).mean()
         if judged.class_logits is not None:
             mean = mean + F.cross_entropy(
-                judged.class_logits.float().chunk(2)[0], self.data.known(labels), ignore_index=-1
+                judged.class_logits.float().chunk(2)[0], batch.known, ignore_index=-1
             )
         norm = self.group.descend(self.opt_d, mean)
         self.updates += 1
@@ -136,15 +167,12 @@ class AdversarialStep:
             "grad_norm_d": norm,
         }
 
-    def _step_generator(self, done: float) -> dict[str, Tensor]:
-        real, labels = self.data.batch(paired=True)
-        latents, known = self._latents(), self.data.known(labels)
+    def _step_generator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
+        fake, labels = batch.fake, batch.labels
         self.discriminator.requires_grad_(False)
-        with precision_of(self.params, self.device):
-            fake = self.gan.generator(latents, labels).float()
-            judged = judged_real = self.discriminator.judge(self._seen(fake, done), known)
-            if self.loss.paired or "feature_matching" in self.terms_g:
-                judged_real = self.discriminator.judge(self._seen(real, done), known)
+        judged = judged_real = self._judge(self._seen(fake, done), batch.known)
+        if self.loss.paired or "feature_matching" in self.terms_g:
+            judged_real = self._judge(batch.seen, batch.known)
         fake_logits = judged.logits.float()
         loss = self.loss.generator(judged_real.logits.float(), fake_logits)
         if self.params.top_k < 1:
@@ -157,7 +185,7 @@ class AdversarialStep:
         order = torch.arange(len(labels), device=fake.device).view(-1, 2).T.reshape(-1)
         context = GeneratorContext(
             fake[order],
-            latents[order],
+            batch.latents[order],
             labels[order],
             judged.features.float()[order],
             judged_real.features.float()[order],
@@ -168,32 +196,55 @@ class AdversarialStep:
         self.discriminator.requires_grad_(True)
         return {"loss_g": mean.detach(), "grad_norm_g": norm}
 
-    def _judge_both(self, images: Tensor, labels: Tensor) -> Judgement:
-        """Judge real and fake in one pass, which is faster, unless batch norm would mix them."""
-        with precision_of(self.params, self.device):
-            if self.params.network not in BATCH_NORM:
-                return self.discriminator.judge(images, labels)
-            halves = zip(images.chunk(2), labels.chunk(2), strict=True)
-            real, fake = (self.discriminator.judge(*half) for half in halves)
-        return real.joined(fake)
+    def _judge_both(self, images: Tensor, labels: Tensor) -> tuple[Judgement, Tensor]:
+        """Judge real and fake in one pass, which is faster, unless batch norm would mix them.
 
-    def _terms_due(self) -> dict[str, Callable[[DiscriminatorContext], Tensor]]:
-        """This update's terms: r1 and r2 are lazy (Karras et al. 2020, arXiv:1912.04958, 3.1)."""
-        if self.updates % self.params.penalty_interval == 0:
-            return self.terms_d
-        return {name: term for name, term in self.terms_d.items() if name not in _SLOPES}
+        With the judgement come the squared slopes at a share of the pairs, where r1 or r2 asks.
+        """
+        if not self.terms_d.keys() & _SLOPES:
+            if self.params.network not in BATCH_NORM:
+                return self._judge(images, labels), images.new_empty(0)
+            halves = zip(images.chunk(2), labels.chunk(2), strict=True)
+            real, fake = (self._judge(*half) for half in halves)
+            return real.joined(fake), images.new_empty(0)
+        pairs = self.draws.one_of_each(self.size, self.params.penalty_block)
+        rows = torch.cat([pairs, pairs + self.size])
+        if self.params.slope == "exact":
+            return exact_slopes(self._judge, images, labels, rows)
+        shape = (len(pairs), *images.shape[1:])
+        directions = torch.cat([self.draws.normal(*shape), self.draws.normal(*shape)])
+        if self._judges_precisely:
+            return sampled_slopes(self._judge, images, labels, rows, directions)
+        probed, known = images[rows], labels[rows]
+        every = torch.arange(len(rows), device=self.device)
+        _, slopes = sampled_slopes(self._judge_precisely, probed, known, every, directions)
+        return self._judge(images, labels), slopes
+
+    def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
+        with precision_of(self.params, self.device):
+            return self.discriminator.judge(images, labels)
+
+    @property
+    def _judges_precisely(self) -> bool:
+        """Whether the difference of two judgements is that of their images, and not of chance."""
+        with precision_of(self.params, self.device):
+            reduced = torch.is_autocast_enabled(self.device.type)
+        return not (reduced or self.params.dropout)
+
+    def _judge_precisely(self, images: Tensor, labels: Tensor) -> Judgement:
+        """Judge in float32 and without dropout."""
+        self.discriminator.dropout.eval()
+        judged = self.discriminator.judge(images, labels)
+        self.discriminator.dropout.train()
+        return judged
 
     def _weight(self, name: str, done: float) -> float:
         weight = float(self.weights[name])
         if name not in _SLOPES:
             return weight
-        weight *= self.params.penalty_interval
         if self.params.gamma_schedule != "constant":
             weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
         return weight * 2.0**self.gentleness
-
-    def _latents(self) -> Tensor:
-        return self.draws.normal(self.size, self.params.latent_dim)
 
     def _seen(self, images: Tensor, done: float) -> Tensor:
         """What the discriminator sees of real and fake: augmented, and noisy at the start."""

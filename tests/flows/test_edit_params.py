@@ -78,7 +78,7 @@ def test_block_lists_and_empty_values_are_replaced_whole() -> None:
 
 
 def test_a_nested_section_on_one_line_is_edited_inside() -> None:
-    block = TEXT[TEXT.index("  penalties:") : TEXT.index("  penalty_interval: ")]
+    block = TEXT[TEXT.index("  penalties:") : TEXT.index("  penalty_share: ")]
     text = TEXT.replace(block, "  penalties: {r1: 0.1, r2: 0.1 } # short\n")
     after = edited(text, ["train_gan.penalties.r2=0.5", "train_gan.penalties.r1=0.25"])
     assert after == text.replace("{r1: 0.1, r2: 0.1 }", "{r1: 0.25, r2: 0.5 }")

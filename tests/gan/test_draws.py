@@ -53,6 +53,18 @@ def test_a_seed_decides_and_the_global_state_does_not() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_one_row_of_each_block_is_drawn_evenly_and_the_same_by_several_processes() -> None:
+    alone = draws().one_of_each(WORLD * 8, 4)
+    shared = [draws(rank, WORLD).one_of_each(8, 4) + 8 * rank for rank in range(WORLD)]
+    assert torch.equal(torch.cat(shared), alone)
+    random = draws()
+    rows = torch.stack([random.one_of_each(12, 4) for _ in range(2000)])
+    assert torch.equal(rows // 4, torch.arange(3).expand(2000, 3))
+    counts = torch.bincount(rows.flatten(), minlength=12)
+    assert counts.tolist() == pytest.approx([500] * 12, abs=90)  # 4.6 standard deviations
+    assert random.one_of_each(5, 1).tolist() == [0, 1, 2, 3, 4]
+
+
 def test_mine_is_the_processs_share_of_any_batch() -> None:
     labels = torch.arange(WORLD * N)
     shares = [draws(rank, WORLD).mine(labels) for rank in range(WORLD)]

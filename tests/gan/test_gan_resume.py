@@ -39,7 +39,9 @@ SETTINGS = {
         "discriminator_steps": 2,
     },
     "growing": {"network": "progressive"},
-    "lazy penalties": {"penalties": {"r1": 1.0, "lecam": 0.3}, "penalty_interval": 3},
+    "slopes of a share": {"penalties": {"r1": 1.0, "lecam": 0.3}, "penalty_share": 0.25},
+    "sampled slopes": {"penalty_share": 0.25, "slope": "sampled"},
+    "sampled slopes apart": {"penalty_share": 0.5, "slope": "sampled", "dropout": 0.2},
     "a state every second tick": {"state_kimg": 0.032},
     "batch norm": {"network": "dcgan", "penalties": {}},
     "autoencoder": {

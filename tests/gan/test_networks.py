@@ -11,8 +11,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
+from torch.nn import functional as F
 
 from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
+from tasks.gan.networks.conv import Doubled
 from tests.contracts.tiny import tiny_params
 from tests.gan.tiny_networks import grown_pair, tiny_spec
 
@@ -41,6 +43,21 @@ def test_shapes_range_and_scale_before_training(name: str, size: int, channels: 
             logits = discriminator(seen, labels)
             assert logits.shape == (16,)
             assert float(logits.abs().max()) < 10
+
+
+def test_a_doubled_convolution_is_that_of_the_repeated_image_with_its_gradients() -> None:
+    torch.manual_seed(0)
+    layer, image = Doubled(3, 2).double(), torch.randn(4, 3, 5, 6).double().requires_grad_(True)
+    repeated = F.interpolate(image, scale_factor=2)
+    slow = F.conv2d(repeated, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(layer(image), slow)
+    wanted = (image, layer.weight, layer.bias)
+    for mine, theirs in zip(
+        torch.autograd.grad(layer(image).square().sum(), wanted),
+        torch.autograd.grad(slow.square().sum(), wanted),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -10,11 +11,14 @@ from tasks.contracts.params.train_gan import Penalties
 from tasks.gan.diffaug import diffaug
 from tasks.gan.distributed import Group
 from tasks.gan.draws import Draws
+from tasks.gan.networks import Judgement
 from tasks.gan.penalties import (
     DISCRIMINATOR_TERMS,
     GENERATOR_TERMS,
     DiscriminatorContext,
     GeneratorContext,
+    exact_slopes,
+    sampled_slopes,
 )
 from tests.reference import gan_penalties as slow
 
@@ -50,6 +54,14 @@ def draws(seed: int = 0) -> Draws:
     return Draws(Generator().manual_seed(seed))
 
 
+def judging(network: nn.Module) -> Callable[[Tensor, Tensor], Judgement]:
+    def judge(images: Tensor, labels: Tensor) -> Judgement:
+        logits = network(images, labels)
+        return Judgement(logits, logits[:, None] * 2, None)
+
+    return judge
+
+
 def context(
     toy: nn.Module,
     *,
@@ -62,10 +74,12 @@ def context(
         shape = (len(labels), 1, SIZE, SIZE)
         random = Generator().manual_seed(5)
         clean = torch.rand(shape, dtype=torch.double, generator=random) * 2 - 1
-    images = diffaug(clean, policies, draws(9)).detach().requires_grad_(True)
-    logits = toy(images, labels)
+    images = diffaug(clean, policies, draws(9)).detach()
+    rows = torch.arange(len(labels))
+    judged, slopes = exact_slopes(judging(toy), images, labels, rows)
+    kept = {} if memory is None else memory
     return DiscriminatorContext(
-        toy, policies, draws(), images, clean, labels, logits, {} if memory is None else memory
+        toy, policies, draws(), images, clean, labels, judged.logits, kept, slopes
     )
 
 
@@ -97,10 +111,105 @@ def test_r1_and_r2_are_half_the_squared_slopes_from_one_pass(toy: Toy) -> None:
     at = context(toy)
     found = torch.cat([DISCRIMINATOR_TERMS["r1"](at), DISCRIMINATOR_TERMS["r2"](at)])
     assert toy.passes == 1  # the context's own
-    assert at.gradient_norms is at.gradient_norms
     for i in range(2 * N):
         expected = slow.squared_slope(toy, at.images[i].detach(), LABELS[i]) / 2
         assert float(found[i].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_exact_slopes_are_those_of_the_rows_and_the_judgement_is_of_all(toy: Toy) -> None:
+    images = context(toy).images
+    rows = torch.tensor([1, 6, 3])
+    judged, slopes = exact_slopes(judging(toy), images, LABELS, rows)
+    torch.testing.assert_close(judged.logits, toy(images, LABELS))
+    torch.testing.assert_close(judged.features, 2 * judged.logits[:, None])
+    for row, slope in zip(rows.tolist(), slopes.tolist(), strict=True):
+        assert slope == pytest.approx(slow.squared_slope(toy, images[row], LABELS[row]), rel=1e-5)
+
+
+def test_the_sampled_slopes_are_the_textbooks_and_the_judgement_is_of_all(toy: Toy) -> None:
+    images, rows = context(toy).images, torch.tensor([1, 6, 3])
+    directions = draws().normal(3, 1, SIZE, SIZE).double()
+    toy.passes = 0
+    judged, slopes = sampled_slopes(judging(toy), images, LABELS, rows, directions)
+    assert toy.passes == 1
+    torch.testing.assert_close(judged.logits, toy(images, LABELS))
+    torch.testing.assert_close(judged.features, 2 * judged.logits[:, None])
+    for row, direction, slope in zip(rows.tolist(), directions, slopes.tolist(), strict=True):
+        expected = slow.slope_along(toy, images[row], LABELS[row], direction, NUDGE)
+        assert slope == pytest.approx(expected**2, rel=1e-9)
+
+
+NUDGE = 0.1  # of `sampled_slopes`
+
+
+def many_sampled(network: nn.Module, image: Tensor, n: int) -> Tensor:
+    """Slopes of one image along ``n`` directions."""
+    images, labels = image.expand(n, -1, -1, -1), torch.zeros(n, dtype=torch.long)
+    directions = draws(3).normal(n, *image.shape).to(image.dtype)
+    return sampled_slopes(judging(network), images, labels, torch.arange(n), directions)[1]
+
+
+def test_the_sampled_slope_of_a_plane_has_the_exact_ones_mean() -> None:
+    n, image = 20_000, torch.zeros(1, SIZE, SIZE, dtype=torch.double)
+    found = many_sampled(Plane(3.0), image, n).detach()
+    assert float(found.mean()) == pytest.approx(9.0, abs=4 * 9 * math.sqrt(2 / n))
+    assert float(found.var()) == pytest.approx(2 * 81.0, rel=0.1)  # 9 times a chi-square of 1
+
+
+class Bowl(nn.Module):
+    """A logit ``w . x + curvature |x|^2 / 2``: its slope at 0 is ``|w|``."""
+
+    def __init__(self, curvature: float) -> None:
+        super().__init__()
+        self.curvature, self.plane = curvature, Plane(1.0)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        bent = images.flatten(1).square().sum(1) * self.curvature / 2
+        return self.plane(images, labels) + bent
+
+
+@pytest.mark.parametrize("curvature", [0.3, 3.0])
+def test_the_sampled_slope_of_a_bowl_is_biased_by_its_known_amount(curvature: float) -> None:
+    """E ((D(eps n) - D(0)) / eps)^2 = |w|^2 + (eps c / 2)^2 (d^2 + 2 d), the square of |n|^2."""
+    n, d = 20_000, SIZE * SIZE
+    found = many_sampled(Bowl(curvature), torch.zeros(1, SIZE, SIZE, dtype=torch.double), n)
+    expected = 1.0 + (NUDGE * curvature / 2) ** 2 * (d * d + 2 * d)
+    error = float(found.std().detach()) / math.sqrt(n)
+    assert float(found.mean().detach()) == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize("slope", ["exact", "sampled"])
+def test_a_share_of_the_batch_has_the_whole_batchs_mean_and_gradient(slope: str, toy: Toy) -> None:
+    images, random = context(toy).images, draws(4)
+    weight = toy.body[0].weight
+
+    def gradient(rows: Tensor, directions: Tensor | None = None) -> Tensor:
+        if directions is None:
+            slopes = exact_slopes(judging(toy), images, LABELS, rows)[1]
+        else:
+            slopes = sampled_slopes(judging(toy), images, LABELS, rows, directions)[1]
+        (pull,) = torch.autograd.grad(slopes.mean(), weight)
+        return torch.cat([slopes.mean().detach()[None], pull.flatten()])
+
+    def drawn(rows: Callable[[], Tensor], times: int) -> tuple[Tensor, Tensor]:
+        """Mean over many draws, and its squared standard error."""
+        found = []
+        for _ in range(times):
+            at = rows()
+            along = random.normal(len(at), 1, SIZE, SIZE).double() if slope == "sampled" else None
+            found.append(gradient(at, along))
+        every = torch.stack(found)
+        return every.mean(dim=0), every.var(dim=0) / times
+
+    def some() -> Tensor:
+        pairs = random.one_of_each(N, 4)
+        return torch.cat([pairs, pairs + N])
+
+    part, error = drawn(some, 800 if slope == "sampled" else 200)
+    whole, other = drawn(lambda: torch.arange(2 * N), 400 if slope == "sampled" else 2)
+    off = (part - whole).abs()
+    assert bool((off < 4.5 * (error + other).sqrt() + 1e-9).all())
+    assert float(error[0].sqrt()) < 0.1 * float(whole[0])  # or nothing would be asserted
 
 
 def test_the_slope_of_the_slope_is_right(toy: Toy) -> None:

@@ -25,6 +25,15 @@ def squared_slope(judge: Judge, image: Tensor, label: Tensor) -> float:
     return total
 
 
+def slope_along(
+    judge: Judge, image: Tensor, label: Tensor, direction: Tensor, step: float
+) -> float:
+    """Forward difference of one logit along a direction ``[C, H, W]``."""
+    with torch.no_grad():
+        moved = judge((image + step * direction)[None], label[None])
+        return float(moved - judge(image[None], label[None])) / step
+
+
 def wasserstein_penalty(
     judge: Judge, real: Tensor, fake: Tensor, labels: Tensor, places: list[float]
 ) -> list[float]:

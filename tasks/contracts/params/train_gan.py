@@ -22,8 +22,10 @@ LossName = Literal[
 ]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Policy = Literal["translation", "cutout", "color"]
+Slope = Literal["exact", "sampled"]
 Rule = Literal["kid", "fid", "precision", "recall", "density", "coverage", "conditioning", "last"]
 
+_NEARLY = 1e-3  # 0.3333 stands for a third
 _CROSS_ENTROPY = ("saturating", "nonsaturating")
 BATCH_NORM = ("dcgan",)  # networks whose logits depend on the batch
 _BY_IMAGE = ("r1", "r2", "gradient_penalty", "consistency")  # terms of one image's logit
@@ -76,7 +78,8 @@ class TrainGanParams(Section):
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)]
     weight_clip: Positive | None
     penalties: Penalties
-    penalty_interval: int = Field(ge=1)
+    penalty_share: Annotated[float, Field(gt=0.0, le=1.0)]
+    slope: Slope
     learning_rate: Positive
     discriminator_rate: Positive
     discriminator_steps: int = Field(ge=1)
@@ -100,6 +103,11 @@ class TrainGanParams(Section):
     grid_kimg: Positive
     state_kimg: Positive
 
+    @property
+    def penalty_block(self) -> int:
+        """How many consecutive images of a batch share one whose slope R1 and R2 take."""
+        return round(1 / self.penalty_share)
+
     @model_validator(mode="after")
     def _check(self) -> TrainGanParams:
         for reason in (*self._budget(), *self._adversary(), *self._practice()):
@@ -118,6 +126,13 @@ class TrainGanParams(Section):
             yield (
                 f"batch_size {self.batch_size} does not split into pairs over {self.processes} "
                 "processes"
+            )
+        own, block = self.batch_size // self.processes, self.penalty_block
+        if abs(1 / self.penalty_share - block) > _NEARLY or own % block != 0:
+            yield (
+                f"penalty_share {self.penalty_share:g} takes one image of so many, which has to "
+                f"be a whole number that divides the {own} images of a batch in each process; "
+                "use 1, 0.5 or 0.25"
             )
         whole_batch = {
             "top_k": self.top_k < 1,

@@ -34,6 +34,11 @@ class Judgement(NamedTuple):
     features: Tensor
     class_logits: Tensor | None
 
+    def take(self, rows: Tensor) -> Judgement:
+        """Return the images at ``rows``, in their order."""
+        classes = None if self.class_logits is None else self.class_logits[rows]
+        return Judgement(self.logits[rows], self.features[rows], classes)
+
     def joined(self, other: Judgement) -> Judgement:
         """Return this judgement's images and then the other's as one."""
         classes = None

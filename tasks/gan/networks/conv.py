@@ -27,9 +27,35 @@ def level_widths(spec: NetworkSpec) -> list[int]:
     return [spec.width * min(2**level, _WIDEST) for level in range(levels)]
 
 
+class Doubled(nn.Conv2d):
+    """3x3 convolution of an image doubled by repetition, as one transposed convolution.
+
+    Each output pixel sees only 2x2 different inputs, so that less than half of the products of
+    repeating first are left (Karras et al. 2018, arXiv:1710.10196, "fused" scaling in its code).
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, kernel_size=3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, inputs, H, W]`` to ``[N, outputs, 2H, 2W]``."""
+        kernel = F.pad(self.weight.flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
+        kernel = kernel[..., 1:, :] + kernel[..., :-1, :]  # a repeated row is met by two weights
+        kernel = kernel[..., 1:] + kernel[..., :-1]
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
 def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     """Convolution (3x3, or 4x4 that halves the size) with He initialisation, and leaky ReLU."""
-    layer = nn.Conv2d(inputs, outputs, kernel_size=2 + stride, stride=stride, padding=1)
+    return _activated(nn.Conv2d(inputs, outputs, 2 + stride, stride=stride, padding=1))
+
+
+def conv_doubled(inputs: int, outputs: int) -> nn.Sequential:
+    """`conv` of the image doubled by repetition."""
+    return _activated(Doubled(inputs, outputs))
+
+
+def _activated(layer: nn.Conv2d) -> nn.Sequential:
     nn.init.kaiming_normal_(layer.weight, a=SLOPE)
     return nn.Sequential(layer, nn.LeakyReLU(SLOPE))
 
@@ -45,9 +71,7 @@ class ConvGenerator(nn.Module):
         self.dense = nn.Linear(self.entry.size, widths[0] * SMALLEST**2)
         self.levels = nn.Sequential(
             *(
-                nn.Sequential(
-                    conv(inputs, inputs), nn.Upsample(scale_factor=2), conv(inputs, outputs)
-                )
+                nn.Sequential(conv(inputs, inputs), conv_doubled(inputs, outputs))
                 for inputs, outputs in itertools.pairwise(widths)
             )
         )
