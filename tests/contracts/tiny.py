@@ -53,6 +53,7 @@ def tiny_values() -> dict[str, Any]:
             "weight_clip": None,
             "penalties": {"r1": 1.0, "r2": 1.0, "mode_seeking": 0.1},
             "penalty_interval": 1,
+            "optimizer": "adam",
             "learning_rate": 0.002,
             "discriminator_rate": 1.0,
             "discriminator_steps": 1,

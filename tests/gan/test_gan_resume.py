@@ -42,6 +42,13 @@ SETTINGS = {
     "lazy penalties": {"penalties": {"r1": 1.0, "lecam": 0.3}, "penalty_interval": 3},
     "a state every second tick": {"state_kimg": 0.032},
     "batch norm": {"network": "dcgan", "penalties": {}},
+    "a clipped critic by rmsprop": {
+        "optimizer": "rmsprop",
+        "loss": "wasserstein",
+        "weight_clip": 0.1,
+        "penalties": {},
+        "discriminator_steps": 2,
+    },
     "autoencoder": {
         "network": "vae",
         "loss": "elbo",

@@ -173,6 +173,7 @@ def test_lazy_penalties_come_every_so_many_steps_and_weigh_as_much_more() -> Non
         {"top_k": 0.5},
         {"balanced": False},
         {"discriminator_steps": 2},
+        {"optimizer": "rmsprop"},
         {"discriminator_rate": 2.0},
         {"rate_schedule": "linear"},
         {"gamma_schedule": "cosine"},
