@@ -85,7 +85,7 @@ def test_a_classic_plays_its_own_game_and_none_of_the_default(name: str) -> None
     found = recipe(edited(TEXT, preset_settings(name)))
     loss, held_by = CLASSICS[name]
     assert found.loss == loss
-    assert found.diffaug == ()
+    assert bool(found.diffaug) == (found.ada_target is not None) == (name == "stylegan")
     restraints = {
         "weight_clip": found.weight_clip,
         "spectral_norm": found.spectral_norm,
