@@ -79,7 +79,8 @@ def run(
             metavar="NAME",
             help="Write a whole recipe for the GAN to params.yaml: fast, balanced or best by the "
             "time you have; few for 5 to 10 images of each class; plain, a DCGAN; vae, an "
-            "autoencoder. --set comes after it.",
+            "autoencoder; dcgan, wgan, wgan_gp, sn_hinge, progressive and stylegan as their papers "
+            "have them. --set comes after it.",
         ),
     ] = None,
     settings: Annotated[

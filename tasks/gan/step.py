@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tasks.contracts.params.train_gan import BATCH_NORM, TrainGanParams
@@ -52,6 +53,19 @@ class _Batch:
     fake: Tensor
 
 
+def adam(parameters: Iterable[nn.Parameter], params: TrainGanParams) -> torch.optim.Optimizer:
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980): ``beta1`` and ``beta2`` are the paper's."""
+    return torch.optim.Adam(parameters, betas=(params.beta1, params.beta2), foreach=True)
+
+
+def rmsprop(parameters: Iterable[nn.Parameter], params: TrainGanParams) -> torch.optim.Optimizer:
+    """RMSProp (Tieleman and Hinton 2012): ``beta2`` smooths the squared gradients."""
+    return torch.optim.RMSprop(parameters, alpha=params.beta2, foreach=True)
+
+
+OPTIMIZERS = {"adam": adam, "rmsprop": rmsprop}
+
+
 class AdversarialStep:
     """One GAN's optimisers and running state, and what one step does with them."""
 
@@ -77,9 +91,9 @@ class AdversarialStep:
         self.updates = 0  # of the discriminator
         self.gentleness = 0  # halvings of the learning rate, doublings of r1 and r2
         self.size = params.batch_size // group.world
-        betas = (params.beta1, params.beta2)
-        self.opt_g = torch.optim.Adam(gan.generator.parameters(), betas=betas, foreach=True)
-        self.opt_d = torch.optim.Adam(gan.discriminator.parameters(), betas=betas, foreach=True)
+        optimizer = OPTIMIZERS[params.optimizer]
+        self.opt_g = optimizer(gan.generator.parameters(), params)
+        self.opt_d = optimizer(gan.discriminator.parameters(), params)
 
     def step(self, done: float) -> dict[str, Tensor]:
         """Update D (``discriminator_steps`` times), then G; return scalars of this step.

@@ -14,6 +14,7 @@ from tasks.gan.model import Gan, precision_of
 from tasks.gan.networks.autoencoder import VaeScore, divergence
 from tasks.gan.schedules import SCHEDULES
 from tasks.gan.state import optimizer_tensors, prefixed, restore_optimizer, under
+from tasks.gan.step import OPTIMIZERS
 
 _WARM_UP = 0.2  # share of training over which the prior's weight rises from 0 to 1
 _FAKES = 8  # one image in so many is made and scored, for the curve alone
@@ -41,8 +42,7 @@ class VaeStep:
         self.score.decoder = gan.generator
         self.device = draws.generator.device
         self.gentleness = 0  # how often the learning rate was halved
-        betas = (params.beta1, params.beta2)
-        self.optimizer = torch.optim.Adam(self.score.parameters(), betas=betas, foreach=True)
+        self.optimizer = OPTIMIZERS[params.optimizer](self.score.parameters(), params)
 
     def step(self, done: float) -> dict[str, Tensor]:
         """Update encoder and decoder; return scalars under the names of an adversarial step.

@@ -14,6 +14,7 @@ from tasks.contracts.params.train_gan import (
     Health,
     LossName,
     NetworkName,
+    OptimizerName,
     Penalties,
     Policy,
     Rule,
@@ -128,6 +129,11 @@ def refused(changes: dict[str, Any]) -> UserError:
             {"diffaug": ["cutout"]},
         ),
         (
+            {"optimizer": "rmsprop", "beta1": 0.5},
+            "averages no gradients, so beta1 would do nothing",
+            {"beta1": 0.0},
+        ),
+        (
             {"unlabelled": "pseudo_label+unconditional", "conditioning": "concat"},
             "unconditional head.*concat puts the label into the image",
             {"conditioning": "auxiliary"},
@@ -154,6 +160,7 @@ def test_both_cross_entropies_take_smoothing(loss: str) -> None:
         ("network", NetworkName),
         ("conditioning", Conditioning),
         ("loss", LossName),
+        ("optimizer", OptimizerName),
         ("rate_schedule", ScheduleName),
         ("gamma_schedule", ScheduleName),
         ("diffaug", Policy),

@@ -54,6 +54,7 @@ def tiny_values() -> dict[str, Any]:
             "penalties": {"r1": 1.0, "r2": 1.0, "mode_seeking": 0.1},
             "penalty_share": 1.0,
             "slope": "exact",
+            "optimizer": "adam",
             "learning_rate": 0.002,
             "discriminator_rate": 1.0,
             "discriminator_steps": 1,

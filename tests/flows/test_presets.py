@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from bench.contestants import TECHNIQUES, contestant, settings
@@ -13,6 +15,10 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import parse_params
 from tasks.contracts.params.sections import Section
 from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.gan.model import build_gan
+from tasks.gan.state import GanOutcome, Tick
+from tasks.gan.training import train_gan
+from tests.contracts.tiny import shape_set
 
 TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 NAMES = tuple(yaml.safe_load(TABLE.read_text(encoding="utf-8"))["presets"])
@@ -53,14 +59,55 @@ def test_what_was_there_before_does_not_matter(name: str) -> None:
         assert recipe(edited(edited(TEXT, before), preset_settings(name))) == alone
 
 
-def test_the_presets_are_the_six_and_differ() -> None:
-    assert set(NAMES) == {"plain", "few", "fast", "balanced", "best", "vae"}
+CLASSICS = {
+    # loss, and what holds the discriminator or the generator
+    "dcgan": ("nonsaturating", "penalties.feature_matching"),
+    "wgan": ("wasserstein", "weight_clip"),
+    "wgan_gp": ("wasserstein", "penalties.gradient_penalty"),
+    "sn_hinge": ("hinge", "spectral_norm"),
+    "progressive": ("wasserstein", "penalties.gradient_penalty"),
+    "stylegan": ("nonsaturating", "penalties.r1"),
+}
+
+
+def test_the_presets_are_these_and_differ() -> None:
+    assert set(NAMES) == {"plain", "few", "fast", "balanced", "best", "vae", *CLASSICS}
     found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
     plain = found[NAMES.index("plain")]
     assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)
     assert not any(plain.penalties.model_dump().values())
     assert plain.diffaug == ()
+
+
+@pytest.mark.parametrize("name", CLASSICS)
+def test_a_classic_plays_its_own_game_and_none_of_the_default(name: str) -> None:
+    found = recipe(edited(TEXT, preset_settings(name)))
+    loss, held_by = CLASSICS[name]
+    assert found.loss == loss
+    assert bool(found.diffaug) == (found.ada_target is not None) == (name == "stylegan")
+    restraints = {
+        "weight_clip": found.weight_clip,
+        "spectral_norm": found.spectral_norm,
+        **{f"penalties.{term}": weight for term, weight in found.penalties.model_dump().items()},
+    }
+    assert [key for key, value in restraints.items() if value] == [held_by]
+
+
+@pytest.mark.parametrize("size", [8, 16])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_takes_steps_at_small_sizes(name: str, size: int) -> None:
+    """At 8 px `dcgan` has no batch norm in its discriminator, at 16 it has."""
+    small = {"width": 4, "batch_size": 8, "device": "cpu", "total_kimg": 0.016, "grid_kimg": 9}
+    settings = recipe(edited(TEXT, preset_settings(name))).model_copy(update=small)
+    images = shape_set(4, size=size)
+    gan = build_gan(images, settings, 0)
+    before = [p.detach().clone() for p in gan.generator.parameters()]
+    *ticks, outcome = train_gan(gan, images, settings, 0)
+    assert isinstance(outcome, GanOutcome)
+    assert all(isinstance(t, Tick) and math.isfinite(sum(t.curves.values())) for t in ticks)
+    after = gan.generator.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_the_default_of_the_params_is_the_balanced_recipe() -> None:

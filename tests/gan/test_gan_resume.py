@@ -44,6 +44,13 @@ SETTINGS = {
     "sampled slopes apart": {"penalty_share": 0.5, "slope": "sampled", "dropout": 0.2},
     "a state every second tick": {"state_kimg": 0.032},
     "batch norm": {"network": "dcgan", "penalties": {}},
+    "a clipped critic by rmsprop": {
+        "optimizer": "rmsprop",
+        "loss": "wasserstein",
+        "weight_clip": 0.1,
+        "penalties": {},
+        "discriminator_steps": 2,
+    },
     "autoencoder": {
         "network": "vae",
         "loss": "elbo",

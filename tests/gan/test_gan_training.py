@@ -207,6 +207,7 @@ def test_sampled_slopes_are_those_without_dropout_in_float32(change: dict[str, o
         {"top_k": 0.5},
         {"balanced": False},
         {"discriminator_steps": 2},
+        {"optimizer": "rmsprop"},
         {"discriminator_rate": 2.0},
         {"rate_schedule": "linear"},
         {"gamma_schedule": "cosine"},

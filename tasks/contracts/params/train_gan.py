@@ -20,6 +20,7 @@ LossName = Literal[
     "relativistic",
     "elbo",
 ]
+OptimizerName = Literal["adam", "rmsprop"]
 ScheduleName = Literal["constant", "linear", "cosine"]
 Policy = Literal["translation", "cutout", "color"]
 Slope = Literal["exact", "sampled"]
@@ -80,6 +81,7 @@ class TrainGanParams(Section):
     penalties: Penalties
     penalty_share: Annotated[float, Field(gt=0.0, le=1.0)]
     slope: Slope
+    optimizer: OptimizerName
     learning_rate: Positive
     discriminator_rate: Positive
     discriminator_steps: int = Field(ge=1)
@@ -199,6 +201,8 @@ class TrainGanParams(Section):
             )
 
     def _practice(self) -> Iterator[str]:
+        if self.optimizer == "rmsprop" and self.beta1 > 0:
+            yield "optimizer rmsprop averages no gradients, so beta1 would do nothing; set it to 0"
         if self.ada_target is not None and not self.diffaug:
             yield "ada_target adapts how often diffaug is applied, and diffaug is empty"
         if self.penalties.consistency > 0 and not self.diffaug:
