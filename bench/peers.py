@@ -161,7 +161,7 @@ def draw(rows: Sequence[Row], task: str, file: Path) -> None:
     for panel, title in zip(panels, ("KID", _SYNTHETIC_ONLY), strict=True):
         panel.set(xscale="log", xlabel="CPU minutes of training", ylabel=title, title=task)
         panel.grid(alpha=0.3, which="both")
-    panels[0].set_yscale("symlog", linthresh=0.01)
+    panels[0].set_yscale("log", nonpositive="clip")
     panels[1].legend(fontsize="small")
     figure.savefig(file, dpi=120, metadata={"Software": None})
 

@@ -43,6 +43,14 @@ _PLAIN_STEPS = 4  # likewise, in steps of the plain loop
 _NEVER = 1e9  # kimg
 _LEAST = 32  # px, the smallest image that lightweight-gan's discriminator takes
 _CHILD = Path(__file__).with_name("peers_lightweight.py")
+_ALONE = {
+    "OMP_NUM_THREADS": "1",
+    "PYTHONWARNINGS": "ignore",
+    # memory is kept between steps: its attention asks for so much that this saves a quarter
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(10**11),
+    "MALLOC_TOP_PAD_": str(10**9),
+}
 Loop = Iterator[float]
 """Yields the real images shown so far."""
 Make = Callable[[], Images]
@@ -300,9 +308,8 @@ def _child(python: Path | None, data: Path, out: Path, asked: Row) -> list[Row]:
         raise UserError("lightweight-gan", "its environment is not given", "Give --peer-python")
     given = json.dumps({"data": str(data.resolve()), "out": str(out.resolve()), **asked})
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    alone = {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     ended = subprocess.run(
-        [python, _CHILD, given], env=kept | alone, capture_output=True, text=True, check=False
+        [python, _CHILD, given], env=kept | _ALONE, capture_output=True, text=True, check=False
     )
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no word"])[-1]
