@@ -45,7 +45,7 @@ def _one_thread(one_thread: None) -> None: ...
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers_training, "_POOL", 4)
     for module in (peers, gan_jobs):
-        monkeypatch.setattr(module, "_JUDGE_STEPS", 150)
+        monkeypatch.setattr(module, "_JUDGE_STEPS", 60)
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_real_images_are_judged_better_than_noise(
     told = {"machine": "here", "looks": looks, "failed": None}
     (run.folder / "looks.json").write_text(json.dumps(told))
     longer = tiny_params(
-        ingest={"test_share": 0.45, "val_share": 0.15}, retrain={"steps": 60, "batch_size": 32}
+        ingest={"test_share": 0.45, "val_share": 0.15}, retrain={"steps": 40, "batch_size": 32}
     )
     judged = Job("digits-5", name, None, 0, 1, longer, tmp_path, tmp_path, 1)
     row = PeerJob(run, judged).do()
