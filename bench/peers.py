@@ -219,8 +219,11 @@ def main(
     for task in dict.fromkeys(row["task"] for row in rows):
         mine = [row for row in rows if row["task"] == task]
         picture = scratch / f"peers-{task}.png"
-        draw(mine, task, picture)
-        print("", task, "", curve_table(mine), failures(mine), f"Drawn: {picture}", sep="\n")
+        told = [task, curve_table(mine), failures(mine)]
+        if any(row["path"] for row in mine):
+            draw(mine, task, picture)
+            told.append(f"Drawn: {picture}")
+        print("", *filter(None, told), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ Loop = Iterator[float]
 Make = Callable[[], Images]
 
 
+class PeerEnvironmentError(UserError):
+    """lightweight-gan could not be run: not a finding about it, so nothing is kept."""
+
+
 @dataclass(frozen=True)
 class Look:
     """What a contestant had made of its time at a mark.
@@ -151,7 +155,11 @@ class Run:
         return np.repeat(np.arange(classes, dtype=np.int64), each)
 
     def train(self, cut: Cut) -> None:
-        """Train unless that is done; what is half done is done again."""
+        """Train unless that is done; what is half done is done again.
+
+        Raises:
+            PeerEnvironmentError: lightweight-gan could not be run.
+        """
         if self.folder.is_dir():
             return
         unfinished = self.folder.with_name(f"{self.folder.name}.unfinished")
@@ -160,6 +168,8 @@ class Run:
         told: Row = {"machine": processor(), "looks": [], "failed": None}
         try:
             told["looks"] = CONTESTANTS[self.contestant].train(self, cut.train, unfinished)
+        except PeerEnvironmentError:
+            raise
         except UserError as error:
             told["failed"] = str(error)
         (unfinished / "looks.json").write_text(json.dumps(told), encoding="utf-8")
@@ -277,7 +287,8 @@ class Lightweight:
         """Train on PNG files, images below 32 px scaled up by its loader and down again by means.
 
         Raises:
-            UserError: no environment, or the child failed.
+            PeerEnvironmentError: no environment, or one that does not work.
+            UserError: the training gave no number.
         """
         size, _, channels = train.image_shape
         data, labels = out / "real", run.labels(train)
@@ -305,7 +316,7 @@ class Lightweight:
 
 def _child(python: Path | None, data: Path, out: Path, asked: Row) -> list[Row]:
     if python is None:
-        raise UserError("lightweight-gan", "its environment is not given", "Give --peer-python")
+        raise PeerEnvironmentError("lightweight-gan", "no environment given", "Give --peer-python")
     given = json.dumps({"data": str(data.resolve()), "out": str(out.resolve()), **asked})
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
@@ -313,7 +324,8 @@ def _child(python: Path | None, data: Path, out: Path, asked: Row) -> list[Row]:
     )
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no word"])[-1]
-        raise UserError("lightweight-gan", f"its process failed: {reason}", "See its environment")
+        kind = UserError if "NanException" in reason else PeerEnvironmentError
+        raise kind("lightweight-gan", f"its process failed: {reason}", "See bench/README.md")
     rows: list[Row] = json.loads((out / "looks.json").read_text(encoding="utf-8"))
     return rows
 

@@ -20,7 +20,7 @@ from bench import gan_jobs, peers, peers_lightweight, peers_training
 from bench.datasets import Cut, load_cut
 from bench.gan_jobs import Job
 from bench.peers import PeerJob, curve_table, draw
-from bench.peers_training import CONTESTANTS, Look, Run, shrunk
+from bench.peers_training import CONTESTANTS, Look, PeerEnvironmentError, Run, shrunk
 from tests.contracts.tiny import tiny_params
 
 _CHILD = """
@@ -148,14 +148,19 @@ def test_one_gan_a_class_shares_the_time_and_keeps_its_label(tmp_path: Path, chi
     assert not list(run.folder.glob("child-*"))
 
 
-def test_a_child_that_fails_is_a_finding_and_not_the_end(tmp_path: Path, child: Path) -> None:
-    child.write_text("raise SystemExit('no such network')", encoding="utf-8")
+def test_a_loss_without_a_number_is_kept_and_a_broken_environment_is_not(
+    tmp_path: Path, child: Path
+) -> None:
     cut = _cut(run := _run(tmp_path, "lightweight-small"))
+    child.write_text("raise SystemExit('No module named lightweight_gan')", encoding="utf-8")
+    for broken, said in ((run, "No module"), (replace(run, python=None), "--peer-python")):
+        with pytest.raises(PeerEnvironmentError, match=said):
+            broken.train(cut)
+    assert not run.folder.exists()
+    child.write_text("class NanException(Exception): ...\nraise NanException", encoding="utf-8")
     run.train(cut)
-    assert "no such network" in str(run.looks().failed)
-    lost = _run(tmp_path, "lightweight-small", python=None, seed=1)
-    lost.train(cut)
-    assert "--peer-python" in str(lost.looks().failed)
+    assert "NanException" in str(run.looks().failed)
+    assert run.looks().looks == []
 
 
 def test_blocks_are_averaged() -> None:
