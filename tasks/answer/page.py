@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from tasks.answer import words
+from tasks.answer import names, words
 from tasks.answer.drawing import drawable
 from tasks.answer.evidence import MOST_ROWS
 from tasks.answer.funnel import RULES, SCORES, TELLING, Step
@@ -139,6 +139,7 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
     return environment.get_template("page.html.j2").render(
         lift=result,
         evidence=evidence,
+        names=names,
         words=words,
         unit=words.unit(result),
         level=words.level(result),

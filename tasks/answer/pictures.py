@@ -26,7 +26,8 @@ from tasks.answer.drawing import (
 )
 from tasks.answer.words import Bounded, signed, unit, value
 from tasks.contracts.arms import NON_SYNTHETIC, SYNTHETIC_ONLY
-from tasks.lift.result import CurvePoint, Estimate, LiftResult, Worth
+from tasks.lift.parts import CurvePoint, Estimate, Worth
+from tasks.lift.result import LiftResult
 
 MOST_CLASSES = 30  # shown in a picture; the table of the page has all
 _BASELINE = Estimate(mean=0.0, ci_low=0.0, ci_high=0.0)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from tasks.answer.drawing import BLACK, LINES, MARKERS, picture
-from tasks.lift.result import Classifier, SettlingRow
+from tasks.lift.parts import Classifier, SettlingRow
 
 
 @dataclass(frozen=True)

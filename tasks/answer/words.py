@@ -6,8 +6,10 @@ terminal; the level of the intervals is named once beside them.
 
 from __future__ import annotations
 
+from tasks.answer.names import DEEDS
 from tasks.contracts import arms
-from tasks.lift.result import Classifier, Estimate, LiftResult, Measured, MoreReal, Worth
+from tasks.lift.parts import Classifier, Estimate, Measured, MoreReal, Worth
+from tasks.lift.result import LiftResult
 from tasks.lift.rule import strongest
 
 NOTHING = "–"
@@ -16,31 +18,6 @@ MEANING = {
     "hurts": "GAN images make the classifier worse",
     "inconclusive": "no lift large enough to matter has been shown",
 }
-DEEDS = {
-    arms.REAL: "training on the real images alone",
-    arms.REPEATED: "repeating real images",
-    arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
-    arms.UNFILTERED: "adding unfiltered GAN images",
-    arms.FILTERED: "adding filtered GAN images",
-    arms.SYNTHETIC_ONLY: "training on GAN images alone",
-}
-ROLES = {
-    arms.REAL: "the real images alone",
-    arms.REPEATED: "real images repeated, as many as GAN images are added",
-    arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
-    arms.UNFILTERED: "GAN images added at random",
-    arms.FILTERED: "GAN images added that passed the filter",
-    arms.SYNTHETIC_ONLY: "accepted GAN images alone",
-}
-
-RECIPES = {
-    "plain": "no augmentation",
-    "classical": "rotation, shift, scale, brightness and contrast",
-    "mixup": "classical augmentation, and images blended by MixUp or CutMix",
-    "smoothing": "classical augmentation and label smoothing",
-    "trivial": "TrivialAugment",
-}
-
 Bounded = Estimate | Measured
 
 

@@ -18,11 +18,11 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.params.report import ReportParams
 from tasks.lift.intervals import Averaged, Interval, Noise, interval, noise
 from tasks.lift.metrics import METRICS, Floats, Metric
+from tasks.lift.parts import ArmContrast, ContrastLift, Estimate, MoreReal, Worth
 from tasks.lift.power import check_units
 from tasks.lift.predictions import Predictions
 from tasks.lift.replication import replicate
 from tasks.lift.resampling import RunDraws, draw_runs, image_units
-from tasks.lift.result import ArmContrast, ContrastLift, Estimate, MoreReal, Worth
 from tasks.lift.significance import holm
 from tasks.lift.worth import worth
 

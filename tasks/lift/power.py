@@ -11,8 +11,8 @@ from scipy import stats
 from tasks.contracts.errors import UserError
 from tasks.lift.intervals import Noise
 from tasks.lift.metrics import Floats, Metric
+from tasks.lift.parts import Settle
 from tasks.lift.predictions import Predictions
-from tasks.lift.result import Settle
 
 Bools = npt.NDArray[np.bool_]
 Number = Floats | float

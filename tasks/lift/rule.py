@@ -13,7 +13,7 @@ from tasks.contracts.arms import NON_SYNTHETIC
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.report import STRONGEST, ReportParams
 from tasks.lift.metrics import Metric
-from tasks.lift.result import BaselineChoice, Estimate, Verdict
+from tasks.lift.parts import BaselineChoice, Estimate, Verdict
 
 
 def judge(lift: Estimate, smallest_lift_pp: float) -> Verdict:

@@ -8,8 +8,8 @@ import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from tasks.lift.parts import SeedPair
 from tasks.lift.predictions import Predictions
-from tasks.lift.result import SeedPair
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -12,12 +12,13 @@ import pandas as pd
 
 from tasks.contracts.arms import FILTERED, UNFILTERED
 from tasks.contracts.params.report import ReportParams
-from tasks.lift import result as parts
+from tasks.lift import parts
 from tasks.lift.estimates import Estimates
 from tasks.lift.fairness import check_fair, check_same
 from tasks.lift.metrics import Metric, metric_named
 from tasks.lift.power import POWER, minimum_detectable, settle
 from tasks.lift.predictions import read_predictions
+from tasks.lift.result import LiftResult
 from tasks.lift.rule import choose_baseline, judge
 from tasks.lift.significance import mcnemar_pairs
 
@@ -35,7 +36,7 @@ def lift_result(
     gans: Mapping[str, Any],
     params: ReportParams,
     seed: int,
-) -> parts.LiftResult:
+) -> LiftResult:
     """Check that the runs are fair, choose the baseline, estimate the lift, take the verdict.
 
     Args:
@@ -76,7 +77,7 @@ def lift_result(
     # settled, or too small to matter whatever else were found
     closed = verdict != "inconclusive" or abs(lift.mean) < params.smallest_lift_pp
     both = {FILTERED, UNFILTERED} <= set(found.arms)
-    return parts.LiftResult(
+    return LiftResult(
         verdict=verdict,
         primary_metric=metric.key,
         metric_name=metric.title,

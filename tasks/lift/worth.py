@@ -10,7 +10,7 @@ from scipy.optimize import isotonic_regression
 
 from tasks.lift.intervals import Interval
 from tasks.lift.metrics import Floats
-from tasks.lift.result import CurvePoint, Estimate, Worth
+from tasks.lift.parts import CurvePoint, Estimate, Worth
 
 
 def worth(

@@ -15,7 +15,7 @@ from tasks.contracts.arms import (
 from tasks.contracts.errors import UserError
 from tasks.lift.fairness import check_fair
 from tasks.lift.metrics import METRICS, metric_named
-from tasks.lift.result import Estimate
+from tasks.lift.parts import Estimate
 from tasks.lift.rule import choose_baseline, judge, strongest
 from tests.lift.fake_runs import FRACTIONS, fake_predictions, report_params, runs_of
 

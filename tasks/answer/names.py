@@ -1,0 +1,30 @@
+"""What arms and recipes are, in words."""
+
+from __future__ import annotations
+
+from tasks.contracts import arms
+
+DEEDS = {
+    arms.REAL: "training on the real images alone",
+    arms.REPEATED: "repeating real images",
+    arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
+    arms.UNFILTERED: "adding unfiltered GAN images",
+    arms.FILTERED: "adding filtered GAN images",
+    arms.SYNTHETIC_ONLY: "training on GAN images alone",
+}
+ROLES = {
+    arms.REAL: "the real images alone",
+    arms.REPEATED: "real images repeated, as many as GAN images are added",
+    arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
+    arms.UNFILTERED: "GAN images added at random",
+    arms.FILTERED: "GAN images added that passed the filter",
+    arms.SYNTHETIC_ONLY: "accepted GAN images alone",
+}
+
+RECIPES = {
+    "plain": "no augmentation",
+    "classical": "rotation, shift, scale, brightness and contrast",
+    "mixup": "classical augmentation, and images blended by MixUp or CutMix",
+    "smoothing": "classical augmentation and label smoothing",
+    "trivial": "TrivialAugment",
+}
