@@ -142,6 +142,7 @@ def draw(rows: Sequence[Row], task: str, file: Path) -> None:
     """Draw KID and synthetic-only accuracy by CPU minute, the mean of the seeds a line, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -158,9 +159,12 @@ def draw(rows: Sequence[Row], task: str, file: Path) -> None:
         minutes, *figures = zip(*sorted(points), strict=True)
         for panel, values in zip(panels, figures, strict=True):
             panel.plot(minutes, values, marker="o", label=name)
+    marks = sorted({mark for _, mark in _by_mark(rows)})
     for panel, title in zip(panels, ("KID", _SYNTHETIC_ONLY), strict=True):
         panel.set(xscale="log", xlabel="CPU minutes of training", ylabel=title, title=task)
-        panel.grid(alpha=0.3, which="both")
+        panel.set_xticks(marks, [f"{mark:g}" for mark in marks])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.grid(alpha=0.3)
     panels[0].set_yscale("log", nonpositive="clip")
     panels[1].legend(fontsize="small")
     figure.savefig(file, dpi=120, metadata={"Software": None})
