@@ -22,7 +22,6 @@ TECHNIQUES: dict[str, Overrides] = {
     "slopes exact, whole": {"penalty_share": 1.0, "slope": "exact"},
     "slopes exact, quarter": {"penalty_share": 0.25, "slope": "exact"},
     "slopes sampled, whole": {"penalty_share": 1.0, "slope": "sampled"},
-    "slopes sampled, quarter": {"penalty_share": 0.25, "slope": "sampled"},
     "gamma falls": {"gamma_schedule": "cosine"},
     "no mode seeking": {"penalties.mode_seeking": 0.0},
     "feature matching": {"penalties.feature_matching": 0.1},

@@ -181,3 +181,8 @@ def test_speed_is_measured_on_one_game() -> None:
     line = gan_speed.against_plain(case, steps=1, rounds=1)
     assert all(float(speed) > 0 for speed in line[5:9])
     assert len(gan_speed.layouts(case, steps=1, rounds=1)) == 8
+    slopes = gan_speed.penalties(case, steps=1, rounds=1)[5:]
+    assert len(slopes) == 5
+    assert all(float(speed) > 0 for speed in slopes)
+    before, after, times = gan_speed.against_checkout(case, gan_speed.ROOT, 1, 1)[5:]
+    assert float(times) == pytest.approx(float(after) / float(before), rel=0.05)
