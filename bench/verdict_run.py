@@ -60,7 +60,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "recipes": ["classical", "mixup"],
         "steps": 100,
         "most_steps": 200,
-        "batch_size": 32,
+        "batch_size": 16,
         "learning_rate": 0.01,
         "weight_decay": 0.01,
         "fractions": [],
