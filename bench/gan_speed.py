@@ -29,11 +29,11 @@ from bench.contestants import DEFAULT, PLAIN, Overrides, contestant, settings
 from bench.datasets import ROOT
 from bench.plain_loop import PlainLoop
 from tasks.contracts.image_set import ImageSet, image_id
+from tasks.contracts.machine import keep_freed_memory
 from tasks.contracts.params.line import load_params
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.training import train_gan
-from tasks.gan.worker import keep_freed_memory
 
 _CLASSES, _PER_CLASS = 10, 100
 _ENDLESS = 1e6  # kimg: the bench ends the loops itself
@@ -49,11 +49,11 @@ _PENALTIES: dict[str, Overrides] = {
 _ROUNDS = """
 import sys, time
 import torch
-import tasks.gan.worker
+import tasks.contracts.machine
 from bench.gan_speed import Case, noise, our_loop, params_of
 network, size, channels, steps = sys.argv[1], *map(int, sys.argv[2:])
 torch.set_num_threads(1)
-getattr(tasks.gan.worker, "keep_freed_memory", lambda: None)()
+getattr(tasks.contracts.machine, "keep_freed_memory", lambda: None)()
 loop = our_loop(noise(size, channels), params_of(Case(network, size, 1), steps, game="default"))
 for line in sys.stdin:
     since = time.process_time()

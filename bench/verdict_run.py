@@ -42,6 +42,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "seeds": [0, 1, 2, 3],
         "network": "conv",
         "width": 4,
+        "penalty_share": 0.25,
+        "slope": "sampled",
         "total_kimg": 1.0,
         "total_minutes": None,
         "tick_kimg": 1.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PORTABLE = "GANLIFT_PORTABLE"
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 # Held before any library is loaded, since each chooses its instructions when it is.
 _HELD = {
     "ATEN_CPU_CAPABILITY": "avx2",
@@ -37,12 +39,24 @@ def hold_instructions() -> None:
 def one_thread() -> None:
     """Settle torch for a fit: one thread, since sums split over more round differently.
 
-    With ``GANLIFT_PORTABLE`` also its deterministic algorithms alone.
+    With ``GANLIFT_PORTABLE`` also its deterministic algorithms alone. Freed memory is kept.
     """
     import torch
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(portable(os.environ))
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: a step would get the same large blocks anew, page by page.
+
+    A tenth to a third of a step at 32 and 64 px (docs/log.md). Other C libraries are left as they are.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if set_option is not None:
+        set_option(_MMAP_MAX, 0)
+        set_option(_TRIM_THRESHOLD, -1)
 
 
 def processor() -> str:

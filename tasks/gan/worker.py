@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -29,7 +28,6 @@ from tasks.gan.state import GanOutcome, StateFolder, Tick
 from tasks.gan.training import train_gan
 
 _KEY = re.compile("[0-9a-f]{64}")  # so nothing is removed but states
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of malloc.h
 _STATES_KEPT = 4  # of runs that were never finished
 
 
@@ -71,7 +69,6 @@ def train_one(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
 
 def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
     one_thread()
-    keep_freed_memory()
     own_seed = job.seed * 1_000_003 + job.gan_seed
     train = ImageSet.load(job.train)
     gan = build_gan(train, job.params, own_seed)
@@ -94,17 +91,6 @@ def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any)
             messages.put((job.gan_seed, news))
         if group.agree(stop.is_set()):
             return
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: a step would get the same large blocks anew, page by page.
-
-    A third of a step's time at 64 px (docs/log.md). Other C libraries are left as they are.
-    """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(_MMAP_MAX, 0)
-        set_option(_TRIM_THRESHOLD, -1)
 
 
 def states_of(home: Path, key: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from tasks.gan.worker import keep_freed_memory
+from tasks.contracts.machine import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory()
 
