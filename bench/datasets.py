@@ -50,6 +50,9 @@ TASKS = {
     "cifar10-1000": BenchTask(
         "cifar10-jpg", {"image_size": 16, "per_class": None}, flip=True, large=True
     ),
+    "cifar10-32px": BenchTask(
+        "cifar10-jpg", {"image_size": 32, "per_class": None}, flip=True, large=True
+    ),
 }
 
 

@@ -11,7 +11,7 @@ import hashlib
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +33,6 @@ from tasks.contracts.params.line import load_params
 from tasks.quality.evaluation import Evaluator
 
 _CIFAR = "cifar10-32px"
-TASKS[_CIFAR] = replace(TASKS["cifar10-1000"], ingest={"image_size": 32, "per_class": None})
 _MINUTES = {"digits-20": 2.0, _CIFAR: 8.0}
 _USUAL = [DEFAULT, "plain", "plain-10x", "lightweight-small", "lightweight-small-classes"]
 _HEAD = ["contestant", "seeds", "CPU minutes", "images shown", "KID", "coverage"]
