@@ -34,8 +34,8 @@ from tasks.gan.training import train_gan
 from tasks.quality.evaluation import Evaluator
 
 _POOL = 100  # synthetic images of each class that the classifier without real ones gets, at least
-_JUDGED = 50  # fakes of each class in one evaluation
-_JUDGE_STEPS = 600
+JUDGED = 50  # fakes of each class in one evaluation
+JUDGE_STEPS = 600
 _ROOMS = ("contracts", "data", "gan", "quality", "classifier")
 CODE = tuple(f"tasks/{room}/**/*.py" for room in _ROOMS)  # that a row rests on
 
@@ -74,7 +74,7 @@ class Job:
             "gan": self.gan.model_dump(mode="json", exclude={"seeds"}) if self.gan else None,
             "retrain": self.params.retrain.model_dump(mode="json", exclude={"seeds"}),
             "seeds": [self.params.seed, self.seed, self.classifier_seeds],
-            "sizes": [self.looks, _POOL, _JUDGED, _JUDGE_STEPS, TASKS[self.task].flip],
+            "sizes": [self.looks, _POOL, JUDGED, JUDGE_STEPS, TASKS[self.task].flip],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -101,7 +101,7 @@ def run_job(job: Job) -> Row:
     cut = load_cut(job.task, job.params, job.images, job.scratch)
     row: Row = {"task": job.task, "contestant": job.contestant, "seed": job.seed}
     if job.gan is None:
-        return row | {"real": _accuracies(job, cut, cut.train, augment=True)}
+        return row | {"real": accuracies(job, cut, cut.train, augment=True)}
     try:
         gan, trained = _train(job, job.gan, cut)
     except UserError as error:
@@ -113,8 +113,8 @@ def run_job(job: Job) -> Row:
     joined = pool.take(places < np.array([share[label] for label in pool.labels]))
     return row | {
         **trained,
-        "synthetic": _accuracies(job, cut, pool, augment=False),
-        "real_synthetic": _accuracies(job, cut, concatenate([cut.train, joined]), augment=True),
+        "synthetic": accuracies(job, cut, pool, augment=False),
+        "real_synthetic": accuracies(job, cut, concatenate([cut.train, joined]), augment=True),
     }
 
 
@@ -124,8 +124,8 @@ def _train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
         raise ValueError("a budget in images is needed to compare by images")
     every = {"tick_kimg": params.total_kimg / job.looks, "grid_kimg": 2 * params.total_kimg}
     params = params.model_copy(update=every)
-    judge = _judge(job.task, job.params, job.images, job.scratch)
-    evaluate = Evaluator(judge.features, judge.probabilities, cut.train, cut.val, per_class=_JUDGED)
+    judge = judge_of(job.task, job.params, job.images, job.scratch)
+    evaluate = Evaluator(judge.features, judge.probabilities, cut.train, cut.val, per_class=JUDGED)
     gan = build_gan(cut.train, params, job.seed)
     path, seconds, since = [], 0.0, time.perf_counter()
     for news in train_gan(gan, cut.train, params, job.seed):
@@ -146,9 +146,9 @@ def _sample(gan: Gan, labels: Labels) -> Images:
 
 
 @lru_cache(maxsize=4)
-def _judge(task: str, params: Params, images: Path, scratch: Path) -> FeatureJudge:
+def judge_of(task: str, params: Params, images: Path, scratch: Path) -> FeatureJudge:
     """The task's judge: it saw every image but val and test, so it is no worse for few images."""
-    return train_judge(load_cut(task, params, images, scratch).judge, _JUDGE_STEPS, seed=0)
+    return train_judge(load_cut(task, params, images, scratch).judge, JUDGE_STEPS, seed=0)
 
 
 def _pool(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
@@ -160,7 +160,7 @@ def _pool(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
     return ImageSet(images, pd.DataFrame(columns | rest))
 
 
-def _accuracies(job: Job, cut: Cut, train: ImageSet, *, augment: bool) -> list[float]:
+def accuracies(job: Job, cut: Cut, train: ImageSet, *, augment: bool) -> list[float]:
     """Balanced accuracy on dev of the project's classifier, one for each classifier seed."""
     wanted = job.params.retrain
     schedule = Schedule(

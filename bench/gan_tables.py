@@ -52,10 +52,10 @@ def quality_table(rows: Sequence[Row]) -> str:
         mine = _of(rows, task, name)
         done = [row for row in mine if "failed" not in row]
         alone = [100 * score for row in _of(rows, task, REAL) for score in row["real"]]
-        cells = [_spread([number(row) for row in done], d) for number, d in _JUDGED.values()]
+        cells = [spread([number(row) for row in done], d) for number, d in _JUDGED.values()]
         count = f"{len(done)} of {len(mine)}"
-        lines.append([task, name, count, *cells, _spread(alone, 1)])
-    return _markdown(["task", "GAN", "seeds", *_JUDGED, "real+classical, %"], lines)
+        lines.append([task, name, count, *cells, spread(alone, 1)])
+    return markdown(["task", "GAN", "seeds", *_JUDGED, "real+classical, %"], lines)
 
 
 def reached_table(rows: Sequence[Row]) -> str:
@@ -77,7 +77,7 @@ def reached_table(rows: Sequence[Row]) -> str:
     if not lines:
         return ""
     head = ["task", "seed", "plain's best KID", "at kimg", "at seconds"]
-    return _markdown([*head, "default there at kimg", "at seconds"], lines)
+    return markdown([*head, "default there at kimg", "at seconds"], lines)
 
 
 def techniques_table(rows: Sequence[Row]) -> str:
@@ -95,9 +95,9 @@ def techniques_table(rows: Sequence[Row]) -> str:
         cells += [_change(every, column, own) for column in _COMPARED]
         speed = [new["images_per_second"] / old["images_per_second"] for old, new in every]
         counts = "; ".join(str(len(of_task)) for of_task in pairs.values())
-        lines.append([f"**{name}**" if own else name, counts, *cells, _spread(speed, 2)])
+        lines.append([f"**{name}**" if own else name, counts, *cells, spread(speed, 2)])
     alone = [f"{_SYNTHETIC_ONLY}, {task}" for task in tasks]
-    return _markdown(["technique", "seeds", *alone, *_COMPARED, "speed, times"], lines)
+    return markdown(["technique", "seeds", *alone, *_COMPARED, "speed, times"], lines)
 
 
 def _change(pairs: Sequence[tuple[Row, Row]], column: str, own: bool) -> str:
@@ -105,9 +105,9 @@ def _change(pairs: Sequence[tuple[Row, Row]], column: str, own: bool) -> str:
     number, decimals = _JUDGED[column]
     both = [(number(old), number(new)) for old, new in pairs]
     if own:
-        return _spread([new for _, new in both], decimals)
+        return spread([new for _, new in both], decimals)
     changes = [new - old for old, new in both if old is not None and new is not None]
-    return _spread(changes, decimals, sign=True)
+    return spread(changes, decimals, sign=True)
 
 
 def failures(rows: Sequence[Row]) -> str:
@@ -135,7 +135,8 @@ def _pairs(first: Sequence[Row], second: Sequence[Row]) -> list[tuple[Row, Row]]
     ]
 
 
-def _spread(values: Sequence[float | None], decimals: int, *, sign: bool = False) -> str:
+def spread(values: Sequence[float | None], decimals: int, *, sign: bool = False) -> str:
+    """Return ``mean ± standard deviation`` of values, without those that there are not."""
     numbers = [value for value in values if value is not None]
     if not numbers:
         return _NOTHING
@@ -145,6 +146,7 @@ def _spread(values: Sequence[float | None], decimals: int, *, sign: bool = False
     return f"{mean} ± {statistics.stdev(numbers):.{decimals}f}"
 
 
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table."""
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

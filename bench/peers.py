@@ -22,8 +22,8 @@ import typer
 
 from bench.contestants import DEFAULT
 from bench.datasets import ROOT, TASKS, load_cut
-from bench.gan_jobs import _JUDGE_STEPS, _JUDGED, CODE, Job, _accuracies, _judge
-from bench.gan_tables import _markdown, _spread, failures
+from bench.gan_jobs import CODE, JUDGE_STEPS, JUDGED, Job, accuracies, judge_of
+from bench.gan_tables import failures, markdown, spread
 from bench.ledger import Ledger, Row, code_digest, work_off
 from bench.peers_training import CONTESTANTS, Look, Run
 from tasks.classifier.features import train_judge
@@ -74,16 +74,16 @@ class PeerJob:
         cut = load_cut(*place)
         self.run.train(cut)
         kept = self.run.looks()
-        judge = _judge(*place)
+        judge = judge_of(*place)
         describe = (judge.features, judge.probabilities)
-        evaluate = Evaluator(*describe, cut.train, cut.val, per_class=_JUDGED)
+        evaluate = Evaluator(*describe, cut.train, cut.val, per_class=JUDGED)
         path = []
         for look in kept.looks:
             asked, pool = self._halves(look, cut.train)
             overall = evaluate(asked.__getitem__).overall
             row = {"mark": look.mark, "seconds": look.seconds, "images": look.images}
             row |= {name: overall[name] for name in ("kid", "coverage")}
-            path.append(row | {"synthetic": _accuracies(self.judged, cut, pool, augment=False)})
+            path.append(row | {"synthetic": accuracies(self.judged, cut, pool, augment=False)})
         failed = {"failed": kept.failed} if kept.failed else {}
         return {"machine": kept.machine, "path": path, **failed}
 
@@ -95,10 +95,10 @@ class PeerJob:
         """
         made, labels, names = look.made(), self.run.labels(train), train.class_names
         places = pd.Series(labels).groupby(labels).cumcount().to_numpy()
-        first = places < _JUDGED
+        first = places < JUDGED
         asked, rest, told = _Asked(made[first]), made[~first], labels[~first]
         if not CONTESTANTS[self.run.contestant].conditional:
-            said = train_judge(train, _JUDGE_STEPS, seed=1).probabilities(rest)
+            said = train_judge(train, JUDGE_STEPS, seed=1).probabilities(rest)
             told = said.argmax(axis=1).astype(np.int64)
         return asked, _image_set(rest, told, names)
 
@@ -127,14 +127,14 @@ def curve_table(rows: Sequence[Row]) -> str:
     lines = []
     for (name, _), looks in _by_mark(rows).items():
         cells = [
-            _spread([look["seconds"] / 60 for look in looks], 2),
-            _spread([look["images"] for look in looks], 0),
-            _spread([look["kid"] for look in looks], 4),
-            _spread([look["coverage"] for look in looks], 2),
-            _spread([100 * statistics.mean(look["synthetic"]) for look in looks], 1),
+            spread([look["seconds"] / 60 for look in looks], 2),
+            spread([look["images"] for look in looks], 0),
+            spread([look["kid"] for look in looks], 4),
+            spread([look["coverage"] for look in looks], 2),
+            spread([100 * statistics.mean(look["synthetic"]) for look in looks], 1),
         ]
         lines.append([name, str(len(looks)), *cells])
-    return _markdown([*_HEAD, _SYNTHETIC_ONLY], lines)
+    return markdown([*_HEAD, _SYNTHETIC_ONLY], lines)
 
 
 def draw(rows: Sequence[Row], task: str, file: Path) -> None:

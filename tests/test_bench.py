@@ -128,7 +128,7 @@ def test_tables_pair_by_seed_and_tell_failures() -> None:
 def test_a_job_trains_judges_and_can_be_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gan_jobs, "_JUDGE_STEPS", 2)
+    monkeypatch.setattr(gan_jobs, "JUDGE_STEPS", 2)
     monkeypatch.setattr(gan_jobs, "_POOL", 6)
     row = run_job(_job(tmp_path))
     assert json.loads(json.dumps(row)) == row

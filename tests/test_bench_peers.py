@@ -45,7 +45,7 @@ def _one_thread(one_thread: None) -> None: ...
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers_training, "_POOL", 4)
     for module in (peers, gan_jobs):
-        monkeypatch.setattr(module, "_JUDGE_STEPS", 60)
+        monkeypatch.setattr(module, "JUDGE_STEPS", 60)
 
 
 @pytest.fixture

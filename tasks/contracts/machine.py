@@ -51,7 +51,8 @@ def one_thread() -> None:
 def keep_freed_memory() -> None:
     """Let glibc keep what is freed: a step would get the same large blocks anew, page by page.
 
-    A tenth to a third of a step at 32 and 64 px (docs/log.md). Other C libraries are left as they are.
+    A tenth to a third of a step at 32 and 64 px (docs/log.md). Other C libraries are left as
+    they are.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
