@@ -34,7 +34,7 @@ def calibrate(
     """Do the runs that are not done yet, then tell what all of them say."""
     if mode not in POOLS:
         raise typer.BadParameter(f"no mode {mode!r}; there are {', '.join(POOLS)}")
-    params = small_params(load_params(ROOT / "params.yaml"), mode)
+    params = small_params(load_params(ROOT / "params.yaml"))
     wanted = [VerdictRun(mode, seed, number, params, scratch) for number in range(runs)]
     ledger = Ledger(scratch / "verdict_calibration.jsonl", code_digest(*CODE))
     missing = ledger.missing(wanted, fresh=fresh)

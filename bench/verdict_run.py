@@ -28,13 +28,15 @@ CODE = (
 )
 
 # What differs from `params.yaml`: a small task and little training, so that a run takes seconds.
+# Planted images are few (what the cut leaves, dealt to the GANs): they have to matter, so there are
+# few real ones. Both modes share splits and settings, and so the runs that see no pool image.
 SMALL: dict[str, dict[str, Any]] = {
     "ingest": {
         "source": "data/embedded/digits.yaml",
         "image_size": 8,
         "val_share": 0.15,
         "test_share": 0.45,
-        "per_class": 20,
+        "per_class": 5,
         "imbalance": 1.0,
         "label_fraction": 1.0,
     },
@@ -54,7 +56,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "generate": {"per_class": 26},
     "quality_filter": {"folds": 2, "classifier_steps": 40, "reject_copies": False, "tune": False},
-    "merge": {"synthetic_per_real": 1.0},
+    "merge": {"synthetic_per_real": 2.4},
     "retrain": {
         "classifier": "small_cnn",
         "weights": None,
@@ -78,19 +80,12 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-# Planted images are few (what the cut leaves, dealt to the GANs): they have to matter.
-OF_MODE: dict[str, dict[str, dict[str, Any]]] = {
-    "planted": {"ingest": {"per_class": 5}, "merge": {"synthetic_per_real": 2.4}},
-}
-
-
-def small_params(params: Params, mode: str) -> Params:
-    """Return the product's settings with `SMALL` on top, and on that what the mode needs."""
+def small_params(params: Params) -> Params:
+    """Return the product's settings with `SMALL` on top."""
     sections = {}
     for name, own in SMALL.items():
         section = getattr(params, name)
-        own_of_mode = OF_MODE.get(mode, {}).get(name, {})
-        sections[name] = type(section)(**section.model_dump() | own | own_of_mode)
+        sections[name] = type(section)(**section.model_dump() | own)
     return dataclasses.replace(params, **sections)
 
 

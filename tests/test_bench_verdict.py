@@ -73,7 +73,7 @@ def test_a_class_without_enough_unseen_images_is_refused() -> None:
 
 
 def _params() -> Params:
-    return small_params(load_params(ROOT / "params.yaml"), "planted")
+    return small_params(load_params(ROOT / "params.yaml"))
 
 
 def test_a_run_is_known_by_all_that_decides_it(tmp_path: Path) -> None:
