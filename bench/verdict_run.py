@@ -45,7 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "network": "conv",
         "width": 4,
         "penalty_share": 0.25,
-        "slope": "sampled",
+        "slope": "exact",
         "total_kimg": 1.0,
         "total_minutes": None,
         "tick_kimg": 1.0,
