@@ -185,7 +185,8 @@ def _jobs(
     labelled, shared = ImageSet.load(train), work / "shared"
     shared.mkdir(parents=True, exist_ok=True)
     judge = train_judge(labelled, _JUDGE_STEPS, seed * 1000 + 600)
-    save_file(judge.network.state_dict(), shared / "judge.safetensors")
+    weights = {name: one.contiguous() for name, one in judge.network.state_dict().items()}
+    save_file(weights, shared / "judge.safetensors")
     shown, rest = train, None
     if len(sure):
         shown = shared / "train"
