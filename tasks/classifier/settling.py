@@ -91,6 +91,8 @@ class Settled:
 class Settling:
     """Trials of recipes without additions, judged on real/val alone.
 
+    A recipe that is clearly behind and no longer gains is left out of longer trainings.
+
     The shortest training meets every pair of learning rate and weight decay until one does not
     diverge with every recipe; with that pair recipes and steps are settled, and then the pair for
     the recipe that won.
@@ -150,11 +152,12 @@ class Settling:
                 "the training diverges with each of them",
                 "Give lower ones",
             )
+        racing, before = list(recipes), shortest
         best, gain = best_of(shortest), None
         by: Literal["plateau", "most_steps", "declared"]
         by = "declared" if len(lengths) == 1 else "most_steps"
         for steps in lengths[1:]:
-            longer = self._try(recipes, replace(best.schedule, steps=steps))
+            longer = self._try(racing, replace(best.schedule, steps=steps))
             tried += longer
             gained = best_of(longer).scores - best.scores
             gain = float(gained.mean()), standard_error(gained)
@@ -162,6 +165,9 @@ class Settling:
                 by = "plateau"
                 break
             best = best_of(longer)
+            pairs = zip(before, longer, strict=True)
+            before = [one for earlier, one in pairs if not is_beaten(one, earlier, best)]
+            racing = [one.recipe for one in before]
         for rate in rates:
             schedule = self._at(best.schedule.steps, rate)
             if (best.recipe, schedule) not in [(one.recipe, one.schedule) for one in tried]:
@@ -197,6 +203,17 @@ class Settling:
 def best_of(tried: Sequence[Tried]) -> Tried:
     """Return the best on real/val, the first of equals; what diverged comes last."""
     return max(tried, key=lambda one: one.mean if np.isfinite(one.mean) else -np.inf)
+
+
+def is_beaten(one: Tried, before: Tried, best: Tried) -> bool:
+    """Tell whether a recipe is clearly behind the best and no longer catches up.
+
+    It is behind by more than two standard errors of the difference, and its own last doubling
+    gained less than the standard error of that gain; both are paired by seed.
+    """
+    behind, gained = best.scores - one.scores, one.scores - before.scores
+    is_behind = behind.mean() > 2.0 * standard_error(behind)
+    return bool(is_behind and gained.mean() < standard_error(gained))
 
 
 def standard_error(values: npt.NDArray[np.float64]) -> float:

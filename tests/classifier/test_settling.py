@@ -80,6 +80,15 @@ def test_a_gain_within_its_standard_error_ends_the_doubling(choose) -> None:
     assert error > gain
 
 
+def test_a_recipe_that_is_beaten_and_gains_no_more_is_not_trained_longer(choose) -> None:
+    curves = {"plain": [0.80, 0.80, 0.80, 0.80], "mixup": [0.70, 0.75, 0.80, 0.85]}
+    found = choose(curves | {"trivial": [0.82, 0.84, 0.87, 0.90]}, noise=0.001)
+    at = {(one.recipe, one.schedule.steps) for one in found.tried}
+    assert {steps for recipe, steps in at if recipe == "plain"} == {100, 200}
+    assert {steps for recipe, steps in at if recipe == "mixup"} == set(LENGTHS)
+    assert (found.recipe, found.schedule.steps) == ("trivial", 800)
+
+
 def test_a_limit_reached_while_gaining_is_told_apart(choose) -> None:
     rising = {"plain": [0.5, 0.6, 0.7, 0.8]}
     found = choose(rising)
