@@ -43,13 +43,14 @@ class TrivialAugment:
         operation = torch.randint(len(OPERATIONS), (n,))
         strength = torch.randint(_STRENGTHS, (n,)) / (_STRENGTHS - 1)
         sign = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
-        changed = pixels.clone()
-        for number, apply in enumerate(OPERATIONS.values()):
-            rows = (operation == number).nonzero()[:, 0]
-            if len(rows):
-                drawn = Drawn(strength[rows], sign[rows], self.ground)
-                changed[rows] = apply(pixels[rows], drawn)
-        return changed.clamp(0, 1) * 2 - 1
+        order = operation.argsort()  # images of one operation side by side
+        counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
+        parts = (one[order].split(counts) for one in (pixels, strength, sign))
+        changed = [
+            apply(own, Drawn(*drawn, self.ground)) if len(own) else own
+            for apply, own, *drawn in zip(OPERATIONS.values(), *parts, strict=True)
+        ]
+        return torch.cat(changed)[order.argsort()].clamp(0, 1) * 2 - 1
 
 
 @dataclass(frozen=True)
