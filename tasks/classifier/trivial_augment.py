@@ -45,10 +45,10 @@ class TrivialAugment:
         sign = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
         order = operation.argsort()  # images of one operation side by side
         counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
-        parts = (one[order].split(counts) for one in (pixels, strength, sign))
+        parts = zip(*(one[order].split(counts) for one in (pixels, strength, sign)), strict=True)
         changed = [
-            apply(own, Drawn(*drawn, self.ground)) if len(own) else own
-            for apply, own, *drawn in zip(OPERATIONS.values(), *parts, strict=True)
+            apply(own, Drawn(strengths, signs, self.ground)) if len(own) else own
+            for apply, (own, strengths, signs) in zip(OPERATIONS.values(), parts, strict=True)
         ]
         return torch.cat(changed)[order.argsort()].clamp(0, 1) * 2 - 1
 
