@@ -45,7 +45,8 @@ class TrivialAugment:
         sign = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
         order = operation.argsort()  # images of one operation side by side
         counts = operation.bincount(minlength=len(OPERATIONS)).tolist()
-        parts = zip(*(one[order].split(counts) for one in (pixels, strength, sign)), strict=True)
+        drawn = (torch.split(one[order], counts) for one in (pixels, strength, sign))
+        parts = zip(*drawn, strict=True)
         changed = [
             apply(own, Drawn(strengths, signs, self.ground)) if len(own) else own
             for apply, (own, strengths, signs) in zip(OPERATIONS.values(), parts, strict=True)
