@@ -33,7 +33,7 @@ from tasks.gan.state import Tick
 from tasks.gan.training import train_gan
 from tasks.quality.evaluation import Evaluator
 
-_POOL = 100  # synthetic images of each class that the classifier without real ones gets, at least
+POOL = 100  # synthetic images of each class that the classifier without real ones gets, at least
 JUDGED = 50  # fakes of each class in one evaluation
 JUDGE_STEPS = 600
 _ROOMS = ("contracts", "data", "gan", "quality", "classifier")
@@ -74,7 +74,7 @@ class Job:
             "gan": self.gan.model_dump(mode="json", exclude={"seeds"}) if self.gan else None,
             "retrain": self.params.retrain.model_dump(mode="json", exclude={"seeds"}),
             "seeds": [self.params.seed, self.seed, self.classifier_seeds],
-            "sizes": [self.looks, _POOL, JUDGED, JUDGE_STEPS, TASKS[self.task].flip],
+            "sizes": [self.looks, POOL, JUDGED, JUDGE_STEPS, TASKS[self.task].flip],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -108,7 +108,7 @@ def run_job(job: Job) -> Row:
         return row | {"failed": str(error)}
     names = cut.train.class_names
     share = spread_evenly(len(cut.train), range(len(names)), job.seed)
-    pool = _pool(gan, names, max(_POOL, *share.values()))
+    pool = _pool(gan, names, max(POOL, *share.values()))
     places = pd.Series(pool.labels).groupby(pool.labels).cumcount().to_numpy()
     joined = pool.take(places < np.array([share[label] for label in pool.labels]))
     return row | {

@@ -24,7 +24,7 @@ from PIL import Image
 
 from bench.contestants import DEFAULT, PLAIN, contestant, settings
 from bench.datasets import TASKS, Cut
-from bench.gan_jobs import _JUDGED, _POOL
+from bench.gan_jobs import JUDGED, POOL
 from bench.ledger import Row, code_digest
 from bench.plain_loop import PlainLoop
 from tasks.contracts.errors import UserError
@@ -137,7 +137,7 @@ class Run:
         facts = {
             "images": [task.source, task.ingest, ingest.fit, ingest.val_share, ingest.test_share],
             "seeds": [self.params.seed, self.seed],
-            "sizes": [self.marks, _JUDGED, _POOL],
+            "sizes": [self.marks, JUDGED, POOL],
             "contestant": CONTESTANTS[self.contestant].facts(self),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
@@ -151,7 +151,7 @@ class Run:
     def labels(self, train: ImageSet) -> Labels:
         """Labels ``[N]`` of the images at every mark; a contestant without classes has as many."""
         classes = len(train.class_names)
-        each = _JUDGED + max(_POOL, -(-len(train) // classes))
+        each = JUDGED + max(POOL, -(-len(train) // classes))
         return np.repeat(np.arange(classes, dtype=np.int64), each)
 
     def train(self, cut: Cut) -> None:

@@ -100,7 +100,7 @@ def test_a_mistyped_key_is_called_unknown_rather_than_missing() -> None:
         ("retrain.seeds", [3], "one gives no interval"),
         ("retrain.seeds", [3, 3], "must differ"),
         ("retrain.flip", "perhaps", "boolean"),
-        ("retrain.recipes", [], "at least 1"),
+        ("retrain.recipes", [], "a list of at least one recipe"),
         ("retrain.most_steps", 1, "where doubling starts"),
         ("report.baseline", "imaginary", "real+repeated"),
         ("report.treatment", "real", "both"),

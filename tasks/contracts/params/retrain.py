@@ -29,7 +29,7 @@ class RetrainParams(Section):
     classifier: str
     weights: str | None
     seeds: Seeds
-    recipes: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
+    recipes: Literal["all"] | tuple[str, ...]
     steps: int = Field(ge=1)
     most_steps: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -55,6 +55,13 @@ class RetrainParams(Section):
     def weight_decays(self) -> tuple[float, ...]:
         """Return those to try, one at least."""
         return _several(self.weight_decay)
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _some(cls, names: object) -> object:
+        if names != ALL and not (isinstance(names, (list, tuple)) and names):
+            raise ValueError(f"give {ALL}, or a list of at least one recipe")
+        return names
 
     @field_validator("fractions")
     @classmethod
