@@ -129,7 +129,7 @@ def test_a_job_trains_judges_and_can_be_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gan_jobs, "JUDGE_STEPS", 2)
-    monkeypatch.setattr(gan_jobs, "_POOL", 6)
+    monkeypatch.setattr(gan_jobs, "POOL", 6)
     row = run_job(_job(tmp_path))
     assert json.loads(json.dumps(row)) == row
     assert [look["kimg"] for look in row["path"]] == pytest.approx([0.032, 0.064])

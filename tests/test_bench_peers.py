@@ -43,7 +43,7 @@ def _one_thread(one_thread: None) -> None: ...
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers_training, "_POOL", 4)
+    monkeypatch.setattr(peers_training, "POOL", 4)
     for module in (peers, gan_jobs):
         monkeypatch.setattr(module, "JUDGE_STEPS", 60)
 
