@@ -76,7 +76,7 @@ def test_a_peers_images_stand_when_our_settings_or_the_judge_change(tmp_path: Pa
     later = tiny_params(
         ingest={"test_share": 0.45, "val_share": 0.15},
         train_gan={"learning_rate": 0.003},
-        retrain={"steps": 9},
+        retrain={"steps": 9, "most_steps": 9},
     )
     assert replace(run, params=later).key == run.key
     assert replace(ours, params=later).key != ours.key
@@ -244,7 +244,8 @@ def test_real_images_are_judged_better_than_noise(
     told = {"machine": "here", "looks": looks, "failed": None}
     (run.folder / "looks.json").write_text(json.dumps(told))
     longer = tiny_params(
-        ingest={"test_share": 0.45, "val_share": 0.15}, retrain={"steps": 40, "batch_size": 32}
+        ingest={"test_share": 0.45, "val_share": 0.15},
+        retrain={"steps": 40, "most_steps": 40, "batch_size": 32},
     )
     judged = Job("digits-5", name, None, 0, 1, longer, tmp_path, tmp_path, 1)
     row = PeerJob(run, judged).do()
