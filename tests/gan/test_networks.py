@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
-from tasks.gan.networks.conv import Doubled
+from tasks.gan.networks.conv import Doubled, conv
 from tests.contracts.tiny import tiny_params
 from tests.gan.tiny_networks import grown_pair, tiny_spec
 
@@ -58,6 +58,21 @@ def test_a_doubled_convolution_is_that_of_the_repeated_image_with_its_gradients(
         strict=True,
     ):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_weights_saved_when_doubling_was_a_layer_of_its_own_still_load() -> None:
+    def former(inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(
+            conv(inputs, inputs), nn.Upsample(scale_factor=2), conv(inputs, outputs)
+        )
+
+    generator = build_generator(tiny_spec("conv", image_size=32)).eval()
+    older = copy.deepcopy(generator)
+    widths = [(level[0][0].in_channels, level[-1][0].out_channels) for level in older.levels]
+    older.levels = nn.Sequential(*(former(*both) for both in widths))
+    generator.load_state_dict(older.state_dict())
+    latents, labels = torch.randn(6, 5), torch.arange(6) % 3
+    torch.testing.assert_close(generator(latents, labels), older(latents, labels))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +72,10 @@ class ConvGenerator(nn.Module):
         self.dense = nn.Linear(self.entry.size, widths[0] * SMALLEST**2)
         self.levels = nn.Sequential(
             *(
-                nn.Sequential(conv(inputs, inputs), conv_doubled(inputs, outputs))
+                # named as when a layer that doubles stood between, so that older weights load
+                nn.Sequential(
+                    OrderedDict({"0": conv(inputs, inputs), "2": conv_doubled(inputs, outputs)})
+                )
                 for inputs, outputs in itertools.pairwise(widths)
             )
         )
