@@ -206,11 +206,13 @@ def best_of(tried: Sequence[Tried]) -> Tried:
 
 
 def is_beaten(one: Tried, before: Tried, best: Tried) -> bool:
-    """Tell whether a recipe is clearly behind the best and no longer catches up.
+    """Tell whether a recipe diverged, or is clearly behind the best and no longer catches up.
 
     It is behind by more than two standard errors of the difference, and its own last doubling
     gained less than the standard error of that gain; both are paired by seed.
     """
+    if not np.isfinite(one.mean):
+        return True
     behind, gained = best.scores - one.scores, one.scores - before.scores
     is_behind = behind.mean() > 2.0 * standard_error(behind)
     return bool(is_behind and gained.mean() < standard_error(gained))

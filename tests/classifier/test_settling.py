@@ -89,6 +89,12 @@ def test_a_recipe_that_is_beaten_and_gains_no_more_is_not_trained_longer(choose)
     assert (found.recipe, found.schedule.steps) == ("trivial", 800)
 
 
+def test_a_recipe_that_diverged_is_not_trained_longer(choose) -> None:
+    curves = {"plain": [0.7, 0.8, 0.9, 0.9], "mixup": [0.9, np.nan, 0.9, 0.9]}
+    found = choose(curves | {"trivial": [0.85, 0.95, 0.97, 0.99]}, noise=0.001)
+    assert {one.schedule.steps for one in found.tried if one.recipe == "mixup"} == {100, 200}
+
+
 def test_a_limit_reached_while_gaining_is_told_apart(choose) -> None:
     rising = {"plain": [0.5, 0.6, 0.7, 0.8]}
     found = choose(rising)
