@@ -32,6 +32,7 @@ from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.machine import processor
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.contracts.stage import die_with_parent
 from tasks.gan.model import build_gan
 from tasks.gan.sampling import sample
 from tasks.gan.state import Tick
@@ -320,7 +321,12 @@ def _child(python: Path | None, data: Path, out: Path, asked: Row) -> list[Row]:
     given = json.dumps({"data": str(data.resolve()), "out": str(out.resolve()), **asked})
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(
-        [python, _CHILD, given], env=kept | _ALONE, capture_output=True, text=True, check=False
+        [python, _CHILD, given],
+        env=kept | _ALONE,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=die_with_parent,
     )
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no word"])[-1]
