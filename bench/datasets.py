@@ -15,7 +15,8 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import Params
-from tasks.data.collection import decode, distinct, split
+from tasks.data.collection import distinct, split
+from tasks.data.reading import decode
 from tasks.data.sources import items_of
 
 ROOT = Path(__file__).parents[1]
@@ -106,7 +107,7 @@ def load_cut(name: str, params: Params, images: Path, scratch: Path) -> Cut:
     digest = hashlib.sha256(f"{ingest.model_dump_json()} {params.seed}".encode()).hexdigest()[:12]
     folder = scratch / "sets" / f"{name}-{digest}"
     if not folder.is_dir():
-        decoded, given, _ = decode(items_of(source), ingest, lambda done, text: None)
+        decoded, given, _ = decode(items_of(source).items, ingest, lambda done, text: None)
         whole, given, _ = distinct(decoded, given)
         made = split(whole, given, ingest, params.seed)
         unfinished = folder.with_name(f"{folder.name}.unfinished")

@@ -18,9 +18,10 @@ from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params
-from tasks.data.collection import Rejected, read
 from tasks.data.decoding import SUFFIXES, open_image
-from tasks.data.sources import Item, image_files
+from tasks.data.items import Item, Rejected
+from tasks.data.reading import read
+from tasks.data.sources import image_files
 
 _CHUNK = 256  # images in memory at a time
 _MOST_NAMED = 10  # unreadable files

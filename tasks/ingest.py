@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +15,9 @@ from tasks.contracts.outputs import Explanation, Output
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
-from tasks.data.collection import Rejected, check_classes, decode, distinct, split
+from tasks.data.collection import check_classes, distinct, split
+from tasks.data.items import Rejected
+from tasks.data.reading import decode
 from tasks.data.sources import UNLABELLED, items_of
 from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 
@@ -43,7 +45,8 @@ def run(
     arms that ask what more real images would bring.
     """
     refuse_own_ground(source, Path.cwd())
-    items = items_of(source)
+    listing = items_of(source)
+    items = listing.items
     loose_items = [item for item in items if item.split == UNLABELLED]
     items = [item for item in items if item.split != UNLABELLED]
     with progress("ingest") as watch:
@@ -52,7 +55,7 @@ def run(
         loose, loose_unreadable = decode_unlabelled(loose_items, shape, params, watch)
     images, given, copies = distinct(images, given)
     lost = unreadable + loose_unreadable
-    _save_table(rejects, lost + copies)
+    _save_table(rejects, listing.passed_over + lost + copies)
     for bad, all_items in ((unreadable, items), (loose_unreadable, loose_items)):
         if len(bad) > params.max_reject_share * len(all_items):
             raise UserError(
@@ -66,7 +69,7 @@ def run(
     hidden = hide_labels(parts.pop("hidden"))
     parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, list(parts.values()))
     copies += loose_copies
-    _save_table(rejects, lost + copies)
+    _save_table(rejects, listing.passed_over + lost + copies)
     for name, folder in (
         ("train", train),
         ("val", val),
@@ -86,7 +89,7 @@ def run(
 
 def _save_table(path: Path, rejected: list[Rejected]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = ["source", "class_name", "reason"]
+    columns = [field.name for field in fields(Rejected)]
     pd.DataFrame([asdict(one) for one in rejected], columns=columns).to_csv(path, index=False)
 
 

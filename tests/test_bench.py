@@ -19,7 +19,8 @@ from bench.ledger import Ledger, Row
 from bench.plain_loop import PlainLoop
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import Params, load_params
-from tasks.data.collection import decode, distinct, split
+from tasks.data.collection import distinct, split
+from tasks.data.reading import decode
 from tasks.data.sources import items_of
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -54,7 +55,7 @@ def test_a_task_holds_no_test_image_and_no_image_twice(name: str, tmp_path: Path
     params: Params = _job(tmp_path).params
     cut = load_cut(name, params, tmp_path, tmp_path)
     ingest = ingest_params(name, params)
-    items = items_of(ROOT / TASKS[name].source)
+    items = items_of(ROOT / TASKS[name].source).items
     decoded, given, _ = decode(items, ingest, lambda done, text: None)
     whole, given, _ = distinct(decoded, given)
     sealed = set(split(whole, given, ingest, params.seed)["test"].manifest["image_id"])

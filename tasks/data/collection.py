@@ -1,91 +1,23 @@
-"""From a source to distinct, decoded, split images: the core of ingest."""
+"""From decoded images to distinct ones in their splits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import Images, ImageSet, Labels, image_id
+from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import is_grey, to_pixels
-from tasks.data.sources import SPLITS, Item
+from tasks.data.items import Item, Rejected
+from tasks.data.sources import SPLITS
 from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 Rows = npt.NDArray[np.int64]
+COPY = "Nothing: one copy is used"
 _RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """An image that was left out, and why."""
-
-    source: str
-    class_name: str
-    reason: str
-
-
-def read(
-    items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
-) -> tuple[list[Images], list[Item], list[Rejected]]:
-    """Read what can be read: pixels ``[H, W, C]`` and their items, and the unreadable."""
-    pixels: list[Images] = []
-    kept: list[Item] = []
-    unreadable: list[Rejected] = []
-    for number, item in enumerate(items, start=1):
-        try:
-            image = item.open()
-            one_channel = params.channels == 1 or (params.channels == "auto" and is_grey(image))
-            channels = 1 if one_channel else 3
-            pixels.append(
-                to_pixels(image, size=params.image_size, channels=channels, fit=params.fit)
-            )
-            kept.append(item)
-        except (*_UNREADABLE, MemoryError) as error:
-            reason = f"unreadable: {_told(error)}"
-            unreadable.append(Rejected(item.source, item.class_name, reason))
-        watch(number / len(items), f"{number}/{len(items)} images")
-    return pixels, kept, unreadable
-
-
-def decode(
-    items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
-) -> tuple[ImageSet, list[str | None], list[Rejected]]:
-    """Decode every labelled item: the images, the split of each one's folder, the unreadable.
-
-    Raises:
-        UserError: nothing could be read.
-    """
-    pixels, kept, unreadable = read(items, params, watch)
-    if not kept:
-        raise UserError(
-            "ingest.source",
-            f"none of its {len(items)} image files could be read ({unreadable[0].reason})",
-            "Check the files with an image viewer",
-        )
-    depth = max(image.shape[2] for image in pixels)
-    stack = np.empty((len(pixels), *pixels[0].shape[:2], depth), dtype=np.uint8)
-    for row in range(len(stack)):
-        stack[row] = pixels[row]  # grey becomes three equal channels
-        pixels[row] = stack[row]  # and its own memory is given back
-    labels = {name: label for label, name in enumerate(sorted({i.class_name for i in items}))}
-    manifest = pd.DataFrame(
-        {
-            "image_id": [image_id(image) for image in stack],
-            "label": np.array([labels[item.class_name] for item in kept], dtype=np.int64),
-            "class_name": [item.class_name for item in kept],
-            "origin": "real",
-            "source": [item.source for item in kept],
-        }
-    )
-    manifest["group"] = manifest["image_id"]
-    return ImageSet(stack, manifest), [item.split for item in kept], unreadable
 
 
 def distinct(
@@ -108,11 +40,12 @@ def distinct(
         copies.sort(key=lambda row: (_RANK[given[row]], sources[row]))
         if len(names) > 1:
             reason = f"identical images under {', '.join(names)}"
-            rejected += [Rejected(sources[row], classes[row], reason) for row in copies]
+            mend = "Keep it in the folder of its true class alone"
+            rejected += [Rejected(sources[row], classes[row], reason, mend) for row in copies]
             continue
         keep.append(copies[0])
         reason = f"identical to {sources[copies[0]]}"
-        rejected += [Rejected(sources[row], classes[row], reason) for row in copies[1:]]
+        rejected += [Rejected(sources[row], classes[row], reason, COPY) for row in copies[1:]]
     rows = sorted(keep)
     return images.take(rows), [given[row] for row in rows], rejected
 
@@ -190,10 +123,3 @@ def split(
         "hidden": hidden,
     }
     return {name: images.take(mine) for name, mine in rows.items()}
-
-
-def _told(error: BaseException) -> str:
-    """What Pillow said, without the absolute path that it names in some messages."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image of a known format"
-    return type(error).__name__ if "/" in str(error) else str(error)

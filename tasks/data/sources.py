@@ -8,7 +8,6 @@ known class, at any depth; it is no class. What begins with a dot is not looked 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,41 +18,22 @@ from sklearn.datasets import load_digits
 
 from tasks.contracts.errors import UserError
 from tasks.data.decoding import SUFFIXES, open_image
+from tasks.data.items import Item, Listing
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
 _UNLABELLED_FOLDERS = (UNLABELLED, "unlabeled")  # a second spelling must not become a class
 
 
-@dataclass(frozen=True)
-class Item:
-    """One image of a source, not yet decoded.
-
-    Attributes:
-        class_name: its label's name, empty for one without a label.
-        source: where it came from, relative to the source.
-        split: the split its folder gives it, `UNLABELLED` for one without a label, None where
-            ganlift is to choose.
-        open: decodes it (see `open_image` for what that raises).
-    """
-
-    class_name: str
-    source: str
-    split: str | None
-    open: Callable[[], Image.Image]
-
-
-def items_of(source: Path) -> list[Item]:
-    """List a source's images, in an order that does not depend on the file system.
-
-    Those without a label come last.
+def items_of(source: Path) -> Listing:
+    """List what a source holds.
 
     Raises:
         UserError: the source is missing, empty of labelled images, or no source at all, mixes
             the two forms, or keeps unlabelled images inside a split.
     """
     if source.is_file():
-        return list(_embedded(source))
+        return Listing(list(_embedded(source)))
     if not source.is_dir():
         raise UserError(str(source), "no such source of images", "Correct `ingest.source`")
     named = [path.name for path in _folders(source) if path.name not in _UNLABELLED_FOLDERS]
@@ -79,7 +59,7 @@ def items_of(source: Path) -> list[Item]:
             Item("", path.relative_to(source).as_posix(), UNLABELLED, partial(open_image, path))
             for path in image_files(source, source / name)
         ]
-    return items
+    return Listing(items)
 
 
 def _class_folders(source: Path, split: str | None) -> Iterator[Item]:

@@ -18,8 +18,9 @@ import pandas as pd
 
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.collection import Rejected, read
-from tasks.data.sources import Item
+from tasks.data.collection import COPY
+from tasks.data.items import Item, Rejected
+from tasks.data.reading import read
 
 _TEXT = ("image_id", "class_name", "origin", "source", "group")
 
@@ -68,7 +69,7 @@ def join_unlabelled(
     table = given.manifest[["image_id", "source"]].itertuples(index=False, name=None)
     for row, (one, source) in enumerate(table):
         if one in first:
-            copies.append(Rejected(source, "", f"identical to {first[one]}"))
+            copies.append(Rejected(source, "", f"identical to {first[one]}", COPY))
             continue
         first[one] = source
         keep.append(row)

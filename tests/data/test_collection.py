@@ -12,8 +12,9 @@ from PIL import Image
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.collection import check_classes, decode, distinct, split
-from tasks.data.sources import Item
+from tasks.data.collection import check_classes, distinct, split
+from tasks.data.items import Item
+from tasks.data.reading import decode
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import image_set, noise_set
 

@@ -21,7 +21,7 @@ def put(top: Path, *names: str) -> Path:
 
 
 def listed(top: Path) -> list[tuple[str, str, str | None]]:
-    return [(item.class_name, item.source, item.split) for item in items_of(top)]
+    return [(item.class_name, item.source, item.split) for item in items_of(top).items]
 
 
 def test_one_folder_a_class(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_items_are_opened_each_on_its_own(tmp_path: Path) -> None:
         path = tmp_path / "cat" / f"{level:03d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.new("L", (2, 2), level).save(path)
-    assert [np.asarray(item.open()).max() for item in items_of(tmp_path)] == [10, 200]
+    assert [np.asarray(item.open()).max() for item in items_of(tmp_path).items] == [10, 200]
 
 
 def test_a_source_that_is_missing_or_empty(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_source(tmp_path: Path, content: bytes) -> None:
 def test_the_embedded_digits(tmp_path: Path) -> None:
     path = tmp_path / "any.yaml"
     path.write_text("embedded: digits\n")
-    items = items_of(path)
+    items = items_of(path).items
     assert len(items) == 1797
     assert {item.class_name for item in items} == set("0123456789")
     pictures = np.stack([np.asarray(item.open()) for item in items])

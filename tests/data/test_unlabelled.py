@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.contracts.image_set import COLUMNS, ImageSet, image_id
-from tasks.data.sources import UNLABELLED, Item
+from tasks.data.items import Item
+from tasks.data.sources import UNLABELLED
 from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 from tests.contracts.tiny import shape_set, tiny_params
 from tests.data.fake_sets import image_set, noise_set

@@ -1,0 +1,53 @@
+"""What a source lists before anything is decoded: its images, and the files that it passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a source, not yet decoded.
+
+    Attributes:
+        class_name: its label's name, empty for one without a label.
+        source: where it came from, relative to the source.
+        split: the split that the source gives it, `UNLABELLED` for one without a label, None
+            where ganlift is to choose.
+        open: decodes it (see `open_image` for what that raises).
+        group: what it belongs to (a patient, a part, a scene), None where nothing says so.
+    """
+
+    class_name: str
+    source: str
+    split: str | None
+    open: Callable[[], Image.Image]
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file or an image that was left out, why, and what would bring it in."""
+
+    source: str
+    class_name: str
+    reason: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds.
+
+    Attributes:
+        items: its images, in an order that does not depend on the file system; those without a
+            label come last.
+        passed_over: files that are no image of any class (litter of systems, other kinds of
+            files), which count for nothing but are told.
+    """
+
+    items: list[Item]
+    passed_over: list[Rejected] = field(default_factory=list)
