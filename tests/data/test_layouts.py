@@ -174,7 +174,7 @@ def test_splits_are_known_by_habit(tmp_path: Path, names: tuple[str, str]) -> No
         ),
         (["1.png", "2.png"], "holds 2 images but no class folders"),
         (["train/cat/1.png", "train/dog/1.png", "test/1.png"], "/test: .*holds no class folders"),
-        (["train/1.png", "test/1.png"], "/train: .*holds no class folders"),
+        (["train/1.png", "test/1.png"], "/test: .*holds no class folders"),
         (["cat/1.png", "dog/notes.txt"], r"dog: this class folder holds no images \(dog/notes"),
         (["cat/1.png", "dog/1.heic"], "heic files cannot be decoded"),
         (["train/cat/1.png", "Training/cat/2.png"], "name the same split"),
