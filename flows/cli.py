@@ -259,6 +259,37 @@ def predict(
     predict_folder(Order(folder, out, version, force))
 
 
+@app.command(epilog="Example: [bold]ganlift export accepted new_images --format folder[/]")
+def export(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="accepted: the synthetic images that passed the filter; merged: these beside the "
+            "real training images; real: the three splits.",
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write: a new one, or an empty one.")
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="folder: one folder of PNGs for each class, and metadata.csv; parquet: with the "
+            "PNGs inside, as datasets.load_dataset reads it; npz: arrays of NumPy.",
+        ),
+    ] = "folder",
+) -> None:
+    """Write images in a form that other tools read. Nothing is ever written over."""
+    folder = Path.cwd() / folder
+    _enter_project()
+    from flows.export import export_images
+
+    print(export_images(what, folder, form))
+
+
 @app.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")
 def compare(
     runs: Annotated[
