@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import yaml
 from rich.console import Console
 from rich.markup import escape
@@ -143,6 +145,8 @@ def show(plan: Plan, console: Console, *, hint: str | None) -> None:
     times.columns[1].justify = "right"
     for stage, seconds in plan.seconds.items():
         times.add_row(stage, _minutes(seconds))
+    if os.getloadavg()[0] > joblib.cpu_count():
+        times.caption = "Other programs keep this machine busy: while they do, it takes longer."
     times.add_row("[bold]all[/]", f"[bold]{_minutes(sum(plan.seconds.values()))}[/]")
     console.print(times)
     for line in _power(plan):

@@ -106,10 +106,8 @@ def _shares(seen: Survey, rarest: str, fewest: int) -> tuple[float, float, str]:
     if seen.given:
         return 0.15, 0.3, f"the source gives {', '.join(seen.given)}; this is for what it lacks"
     if fewest >= 500:
-        return 0.15, 0.25, f"{rarest}, the rarest class, has {fewest:,} images: enough to judge by"
-    reason = (
-        f"{rarest}, the rarest class, has {fewest:,} images, and a lift is found by test images"
-    )
+        return 0.15, 0.25, f"{rarest}, the rarest class, has {fewest:,} images, enough to judge by"
+    reason = f"{rarest}, the rarest class, has {fewest:,} images; only test images show a lift"
     return (0.15, 0.45, reason) if fewest >= 60 else (0.2, 0.4, reason)
 
 

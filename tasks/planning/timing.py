@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from tasks.classifier.arms import arm_table
+from tasks.classifier.arms import TrainingSet, arm_table
 from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
 from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.settling import SEEDS
 from tasks.classifier.training import Schedule, probabilities
-from tasks.classifier.training_data import TrainingSet
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params.line import Params
+from tasks.data.twins import LEAST_SIZE
 from tasks.gan.model import build_gan
 from tasks.gan.training import train_gan
 from tasks.planning.choices import Shares
@@ -37,7 +37,7 @@ _LENGTHS = (1.0, 0.8, 0.5)  # share of the recipes that is still tried at each d
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds on one core while all of them work.
+    """CPU seconds on one core while all of them work: a busy machine does not change them.
 
     Attributes:
         gan: a step of both networks, on `train_gan.batch_size` images.
@@ -78,9 +78,9 @@ def _measure(params: Params, classes: int, channels: int) -> Speed:
         taken = []
         for steps in (_STEPS, 3 * _STEPS):
             schedule = Schedule(rate.classifier, steps, rate.batch_size, 0.001, 0.01)
-            began = time.perf_counter()
+            began = time.process_time()
             fitted = train_arm(
-                TrainingSet(examples, added),
+                TrainingSet(examples, added, none),
                 schedule,
                 augment=RECIPES["classical"].augment(ground, rate.flip),  # type: ignore[misc]
                 blend=None,
@@ -88,18 +88,18 @@ def _measure(params: Params, classes: int, channels: int) -> Speed:
                 classes=classes,
                 seed=0,
             )
-            taken.append(time.perf_counter() - began)
+            taken.append(time.process_time() - began)
         seconds[name] = max(1e-4, (taken[1] - taken[0]) / (2 * _STEPS))
-    began = time.perf_counter()
+    began = time.process_time()
     probabilities(fitted.network, noise)
-    return Speed(gan, seconds["real"], seconds["both"], (time.perf_counter() - began) / len(noise))
+    return Speed(gan, seconds["real"], seconds["both"], (time.process_time() - began) / len(noise))
 
 
 def _second(loop: Iterator[object]) -> float:
     next(loop)  # builds what is built once
-    began = time.perf_counter()
+    began = time.process_time()
     next(loop)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def _noise(size: int, channels: int, classes: int) -> ImageSet:
@@ -134,18 +134,20 @@ def stage_seconds(params: Params, parts: Shares, speed: Speed, decoding: float) 
     judged = val + 50 * classes
     gan = steps * speed.gan + looks * (0.8 + 3 * judged * speed.judge)
     pool = gans * train * 4  # the filter looks at about four times what is merged
-    filtering = params.quality_filter.folds * params.quality_filter.classifier_steps * speed.real
+    rules = params.quality_filter
+    fits = rules.folds * rules.classifier_steps * speed.real / cores
+    rounds = -(-gans // cores)
+    sized = params.ingest.image_size >= LEAST_SIZE
     seconds = {
-        "ingest": images * (decoding + (_TWINS if params.ingest.image_size >= 16 else 0.0)),
+        "ingest": images * (decoding + (_TWINS if sized else 0.0)),
         "validate": images * 0.0005,
-        "train_gan": gan * -(-gans // cores) if many.total_minutes is None
-        else 60 * many.total_minutes * -(-gans // cores),
+        "train_gan": rounds * (gan if many.total_minutes is None else 60 * many.total_minutes),
         "generate": pool * speed.gan / many.batch_size / 4,
-        "quality_filter": filtering / cores + pool * speed.judge * (params.quality_filter.folds + 2),
-        "merge": 0.0005 * pool,
+        "quality_filter": fits + pool * speed.judge * (rules.folds + 2),
+        "merge": pool * 0.0005,
         "retrain": _retrain(params, speed, val + test) / cores,
-        "report": 0.0005 * test * len(params.retrain.seeds),
-    }  # fmt: skip
+        "report": test * len(params.retrain.seeds) * 0.0005,
+    }
     return {name: _START[name] + value for name, value in seconds.items()}
 
 
@@ -157,7 +159,9 @@ def _retrain(params: Params, speed: Speed, judged: int) -> float:
     settling = recipes * min(SEEDS, len(rate.seeds)) * tried * speed.real if len(lengths) > 1 else 0
     settled = lengths[min(1, len(lengths) - 1)]
     arms = arm_table("classical", rate.fractions).values()
-    added = sum(arm.addition is not None and arm.share == 1.0 for arm in arms) - 1
-    each = settled * (added * speed.both + (len(arms) - added) * speed.real)
-    runs = len(arms) * len(rate.seeds) + recipes * SEEDS * len(lengths)
+    spared = params.ingest.per_class is not None  # images that arms above 100 % are made of
+    run = [arm for arm in arms if arm.addition != "pseudo-labelled" and (arm.share <= 1 or spared)]
+    added = sum(arm.addition is not None and arm.share == 1.0 for arm in run)
+    each = settled * (added * speed.both + (len(run) - added) * speed.real)
+    runs = len(run) * len(rate.seeds) + recipes * SEEDS * len(lengths)
     return settling + len(rate.seeds) * each + runs * judged * speed.judge
