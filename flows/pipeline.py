@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from prefect import flow
@@ -13,6 +12,7 @@ from flows.project import find_root, run_lock
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
 from flows.verdict import LIFT, markdown
 from tasks.contracts.errors import UserError
+from tasks.contracts.nearest import choose
 from tasks.lift.result import LiftResult
 
 STAGES = (
@@ -71,8 +71,7 @@ def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
     """
     for option, stage in (("--from", from_stage), ("--until", until)):
         if stage is not None and stage not in STAGES:
-            near = difflib.get_close_matches(stage, STAGES, n=1, cutoff=0.0)[0]
-            raise UserError(f"{option} {stage}", "no such stage", f"The nearest is {near}")
+            raise UserError(f"{option} {stage}", "no such stage", choose(stage, STAGES))
     first = STAGES.index(from_stage) if from_stage else 0
     last = STAGES.index(until) if until else len(STAGES) - 1
     if first > last:
