@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.early import TRAINING, see_fit, see_names
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
 from flows.verdict import LIFT, markdown
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
+from tasks.contracts.params.line import load_params
+from tasks.contracts.params.reading import FILE
 from tasks.lift.result import LiftResult
 
 STAGES = (
@@ -46,8 +50,8 @@ def pipeline(
         stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``.
 
     Raises:
-        UserError: an unknown stage, a missing input of the first, another run at work, or what
-            a stage said when it failed.
+        UserError: an unknown stage, a missing input of the first, another run at work, settings
+            that a late stage would refuse, or what a stage said when it failed.
     """
     stages = selected(from_stage, until)
     root = find_root(Path.cwd())
@@ -56,7 +60,7 @@ def pipeline(
             _see_inputs(root, stages[0])
         # Called directly, on the main thread: submitted, a timeout or a cancelled run would
         # leave the stage's child at work.
-        states = {stage: _visit(stage, root, force) for stage in stages}
+        states = dict(_visited(stages, root, force))
         if "report" in states:
             result = LiftResult.load(root / LIFT)
             create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
@@ -81,6 +85,18 @@ def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
             f"The order is {', '.join(STAGES)}",
         )
     return STAGES[first : last + 1]
+
+
+def _visited(stages: Sequence[str], root: Path, force: bool) -> Iterator[tuple[str, str]]:
+    """Visit the stages; settings that a late one alone uses are checked before a GAN trains."""
+    params = load_params(root / FILE)
+    trains = any(stage in TRAINING for stage in stages)
+    if trains:
+        see_names(params)
+    for stage in stages:
+        if trains and stage == max(stages[0], "validate", key=STAGES.index):
+            see_fit(root, params)
+        yield stage, _visit(stage, root, force)
 
 
 def _visit(stage: str, root: Path, force: bool) -> str:

@@ -11,6 +11,12 @@ from pydantic import TypeAdapter
 from tasks.contracts.nearest import nearest
 
 Schema = Mapping[str, Any]
+_PYTHON: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "number": (int, float),
+}
 _NOTHING = ("none", "nil", "~")
 
 _PLAIN = {
@@ -107,9 +113,8 @@ def _written(value: Any) -> str:
 def _fits(schema: Schema, value: Any) -> bool:
     if choices := _choices(schema):
         return str(value) in choices
-    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
     kind = schema.get("type", "")
-    if kind not in kinds or not isinstance(value, kinds[kind]):
+    if not isinstance(value, _PYTHON.get(kind, ())):
         return False
     return kind not in ("integer", "number") or (
         not isinstance(value, bool)
