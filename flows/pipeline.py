@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
@@ -16,7 +18,7 @@ from flows.verdict import LIFT, markdown
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
-from tasks.contracts.params.reading import FILE
+from tasks.contracts.params.reading import FILE, read_values
 from tasks.lift.result import LiftResult
 
 STAGES = (
@@ -93,15 +95,20 @@ def _visited(stages: Sequence[str], root: Path, force: bool) -> Iterator[tuple[s
     trains = any(stage in TRAINING for stage in stages)
     if trains:
         see_names(params)
-    for stage in stages:
+    durations = Durations(root, STAGES, read_values(root / FILE))
+    for number, stage in enumerate(stages, start=1):
         if trains and stage == max(stages[0], "validate", key=STAGES.index):
             see_fit(root, params)
-        yield stage, _visit(stage, root, force)
+        started = time.monotonic()
+        place = Place(number, len(stages), durations.later(stages[number:]))
+        yield stage, (state := _visit(stage, root, force, place))
+        if state == "done":
+            durations.add(stage, time.monotonic() - started)
 
 
-def _visit(stage: str, root: Path, force: bool) -> str:
+def _visit(stage: str, root: Path, force: bool, place: Place) -> str:
     try:
-        state = reproduce(stage, root, force)
+        state = reproduce(stage, root, force, place)
     except TimeoutError:
         raise UserError(
             f"stage {stage}",
