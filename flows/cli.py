@@ -48,6 +48,10 @@ def _version(asked: bool) -> None:
 
 def _enter_project() -> Path:
     root = find_root(Path.cwd())
+    if (root / "tasks").is_symlink():
+        from flows.new_project import follow_code
+
+        follow_code(root)
     os.chdir(root)
     return root
 
@@ -59,6 +63,20 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+@app.command(epilog="Example: [bold]ganlift init ~/tiles[/]")
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to make; it must be empty or not there.")
+    ],
+) -> None:
+    """Make a project folder of its own, so that several data sets live side by side."""
+    from flows.new_project import make_project
+
+    folder = folder.expanduser()
+    make_project(folder)
+    print(f"project made: cd {shlex.quote(str(folder))} && ganlift run --source YOUR_IMAGES")
 
 
 @app.command(
@@ -123,7 +141,7 @@ def run(
     from flows.presets import preset_settings
     from flows.run import Wishes, run_line
 
-    source = Path.cwd() / source if source else None
+    source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
     run_line(_enter_project(), Wishes(source, written, from_stage, until, force, planned))
 

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from rich.console import Console
 
-from tasks.contracts.progress import bar
+from flows.durations import Place
+from tasks.contracts.progress import Clock, bar, in_words
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -27,9 +28,9 @@ class Display(Protocol):
 class _Lines:
     """For a log: lines as they come, progress now and then."""
 
-    def __init__(self, console: Console, stage: str) -> None:
-        self._console, self._stage = console, stage
-        self._last = time.monotonic()
+    def __init__(self, console: Console, stage: str, place: Place) -> None:
+        self._console, self._stage, self._place = console, stage, place
+        self._last, self._clock = time.monotonic(), Clock()
 
     def line(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
@@ -38,32 +39,44 @@ class _Lines:
         now = time.monotonic()
         if now - self._last >= SECONDS_BETWEEN_LINES:
             self._last = now
-            self.line(f"{self._stage} {done:4.0%} {text}")
+            left = told_left(self._place, self._clock.left(done))
+            self.line(f"{self._stage} {done:4.0%} {text} ({left})")
 
 
 class _Bar:
     """For a terminal: a bar that moves, with the lines above it."""
 
-    def __init__(self, console: Console, stage: str) -> None:
-        self.progress = bar()
+    def __init__(self, console: Console, stage: str, place: Place) -> None:
+        self.progress, self._place, self._clock = bar(), place, Clock()
         self.progress.live.console = console
         self.progress.live.transient = True  # the line that tells how it ended replaces it
-        self._task = self.progress.add_task(stage, total=1.0, text="")
+        self._task = self.progress.add_task(stage, total=1.0, left=told_left(place, None), text="")
 
     def line(self, text: str) -> None:
         self.progress.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
 
     def share(self, done: float, text: str) -> None:
-        self.progress.update(self._task, completed=done, text=text)
+        left = told_left(self._place, self._clock.left(done))
+        self.progress.update(self._task, completed=done, left=left, text=text)
+
+
+def told_left(place: Place, seconds: float | None) -> str:
+    """Return ``stage 3 of 8, about 4 min left``: of the line, or else of this stage alone."""
+    where = f"stage {place.number} of {place.of}"
+    if seconds is None:
+        return where
+    if place.later_seconds is None:
+        return f"{where}, {in_words(seconds)} in it"
+    return f"{where}, {in_words(seconds + place.later_seconds)}"
 
 
 @contextmanager
-def display(stage: str, console: Console) -> Iterator[Display]:
+def display(stage: str, console: Console, place: Place) -> Iterator[Display]:
     """Yield what shows the stage: a bar on a terminal, lines elsewhere."""
     if not console.is_terminal:
-        yield _Lines(console, stage)
+        yield _Lines(console, stage, place)
         return
-    moving = _Bar(console, stage)
+    moving = _Bar(console, stage, place)
     with moving.progress:
         yield moving
 

@@ -5,9 +5,9 @@ Sections nest: ``train_gan.penalties.r1=0.2`` reaches as deep as the file goes.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.ground import refuse_own_ground
+from tasks.contracts.nearest import nearest_key
 from tasks.contracts.params.line import load_params, parse_params
 
 
@@ -30,12 +31,10 @@ def edited(text: str, settings: Sequence[str], name: str = "params.yaml") -> str
         UserError: a setting without ``=``, an unknown key (naming the nearest valid one), a
             value that is no YAML, or a result that `parse_params` refuses.
     """
-    spans = _spans(text)
-    wanted = dict(_split(setting, list(spans)) for setting in settings)  # the last of a key wins
-    for key in sorted(wanted, key=lambda key: spans[key], reverse=True):  # from the end: spans hold
-        first, end = spans[key]
-        space = " " if first == end else ""  # after a key that had no value
-        text = text[:first] + space + _as_yaml(wanted[key]) + text[end:]
+    places = _places(text)
+    wanted = dict(_split(setting, list(places)) for setting in settings)  # the last of a key wins
+    for key in sorted(wanted, key=lambda key: places[key].first, reverse=True):  # so places hold
+        text = _replaced(text, places[key], _as_yaml(wanted[key]))
     parse_params(yaml.safe_load(text), name)
     return text
 
@@ -106,10 +105,7 @@ def _split(setting: str, valid: Sequence[str]) -> tuple[str, Any]:
             f"--set {setting}", "no value", "Write it as SECTION.KEY=VALUE, train_gan.total_kimg=40"
         )
     if key not in valid:
-        # Someone who leaves a section out means the key of that name.
-        short = [name for name in valid if name.endswith(f".{key}")]
-        near = short or difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
-        raise UserError(f"--set {key}", "unknown key", f"The nearest valid key is {near[0]}")
+        raise UserError(f"--set {key}", "unknown key", _meant(key, valid))
     try:
         # The YAML that DVC reads (1.2): 1e-3 is a number and `no` a word.
         return key, YAML(typ="safe", pure=True).load(written)
@@ -119,33 +115,73 @@ def _split(setting: str, valid: Sequence[str]) -> tuple[str, Any]:
         ) from None
 
 
+def _meant(key: str, valid: Sequence[str]) -> str:
+    """Return the mend of an unknown key; sections are none, only what stands in them."""
+    if inside := [name for name in valid if name.startswith(f"{key}.")]:
+        return f"It is a section: set one of its keys, such as {inside[0]}"
+    if above := [name for name in valid if key.startswith(f"{name}.")]:
+        return f"{above[0]} is a single value: set that"
+    if near := nearest_key(key, valid):
+        return f"The nearest valid key is {near}"
+    return "params.yaml lists every key, with what it does"
+
+
 def _as_yaml(value: Any) -> str:
     """Write a plain value on one line."""
     line = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), allow_unicode=True)
     return line.removesuffix("\n").removesuffix("\n...")
 
 
-def _spans(text: str) -> Mapping[str, tuple[int, int]]:
-    """Return where each value stands in ``text``: dotted key → (first, past the last)."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a value stands in the text: characters from ``first`` to before ``end``.
+
+    Attributes:
+        after_key: past the colon of its key, for a list written below it as a block; else None.
+    """
+
+    first: int
+    end: int
+    after_key: int | None
+
+
+def _replaced(text: str, place: _Place, written: str) -> str:
+    """Return the text with one value in another's place.
+
+    A list in a block moves up beside its key: on its own line a value must be indented deeper
+    than the key, and the block may not have been. The comment beside the key stays.
+    """
+    rest = text[place.end :]
+    if place.after_key is None:
+        space = " " if place.first == place.end else ""  # after a key that had no value
+        return text[: place.first] + space + written + rest
+    between = text[place.after_key : place.first].rstrip()
+    return f"{text[: place.after_key]} {written}{between}{rest}"
+
+
+def _places(text: str) -> Mapping[str, _Place]:
+    """Return where each value stands in the text, by its dotted key."""
     root = YAML(pure=True).compose(text)
-    return dict(_spans_below(root, "")) if isinstance(root, MappingNode) else {}
+    return dict(_places_below(root, "")) if isinstance(root, MappingNode) else {}
 
 
-def _spans_below(section: MappingNode, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _places_below(section: MappingNode, prefix: str) -> Iterator[tuple[str, _Place]]:
     for key, value in section.value:
         name = f"{prefix}{key.value}"
         if isinstance(value, MappingNode):
-            yield from _spans_below(value, f"{name}.")
+            yield from _places_below(value, f"{name}.")
         else:
-            yield name, _span(value)
+            block = isinstance(value, CollectionNode) and not value.flow_style
+            first, end = value.start_mark.index, _end(value)
+            yield name, _Place(first, end, key.end_mark.index + 1 if block else None)
 
 
-def _span(node: Node) -> tuple[int, int]:
-    """Return a value's first and past-the-last character.
+def _end(node: Node) -> int:
+    """Return a value's past-the-last character.
 
     A block list ends, by its own mark, where the next key begins: its last item tells better.
     """
-    end = node
-    while isinstance(end, CollectionNode) and not end.flow_style and end.value:
-        end = end.value[-1]
-    return node.start_mark.index, end.end_mark.index
+    while isinstance(node, CollectionNode) and not node.flow_style and node.value:
+        node = node.value[-1]
+    end: int = node.end_mark.index
+    return end

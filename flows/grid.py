@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.nearest import choose
 from tasks.data.pictures import enlarged, to_picture
 from tasks.gan.checkpoint import CONFIG, checkpoints, load_config, load_generator
 from tasks.gan.pictures import PICTURES, offered
@@ -37,8 +37,7 @@ def draw_checkpoint(folder: Path, gan_seed: int | None, frame: Frame) -> Path:
             or a file that is in the way.
     """
     if frame.kind not in PICTURES:
-        near = difflib.get_close_matches(frame.kind, PICTURES, n=1, cutoff=0.0)[0]
-        raise UserError(f"--kind {frame.kind}", "unknown kind", f"The nearest is {near}")
+        raise UserError(f"--kind {frame.kind}", "unknown kind", choose(frame.kind, list(PICTURES)))
     out = _free(frame)
     checkpoint = _find(folder, gan_seed)
     classes = len(load_config(checkpoint)["class_names"])
@@ -76,7 +75,11 @@ def _find(folder: Path, gan_seed: int | None) -> Path:
             raise UserError(f"--seed {gan_seed}", f"{folder} is one checkpoint", "Leave --seed out")
         return folder
     if not folder.is_dir():
-        raise UserError(str(folder), "no such folder", "Give a checkpoint, as models/gan/0")
+        raise UserError(
+            str(folder),
+            "no such folder",
+            "Give the folder of a trained GAN; `ganlift run --until train_gan` makes models/gan",
+        )
     found = checkpoints(folder)
     seeds = ", ".join(map(str, found))
     if gan_seed is None and len(found) > 1:

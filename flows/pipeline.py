@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.durations import Durations, Place
+from flows.early import TRAINING, see_fit, see_names
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
 from flows.verdict import LIFT, markdown
 from tasks.contracts.errors import UserError
+from tasks.contracts.nearest import choose
+from tasks.contracts.params.line import load_params
+from tasks.contracts.params.reading import FILE, read_values
 from tasks.lift.result import LiftResult
 
 STAGES = (
@@ -46,8 +52,8 @@ def pipeline(
         stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``.
 
     Raises:
-        UserError: an unknown stage, a missing input of the first, another run at work, or what
-            a stage said when it failed.
+        UserError: an unknown stage, a missing input of the first, another run at work, settings
+            that a late stage would refuse, or what a stage said when it failed.
     """
     stages = selected(from_stage, until)
     root = find_root(Path.cwd())
@@ -56,7 +62,7 @@ def pipeline(
             _see_inputs(root, stages[0])
         # Called directly, on the main thread: submitted, a timeout or a cancelled run would
         # leave the stage's child at work.
-        states = {stage: _visit(stage, root, force) for stage in stages}
+        states = dict(_visited(stages, root, force))
         if "report" in states:
             result = LiftResult.load(root / LIFT)
             create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
@@ -71,8 +77,7 @@ def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
     """
     for option, stage in (("--from", from_stage), ("--until", until)):
         if stage is not None and stage not in STAGES:
-            near = difflib.get_close_matches(stage, STAGES, n=1, cutoff=0.0)[0]
-            raise UserError(f"{option} {stage}", "no such stage", f"The nearest is {near}")
+            raise UserError(f"{option} {stage}", "no such stage", choose(stage, STAGES))
     first = STAGES.index(from_stage) if from_stage else 0
     last = STAGES.index(until) if until else len(STAGES) - 1
     if first > last:
@@ -84,9 +89,26 @@ def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
     return STAGES[first : last + 1]
 
 
-def _visit(stage: str, root: Path, force: bool) -> str:
+def _visited(stages: Sequence[str], root: Path, force: bool) -> Iterator[tuple[str, str]]:
+    """Visit the stages; settings that a late one alone uses are checked before a GAN trains."""
+    params = load_params(root / FILE)
+    trains = any(stage in TRAINING for stage in stages)
+    if trains:
+        see_names(params)
+    durations = Durations(root, STAGES, read_values(root / FILE))
+    for number, stage in enumerate(stages, start=1):
+        if trains and stage == max(stages[0], "validate", key=STAGES.index):
+            see_fit(root, params)
+        started = time.monotonic()
+        place = Place(number, len(stages), durations.later(stages[number:]))
+        yield stage, (state := _visit(stage, root, force, place))
+        if state == "done":
+            durations.add(stage, time.monotonic() - started)
+
+
+def _visit(stage: str, root: Path, force: bool, place: Place) -> str:
     try:
-        state = reproduce(stage, root, force)
+        state = reproduce(stage, root, force, place)
     except TimeoutError:
         raise UserError(
             f"stage {stage}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.nearest import choose
 
 TABLE = Path(__file__).with_name("presets.yaml")
 
@@ -26,11 +26,10 @@ def preset_settings(name: str) -> list[str]:
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     presets: dict[str, dict[str, Any]] = table["presets"]
     if name not in presets:
-        near = difflib.get_close_matches(name, presets, n=1, cutoff=0.0)[0]
         raise UserError(
             f"--preset {name}",
             f"unknown preset; there are {', '.join(presets)}",
-            f"The nearest is {near}",
+            choose(name, presets),
         )
     recipe = dict(_leaves(table["shared"], "train_gan."))
     own = dict(_leaves(presets[name], "train_gan."))

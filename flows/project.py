@@ -26,7 +26,7 @@ def find_root(start: Path) -> Path:
     raise UserError(
         str(start),
         "neither this folder nor one above it holds dvc.yaml, so it is no ganlift project",
-        "Clone the project and run from inside it",
+        "Make one with `ganlift init DIR`, or enter yours",
     )
 
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from flows import prefect_server
+from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.project import run_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
@@ -58,8 +59,10 @@ def run_line(root: Path, wishes: Wishes) -> None:
             show(plan, Console(highlight=False), hint=None)
             settings = plan.settings + settings
         text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
+        params = parse_params(yaml.safe_load(text))
         if wishes.from_stage in (None, "ingest"):
-            check_source(root / parse_params(yaml.safe_load(text)).ingest.source, root)
+            check_source(root / params.ingest.source, root)
+        see_names(params)
 
         # Prefect's log lines go to its page; the terminal has the stages' own.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

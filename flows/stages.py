@@ -26,10 +26,12 @@ from rich.console import Console
 
 from flows.child import child, lines
 from flows.display import display, ended
+from flows.durations import Place
 from flows.outs import bring_back, is_up_to_date
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
+ALONE = Place(1, 1, None)
 LONGEST_STAGE_SECONDS = 24 * 3600
 SECONDS_BETWEEN_ARTIFACTS = 10.0
 SHOWN = {"Completed": "done", "Cached": "cached", "Unchanged": "unchanged"}  # by state's name
@@ -62,13 +64,14 @@ class StageError(UserError):
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def reproduce(stage: str, root: Path, force: bool = False) -> State[None]:
+def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE) -> State[None]:
     """Bring one stage up to date; the state is named Unchanged, Cached or Completed.
 
     Args:
         stage: its name in ``dvc.yaml``.
         root: the project's folder.
         force: run it even if nothing has changed.
+        place: where it stands in the line.
 
     Raises:
         StageError: with the stage's own line; its previous outputs are still in place.
@@ -77,7 +80,7 @@ def reproduce(stage: str, root: Path, force: bool = False) -> State[None]:
     console = Console(quiet=deployment.id is not None)
     started = time.monotonic()
     try:
-        name = _outcome(stage, root, force, console)
+        name = _outcome(stage, root, force, console, place)
     except BaseException:
         ended(console, stage, "failed", time.monotonic() - started)
         raise
@@ -85,7 +88,7 @@ def reproduce(stage: str, root: Path, force: bool = False) -> State[None]:
     return Completed(name=name)
 
 
-def _outcome(stage: str, root: Path, force: bool, console: Console) -> str:
+def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
     if not force:
         if is_up_to_date(root, stage):
             return "Unchanged"
@@ -94,7 +97,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console) -> str:
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     command += ["--force"] if force else []
     heard: list[str] = []
-    with display(stage, console) as shown:
+    with display(stage, console, place) as shown:
         told = _artifact(stage)
         with child(command, subprocess.PIPE, root) as process:
             for line in lines(process):

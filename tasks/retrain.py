@@ -27,7 +27,7 @@ from tasks.classifier.saved import (
     weights_digest,
 )
 from tasks.classifier.scores import Predictions, scores_of
-from tasks.classifier.settling import Settling
+from tasks.classifier.settling import SEEDS, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
 from tasks.contracts.errors import UserError
@@ -35,7 +35,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.retrain import ALL, RetrainParams
-from tasks.contracts.progress import progress
+from tasks.contracts.progress import part, progress
 from tasks.contracts.stage import stage_main
 
 SCHEMA = "ganlift/retrain/2"
@@ -90,20 +90,27 @@ def run(
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
+        settling = _settling_share(recipes, params)
         settled = Settling(
-            conditions, schedule, examples["val"], kept, seeds=params.seeds, watch=watch
+            conditions,
+            schedule,
+            examples["val"],
+            kept,
+            seeds=params.seeds,
+            watch=part(watch, 0.0, settling),
         ).settle(recipes, params.lengths, params.learning_rates, params.weight_decays)
-    schedule = settled.schedule
-    how = "as declared" if not settled.tried else "settled on real/val"
-    print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
-    arms, left_out = _arms(settled.recipe, data, params)
-    rows: list[dict[str, Any]] = []
-    said: list[_Said] = []
-    best: _Best | None = None
-    every = runs_of(arms, data, params.seeds, schedule)
-    finished = KeptRuns(conditions, examples, kept)
-    with progress("retrain") as watch:
-        for one, result in zip(every, finished.results(every, watch), strict=True):
+        schedule = settled.schedule
+        how = "as declared" if not settled.tried else "settled on real/val"
+        print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
+        arms, left_out = _arms(settled.recipe, data, params)
+        rows: list[dict[str, Any]] = []
+        said: list[_Said] = []
+        best: _Best | None = None
+        every = runs_of(arms, data, params.seeds, schedule)
+        finished = KeptRuns(conditions, examples, kept)
+        for one, result in zip(
+            every, finished.results(every, part(watch, settling, 1.0)), strict=True
+        ):
             if not result.said:
                 raise DivergedError(schedule)
             scores = {
@@ -178,6 +185,14 @@ def _conditions(
         if fresh:
             print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
     return Conditions(data, ground_of(data.real), params.flip, weights, seed), schedule
+
+
+def _settling_share(recipes: Sequence[str], params: RetrainParams) -> float:
+    """Return how much of the stage settling takes at the most, 0 to 1, by steps trained."""
+    lengths, seeds = params.lengths, len(params.seeds)
+    tried = 0 if len(recipes) == len(lengths) == 1 else len(recipes) * min(seeds, SEEDS)
+    ahead, arms = tried * sum(lengths), len(arm_table(recipes[0], params.fractions))
+    return ahead / (ahead + arms * seeds * lengths[-1])
 
 
 def _arms(

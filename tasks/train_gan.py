@@ -210,7 +210,7 @@ def _trained(
 ) -> Iterator[tuple[int, History]]:
     """Train every GAN and yield each as it is finished; tell MLflow and whoever watches."""
     histories = {job.gan_seed: History(job.folder) for job in jobs}
-    done = dict.fromkeys(histories, 0.0)
+    done, samples = dict.fromkeys(histories, 0.0), ""
     for gan_seed, news in _train_all(jobs):
         history = histories[gan_seed]
         if isinstance(news, GanOutcome):
@@ -220,10 +220,13 @@ def _trained(
             yield gan_seed, history
             continue
         history.add(news)
-        _tell(runs[gan_seed], history, *history.told[-1])
+        tick, grid = history.told[-1]
+        _tell(runs[gan_seed], history, tick, grid)
+        if grid is not None:
+            samples = f", samples {history.grids / grid}"
         done[gan_seed] = news.done
         text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
-        watch(min(1.0, sum(done.values()) / len(done)), text)
+        watch(min(1.0, sum(done.values()) / len(done)), text + samples)
 
 
 def _replay(run: GanRun, history: History) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -153,6 +154,7 @@ def test_one_more_seed_trains_one_more_gan_and_gives_the_bytes_of_all_anew(
     assert "GAN 0: kept\n" in said
     assert "pseudo-labels: kept\n" in said
     assert "GAN 1: kept" not in said
+    assert re.search(r"progress 1\.000 GAN 1: .*, samples \.ganlift/train_gan/\S+\.png\n", said)
     assert told.count()["finish"] == 2  # the kept one was logged already
     live = told.calls.copy()
     shutil.rmtree(".ganlift")

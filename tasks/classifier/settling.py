@@ -117,7 +117,7 @@ class Settling:
         watch: Watch,
     ) -> None:
         self._conditions, self._schedule, self._val, self._kept = conditions, schedule, val, kept
-        self._seeds, self._watch = seeds[:SEEDS], watch
+        self._seeds, self._watch, self._lengths = seeds[:SEEDS], watch, tuple[int, ...]()
 
     def settle(
         self,
@@ -137,6 +137,7 @@ class Settling:
         Raises:
             UserError: every training diverges.
         """
+        self._lengths = tuple(lengths)
         rates = list(product(learning_rates, weight_decays))
         if len(recipes) == len(lengths) == len(rates) == 1:
             return Settled(recipes[0], self._at(lengths[0], rates[0]), [], "declared", None)
@@ -184,8 +185,14 @@ class Settling:
             for recipe in recipes
             for run in runs_of({REAL: Arm(recipe)}, self._conditions.data, self._seeds, schedule)
         ]
+        steps = schedule.steps
+        all_steps = max(steps, sum(self._lengths))
+        shorter = sum(length for length in self._lengths if length < steps)
         results = KeptRuns(self._conditions, {"val": self._val}, self._kept).results(
-            runs, lambda share, _: self._watch(share, f"settling: {schedule.steps} steps")
+            runs,
+            lambda share, _: self._watch(
+                (shorter + share * steps) / all_steps, f"settling: {steps} steps"
+            ),
         )
         classes = len(self._conditions.data.class_names)
         scores = [

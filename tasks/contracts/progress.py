@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 _LINE = re.compile(r"^progress (?P<share>[01]\.\d{3}) (?P<text>.*)$")
 _SECONDS_BETWEEN_LINES = 0.5
+_LEAST_SHARE, _LEAST_SECONDS = 0.01, 2.0  # done, before the time left is told
 
 
 class Report(Protocol):
@@ -31,10 +32,12 @@ def progress(stage: str) -> Iterator[Report]:
     """Yield a `Report` that draws a bar on a terminal and prints lines elsewhere."""
     if sys.stdout.isatty():
         with bar() as display:
-            task = display.add_task(stage, total=1.0, text="")
+            task = display.add_task(stage, total=1.0, left="", text="")
+            clock = Clock()
 
             def draw(share: float, text: str) -> None:
-                display.update(task, completed=share, text=text)
+                left = in_words(clock.left(share))
+                display.update(task, completed=share, left=left, text=text)
 
             yield draw
         return
@@ -51,6 +54,44 @@ def progress(stage: str) -> Iterator[Report]:
     yield write
 
 
+class Clock:
+    """Tells the time left of a stage from its beginning: elapsed over share done.
+
+    The slow parts between two ticks (an evaluation, a compilation) are so counted in, where the
+    speed of the last few ticks leaves them out.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._started = now, now()
+
+    def left(self, share: float) -> float | None:
+        """Return the seconds left, or None while too little is done to tell."""
+        elapsed = self._now() - self._started
+        if share < _LEAST_SHARE or elapsed < _LEAST_SECONDS:
+            return None
+        return elapsed * (1 - min(1.0, share)) / share
+
+
+def part(report: Report, first: float, last: float) -> Report:
+    """Return a `Report` whose 0 to 1 are ``first`` to ``last`` of another."""
+
+    def scaled(share: float, text: str) -> None:
+        report(first + (last - first) * min(1.0, max(0.0, share)), text)
+
+    return scaled
+
+
+def in_words(seconds: float | None) -> str:
+    """Return ``about 4 min left``; nothing where the time is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return "less than 1 min left"
+    if seconds < 100 * 60:
+        return f"about {seconds / 60:.0f} min left"
+    return f"about {seconds / 3600:.1f} h left"
+
+
 def parse_line(line: str) -> tuple[float, str] | None:
     """Return (share, text) of a progress line, None of any other."""
     match = _LINE.match(line)
@@ -63,6 +104,6 @@ def bar() -> Progress:
         TextColumn("{task.description:<15}", markup=False),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[text]}", markup=False),
     )

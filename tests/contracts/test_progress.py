@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contracts.progress import parse_line, progress
+from tasks.contracts.progress import Clock, in_words, parse_line, part, progress
 
 ONE_LINE = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=40)
 
@@ -54,3 +54,35 @@ def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> 
     assert "[bold]half" in out.getvalue()  # text is shown as it is, no markup
     assert "merge" in out.getvalue()
     assert "progress 0" not in out.getvalue()
+
+
+def test_time_left_is_elapsed_over_share_done() -> None:
+    now = [100.0]
+    clock = Clock(lambda: now[0])
+    assert clock.left(0.0) is None
+    now[0] = 160.0  # ticks until here; then an evaluation, in which nothing is told
+    assert clock.left(0.25) == pytest.approx(180.0)
+    now[0] = 220.0
+    assert clock.left(0.25) == pytest.approx(360.0)
+    assert clock.left(1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""),
+        (20, "less than 1 min left"),
+        (250, "about 4 min left"),
+        (9000, "about 2.5 h left"),
+    ],
+)
+def test_time_left_is_told_as_one_would(seconds: float | None, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_the_parts_of_a_stage_make_one_share() -> None:
+    told: list[float] = []
+    whole = lambda share, _: told.append(share)  # noqa: E731
+    for own, first, last in ((0.5, 0.0, 0.4), (1.0, 0.0, 0.4), (0.5, 0.4, 1.0), (2.0, 0.4, 1.0)):
+        part(whole, first, last)(own, "")
+    assert told == pytest.approx([0.2, 0.4, 0.7, 1.0])

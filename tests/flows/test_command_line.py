@@ -39,7 +39,10 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "filter", "schedule", "ui", "grid", "predict", "export", "compare", "track", "docs"],
+    [
+        *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
+        *("compare", "track", "docs"),
+    ],
 )
 def test_every_help_shows_an_example(
     command: str,
@@ -90,6 +93,9 @@ def test_help_is_quick_because_no_tool_is_imported() -> None:
         (["run", "--source", "empty"], "source empty: the folder is empty"),
         (["run", "--set", "ingest.source=absent"], "source absent: no such folder"),
         (["run", "--set", "merge.synthetic=2"], "merge.synthetic_per_real"),
+        (["run", "--set", "retrain.classifier=ResNet18"], "The nearest is resnet18."),
+        (["run", "--set", "retrain.weights=none.pth"], "retrain.weights: none.pth: no such file"),
+        (["run", "--set", "report.primary_metric=acuracy"], "the nearest is accuracy"),
         (["run", "--preset", "fats"], "The nearest is fast."),
         (["run", "--preset", "plain", "--set", "train_gan.penalties.r1=1"], "penalties.r1 needs"),
         (["run", "--set", "seed=3", "--from", "mergee"], "The nearest is merge."),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from tasks.contracts.errors import UserError
@@ -77,6 +79,28 @@ def test_block_lists_and_empty_values_are_replaced_whole() -> None:
     assert _value(after, "train_gan.network") == "conv"
 
 
+@pytest.mark.parametrize("key", ["train_gan.seeds", "train_gan.diffaug", "retrain.fractions"])
+def test_a_list_as_dvc_writes_it_is_edited(key: str) -> None:
+    written = StringIO()
+    round_trip = YAML()  # `dvc exp run -S` leaves each list as a block, no deeper than its key
+    values = round_trip.load(TEXT)
+    section, name = key.split(".")
+    values[section][name] = list(values[section][name])
+    round_trip.dump(values, written)
+    text = written.getvalue()
+    assert f"  {name}:" in text
+    assert "\n  - " in text
+    new = ["color"] if name == "diffaug" else [4, 5]
+    after = edited(text, [f"{key}={new}", "seed=3"])
+    assert f"  {name}: {new}".replace("'", "") in after
+    assert yaml.safe_load(after) == {
+        **(old := yaml.safe_load(text)),
+        "seed": 3,
+        section: {**old[section], name: new},
+    }
+    assert after.count("#") == text.count("#")
+
+
 def test_a_nested_section_on_one_line_is_edited_inside() -> None:
     block = TEXT[TEXT.index("  penalties:") : TEXT.index("  penalty_share: ")]
     text = TEXT.replace(block, "  penalties: {r1: 0.1, r2: 0.1 } # short\n")
@@ -111,7 +135,7 @@ def test_two_settings_that_need_each_other_pass_together() -> None:
         ("train_gan.total_kmig=40", "train_gan.total_kimg"),
         ("total_kimg=40", "train_gan.total_kimg"),
         ("trian_gan.total_kimg=40", "train_gan.total_kimg"),
-        ("train_gan=40", "unknown key"),
+        ("train_gan=40", "It is a section: set one of its keys, such as train_gan.seeds"),
         ("r1=1", "train_gan.penalties.r1"),
         ("penalties.r1=1", "train_gan.penalties.r1"),
         ("train_gan.penalties.r3=1", r"train_gan.penalties.r\d"),
@@ -119,9 +143,12 @@ def test_two_settings_that_need_each_other_pass_together() -> None:
         ("train_gan.penalties=1", "unknown key"),
         ("train_gan.penalties.r1=-1", "train_gan.penalties.r1"),
         ("train_gan.total_minutes=2", "one of total_kimg and total_minutes"),
+        ("foo=1", r"unknown key\. params\.yaml lists every key"),
+        ("train_gan.foo=1", r"unknown key\. params\.yaml lists every key"),
+        ("train_gan.seeds=0,1", r"Write it as \[0, 1\]"),
         ("train_gan.total_kimg", "SECTION.KEY=VALUE"),
-        ("train_gan.total_kimg=much", "valid number"),
-        ("train_gan.total_kimg=-1", "greater than 0"),
+        ("train_gan.total_kimg=much", "a number above 0, or null"),
+        ("train_gan.total_kimg=-1", "a number above 0, or null"),
         ("train_gan.seeds=[0, 1", "YAML"),
         ("ingest.image_size=12", "power of two"),
         ("report.baseline=real+filtered", "baseline and treatment"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flows.edit_params import edit_params
 from flows.outs import is_up_to_date, missing_inputs
 from tasks.contracts.errors import UserError
 
@@ -158,6 +159,23 @@ def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -
     assert missing_inputs(line, "merge") == [str(Path("out/quality_filter/data"))]
     with pytest.raises(UserError, match="out/quality_filter/data does not exist"):
         run("merge")
+
+
+def test_a_class_that_is_not_there_is_told_before_a_gan_trains(
+    line: Path, run: Run, capfd: pytest.CaptureFixture[str]
+) -> None:
+    edit_params(line / "params.yaml", ["report.primary_metric=recall:frok"])
+    (line / "classes.json").write_text(
+        '{"classes": ["cup", "fork"], "image_size": 8, "channels": 1}'
+    )
+    with (line / "dvc.yaml").open("a") as file:
+        file.write("vars: [{path: {ingest: classes.json}}]\n")
+    with pytest.raises(UserError, match="The nearest is recall:fork"):
+        run()
+    shown = capfd.readouterr().out
+    assert "ingest" in shown
+    assert "validate" not in shown
+    assert run(None, "validate")  # nothing is trained: nobody asks for the class
 
 
 def test_another_run_at_work_stops_this_one(

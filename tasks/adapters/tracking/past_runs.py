@@ -96,10 +96,13 @@ def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
     Raises:
         UserError: there are no results, or the store cannot be reached.
     """
-    if not paths["gan_metrics"].is_file():
-        raise UserError(
-            str(paths["gan_metrics"]), "there are no results to log", "Run `ganlift run` first"
-        )
+    for name in ("gan_metrics", "gan_curves", "gan_evaluations"):  # of which Git keeps the first
+        if not paths[name].is_file():
+            raise UserError(
+                str(paths[name]),
+                "missing, so there are no results to log",
+                "Run `ganlift run` first, or `dvc checkout` where they were made before",
+            )
     with asked("run `ganlift track`") as store:
         lines = list(_missing_gans(store, dataset, paths))
         if paths["lift"].is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +10,15 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.nearest import listed, nearest_key
+from tasks.contracts.params.forms import field_schema, in_words, key_length, right_form
 from tasks.contracts.params.sections import Section
 
 FILE = Path("params.yaml")
 _Seed = Annotated[int, Field(ge=0)]
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _MISSING = ("missing", "missing_argument")
+_MOST_SHOWN = 80  # characters of a wrong value
 
 
 def read_section(stage: str, kind: type[Section], path: Path = FILE) -> tuple[Section, int]:
@@ -71,10 +73,10 @@ def checked(kind: Any, value: Any, name: str, prefix: str = "") -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise _explained(error, kind, name, prefix) from None
+        raise _explained(error, kind, value, name, prefix) from None
 
 
-def _explained(error: ValidationError, kind: Any, name: str, prefix: str) -> UserError:
+def _explained(error: ValidationError, kind: Any, value: Any, name: str, prefix: str) -> UserError:
     """Turn one of pydantic's findings into thing, reason and mend.
 
     An unknown key comes first: a mistyped one is also missing under its right name.
@@ -82,17 +84,45 @@ def _explained(error: ValidationError, kind: Any, name: str, prefix: str) -> Use
     findings = error.errors(include_url=False)
     finding = next((one for one in findings if one["type"] in _UNKNOWN), findings[0])
     inner = [str(part) for part in finding["loc"]]
-    path = [*filter(None, [prefix]), *inner]
+    keys = inner if finding["type"] in _UNKNOWN else inner[: key_length(kind, inner)]
+    path = [*filter(None, [prefix]), *keys]
     thing = f"{name}: {'.'.join(path) or name}"
     if finding["type"] in _UNKNOWN:
-        near = difflib.get_close_matches(inner[-1], _keys_of(kind, inner[:-1]), n=1, cutoff=0.0)[0]
-        nearest = ".".join([*path[:-1], near])
-        return UserError(thing, "unknown key", f"The nearest valid key is {nearest}")
+        return _unknown(thing, path, _keys_of(kind, inner[:-1]), name)
     if finding["type"] in _MISSING:
         return _lacking(thing)
-    reason = finding["msg"].removeprefix("Value error, ")
-    given = "" if finding["type"] == "value_error" else f" (given: {finding['input']!r})"
-    return UserError(thing, f"{reason}{given}", "Correct the value")
+    schema, given = field_schema(kind, keys), _given(value, keys)
+    takes = f"it takes {in_words(schema)} (given: {_shown(given)})"
+    reason = {
+        "value_error": finding["msg"].removeprefix("Value error, "),
+        "finite_number": f"the number must be finite: {takes}",
+    }.get(finding["type"], takes)
+    meant = right_form(schema, given)
+    return UserError(thing, reason, f"Write it as {meant}" if meant else "Correct the value")
+
+
+def _given(value: Any, keys: Sequence[str]) -> Any:
+    """Return what stands in the file at a dotted key; of a list, pydantic shows a part."""
+    for key in keys:
+        value = value[key]
+    return value
+
+
+def _shown(given: Any) -> str:
+    """Return a value as it is written in the file, and no more of it than a line takes."""
+    text = " ".join(yaml.safe_dump(given, default_flow_style=True, width=10**6).split())
+    text = text.removesuffix(" ...")
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} …"
+
+
+def _unknown(thing: str, path: Sequence[str], known: Sequence[str], name: str) -> UserError:
+    near = nearest_key(path[-1], known)
+    if near is None:
+        where = ".".join(path[:-1])
+        keys = f"{where} takes {listed(known)}" if where else f"There are {listed(known)}"
+        return UserError(thing, "unknown key", f"Remove it, or write another. {keys}")
+    nearest = ".".join([*path[:-1], near])
+    return UserError(thing, "unknown key", f"The nearest valid key is {nearest}")
 
 
 def _lacking(thing: str) -> UserError:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts.arms import ARMS
+from tasks.contracts.nearest import nearest
 from tasks.contracts.params.sections import NonNegative, Section
 
 METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "log_loss")
@@ -34,19 +35,21 @@ class ReportParams(Section):
     @classmethod
     def _known_metric(cls, name: str) -> str:
         if name not in METRICS and not (name.startswith(RECALL) and len(name) > len(RECALL)):
-            raise ValueError(f"{name!r} is none of {', '.join(METRICS)}, {RECALL}CLASS")
+            raise ValueError(_none_of("", name, (*METRICS, f"{RECALL}CLASS")))
         return name
 
     @model_validator(mode="after")
     def _check(self) -> ReportParams:
         if self.baseline not in (STRONGEST, *ARMS):
-            raise ValueError(f"baseline {self.baseline!r} is none of {STRONGEST}, {_listed(ARMS)}")
+            raise ValueError(_none_of("baseline", self.baseline, (STRONGEST, *ARMS)))
         if self.treatment not in ARMS:
-            raise ValueError(f"treatment {self.treatment!r} is none of {_listed(ARMS)}")
+            raise ValueError(_none_of("treatment", self.treatment, ARMS))
         if self.baseline == self.treatment:
             raise ValueError(f"baseline and treatment are both {self.baseline!r}")
         return self
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names)
+def _none_of(key: str, given: str, names: tuple[str, ...]) -> str:
+    near = nearest(given, names)
+    told = f"{key} {given!r} is none of {', '.join(names)}".lstrip()
+    return f"{told}; the nearest is {near}" if near else told

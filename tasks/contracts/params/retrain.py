@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds
 
 ALL = "all"
+BUILT_IN = "small_cnn"  # the classifier that needs no library
 
 
 class RetrainParams(Section):
