@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 from importlib.metadata import version
@@ -120,14 +119,6 @@ def run(
     until: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Stop when this stage is done.")
     ] = None,
-    planned: Annotated[
-        bool,
-        typer.Option(
-            "--plan/--no-plan",
-            help="For new images: take the settings of `ganlift plan`, or keep those that stand "
-            "in params.yaml.",
-        ),
-    ] = True,
     force: Annotated[
         bool,
         typer.Option(
@@ -143,31 +134,7 @@ def run(
 
     source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
-    run_line(_enter_project(), Wishes(source, written, from_stage, until, force, planned))
-
-
-@app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")
-def plan(
-    source: Annotated[
-        Path | None,
-        typer.Option(help="The images to look at; by default those that params.yaml names."),
-    ] = None,
-) -> None:
-    """Look at images and say what a run would be: settings, time, and what lift it could find.
-
-    Nothing is written.
-    """
-    from rich.console import Console
-
-    from flows.plan import plan_for, show
-    from tasks.contracts.params.line import load_params
-
-    asked = None if source is None else Path.cwd() / source
-    root = _enter_project()
-    where = asked or root / load_params().ingest.source
-    found = plan_for(where, root, (), Console())
-    mend = f"To run it: ganlift run --source {shlex.quote(str(source or where))}"
-    show(found, Console(highlight=False), hint=mend)
+    run_line(_enter_project(), Wishes(source, written, from_stage, until, force))
 
 
 @app.command(name="filter", epilog="Example: [bold]ganlift filter --preview[/]")
