@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from flows import prefect_server
-from flows.edit_params import check_source, edit_params, edited, source_setting
+from flows.edit_params import check_source, edit_params, edited
+from flows.former import set_aside
 from flows.project import run_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.answer.words import MEANING
@@ -42,11 +44,14 @@ def run_line(root: Path, wishes: Wishes) -> None:
     """
     started = time.monotonic()
     with run_lock(root):  # nobody else's params come between writing and running
-        load_params(root / PARAMS)
-        settings = list(wishes.settings)
+        before = load_params(root / PARAMS).ingest.source
+        text = (root / PARAMS).read_text(encoding="utf-8")
+        settings: Sequence[str] = wishes.settings
         if wishes.source is not None:
-            settings.append(source_setting(wishes.source, root))
-        text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
+            from flows.plan import settings_for  # with torch, which takes a second
+
+            settings = settings_for(wishes.source, root, settings, text)
+        text = edited(text, settings)
         if wishes.from_stage in (None, "ingest"):
             check_source(root / parse_params(yaml.safe_load(text)).ingest.source, root)
 
@@ -61,6 +66,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
+        if load_params(root / PARAMS).ingest.source != before:
+            set_aside(root, before)
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
 
