@@ -26,6 +26,7 @@ from tasks.planning.reach import FEW_TEST_IMAGES, LARGEST_USEFUL_PP, Reach, reac
 DEFAULTS = Path(__file__).with_name("defaults.yaml")
 _SPLITS = ("train", "val", "test")
 _MOST_CLASSES = 12  # in the table
+_LONG_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,13 @@ def show_times(times: Sequence[StageTime]) -> None:
     table.add_row("all", told(sum(one.seconds for one in times)), f"{told(least)} and {told(most)}")
     console = Console(highlight=False)
     console.print(table)
-    console.print("retrain doubles its steps while real/val gains, so its time varies.\n")
+    console.print(
+        "This is without other work on the machine. retrain doubles its steps while "
+        "real/val gains, so its time varies."
+    )
+    if sum(one.seconds for one in times) > _LONG_SECONDS:
+        console.print("Less: --set ingest.per_class=100 --set 'train_gan.seeds=[0, 1]'")
+    console.print()
 
 
 def show_reach(plan: Plan) -> None:

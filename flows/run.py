@@ -51,9 +51,18 @@ def run_line(root: Path, wishes: Wishes) -> None:
             from flows.plan import settings_for  # with torch, which takes a second
 
             settings = settings_for(wishes.source, root, settings, text)
-        text = edited(text, settings)
+        now, text = text, edited(text, settings)
+        if settings and text == now:
+            Console().print("params.yaml has these settings already: nothing in it changes.")
+        wanted = parse_params(yaml.safe_load(text)).ingest.source
+        if wishes.source is None and wanted != before:
+            Console().print(
+                f"The settings of {before} are used for {wanted}; `ganlift run --source` chooses "
+                "settings for it.",
+                markup=False,
+            )
         if wishes.from_stage in (None, "ingest"):
-            check_source(root / parse_params(yaml.safe_load(text)).ingest.source, root)
+            check_source(root / wanted, root)
 
         # Prefect's log lines go to its page; the terminal has the stages' own.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -66,7 +75,7 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
-        if load_params(root / PARAMS).ingest.source != before:
+        if wanted != before:
             set_aside(root, before)
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
