@@ -86,8 +86,9 @@ def run(
         Path | None,
         typer.Option(
             help="Your images: a folder that holds one folder for each class, perhaps below "
-            "train/, val/ and test/; or metadata.csv; or an archive. For images that params.yaml "
-            "does not name yet, the settings of `ganlift plan` are written into it first."
+            "train/, val/ and test/; or one with metadata.csv; or an archive. Written to "
+            "params.yaml, with the settings that suit them where they are another data set than "
+            "before: see ganlift plan. --preset and --set win over these."
         ),
     ] = None,
     preset: Annotated[
@@ -135,6 +136,29 @@ def run(
     source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
     run_line(_enter_project(), Wishes(source, written, from_stage, until, force))
+
+
+@app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")
+def plan(
+    source: Annotated[
+        Path | None,
+        typer.Option(help="Your images, as for ganlift run; by default those of params.yaml."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Plan with this value. May be given several times.",
+        ),
+    ] = None,
+) -> None:
+    """Look at images and say what a run would choose, take and find. Nothing is written."""
+    source = Path.cwd() / source if source else None
+    root = _enter_project()
+    from flows.plan import show_plan
+
+    show_plan(root, source, settings or ())
 
 
 @app.command(name="filter", epilog="Example: [bold]ganlift filter --preview[/]")

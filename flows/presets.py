@@ -31,14 +31,15 @@ def preset_settings(name: str) -> list[str]:
             f"unknown preset; there are {', '.join(presets)}",
             choose(name, presets),
         )
-    recipe = dict(_leaves(table["shared"], "train_gan."))
-    own = dict(_leaves(presets[name], "train_gan."))
+    recipe = dict(leaves(table["shared"], "train_gan."))
+    own = dict(leaves(presets[name], "train_gan."))
     return [f"{key}={json.dumps(value)}" for key, value in (recipe | own).items()]
 
 
-def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield the dotted key, after ``prefix``, and the value of everything in nested sections."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

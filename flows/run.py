@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from rich.panel import Panel
 
 from flows import prefect_server
 from flows.early import see_names
-from flows.edit_params import check_source, edit_params, edited, source_setting
+from flows.edit_params import check_source, edit_params, edited
+from flows.former import set_aside
 from flows.project import run_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.answer.words import MEANING
@@ -43,14 +45,26 @@ def run_line(root: Path, wishes: Wishes) -> None:
     """
     started = time.monotonic()
     with run_lock(root):  # nobody else's params come between writing and running
-        load_params(root / PARAMS)
-        settings = list(wishes.settings)
+        before = load_params(root / PARAMS).ingest.source
+        text = (root / PARAMS).read_text(encoding="utf-8")
+        settings: Sequence[str] = wishes.settings
         if wishes.source is not None:
-            settings.append(source_setting(wishes.source, root))
-        text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
+            from flows.plan import settings_for  # with torch, which takes a second
+
+            settings = settings_for(wishes.source, root, settings, text)
+        now, text = text, edited(text, settings)
+        if settings and text == now:
+            Console().print("params.yaml has these settings already: nothing in it changes.")
         params = parse_params(yaml.safe_load(text))
+        wanted = params.ingest.source
+        if wishes.source is None and wanted != before:
+            Console().print(
+                f"The settings of {before} are used for {wanted}; `ganlift run --source` chooses "
+                "settings for it.",
+                markup=False,
+            )
         if wishes.from_stage in (None, "ingest"):
-            check_source(root / params.ingest.source, root)
+            check_source(root / wanted, root)
         see_names(params)
 
         # Prefect's log lines go to its page; the terminal has the stages' own.
@@ -64,6 +78,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
+        if wanted != before:
+            set_aside(root, before)
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
 

@@ -122,6 +122,19 @@ def test_a_mistake_is_one_line_and_changes_nothing(
     assert (line / PARAMS).read_bytes() == before
 
 
+@pytest.mark.usefixtures("_no_server", "prefect_url")
+def test_settings_that_change_nothing_or_came_from_other_data_are_told(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(monkeypatch, "run", "--preset", "balanced", "--until", "ingest") == 0
+    assert "nothing in it changes" in capfd.readouterr().out
+    (line / "others").mkdir()
+    (line / "others" / "file").touch()
+    assert _main(monkeypatch, "run", "--set", "ingest.source=others", "--until", "ingest") == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "The settings of orders are used for others" in said
+
+
 def test_outside_a_project_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,122 @@
+"""The settings for a data set that was looked at, one reason each."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.planning.looks import Look
+from tasks.planning.mirror import Mirror
+
+CAP, CAP_GPU = 32, 64  # pixels
+_FEW = 10  # training images of a class
+_FULL_POOL = 1000  # generated images of a class and GAN
+_SPARE = 2  # generated images for each that is merged, since the filter rejects some
+_EPOCHS = 5  # of the shortest training that is tried
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One setting, and why."""
+
+    key: str
+    value: object
+    why: str
+
+    @property
+    def setting(self) -> str:
+        """Return it as ``--set`` takes it."""
+        return f"{self.key}={json.dumps(self.value)}"
+
+
+def image_choices(look: Look, *, gpu: bool) -> list[Choice]:
+    """Return how images are cut: what must be settled before any can be decoded."""
+    side = float(np.median(look.sizes.min(axis=1)))
+    cap = CAP_GPU if gpu else CAP
+    size = int(min(cap, max(8, 2 ** round(math.log2(side)))))
+    why = f"the originals' shorter side has a median of {side:.0f} pixels"
+    if side > cap * 1.5:
+        where = "with a GPU" if gpu else "on a CPU"
+        why += f"; the plan chooses at most {cap} {where}, since twice that takes 4 times as long"
+    shape = look.sizes.max(axis=1) / look.sizes.min(axis=1)
+    square = float(np.mean(shape <= 1.1))
+    return [
+        Choice("ingest.image_size", size, why),
+        Choice(
+            "ingest.channels",
+            "auto",
+            "grey in every image looked at: 1 channel" if look.grey else "colour: 3 channels",
+        ),
+        Choice(
+            "ingest.fit",
+            "pad",
+            f"{square:.0%} of the images are square; padding cuts nothing off the others",
+        ),
+        *_shares(look),
+        Choice("ingest.per_class", None, "every training image is used"),
+    ]
+
+
+def _shares(look: Look) -> Iterator[Choice]:
+    name, rarest = look.rarest
+    wanted = {"val": (12, 0.1, 0.2), "test": (30, 0.2, 0.4)}
+    for split, (images, least, most) in wanted.items():
+        share = round(min(most, max(least, images / rarest)), 2)
+        if split in look.given:
+            why = f"not used: {split}/ is given"
+        else:
+            why = f"about {share * rarest:.0f} of the {rarest} images of {name!r}, the rarest class"
+        yield Choice(f"ingest.{split}_share", share, why)
+
+
+def training_choices(
+    look: Look, expected: dict[str, dict[str, int]], size: int, mirror: Mirror
+) -> list[Choice]:
+    """Return everything else, from the images that each split is going to hold."""
+    train, total = expected["train"].values(), sum(expected["train"].values())
+    fewest, most = min(train), max(train)
+    gates = [
+        Choice(
+            f"validate.min_{split}_per_class",
+            max(floor, min(usual, least // 2)),
+            f"about {least} {split} images are expected in the rarest class",
+        )
+        for split, floor, usual in (("train", 2, 2), ("val", 1, 5), ("test", 1, 10))
+        for least in [min(expected[split].values())]
+    ]
+    kimg = {8: 88, 16: 88, 32: 120}.get(size, 160)
+    few = [
+        Choice(f"train_gan.penalties.{term}", 0.3, f"preset few: {fewest} images in a class")
+        for term in ("r1", "r2")
+        if fewest <= _FEW
+    ]
+    pool = int(min(_FULL_POOL, max(100, _SPARE * most)))
+    ratio = 1.0 if pool >= _SPARE * most else round(max(0.05, pool / _SPARE / most), 2)
+    steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
+    told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
+    if mirror.images == 0:
+        told = "too few images of a class to tell whether mirroring is safe"
+    return [
+        *gates,
+        Choice("train_gan.total_kimg", kimg, "88 up to 16 pixels, 120 at 32, 160 above"),
+        *few,
+        Choice(
+            "generate.per_class",
+            pool,
+            f"{_SPARE} for each of up to {most} training images, at most {_FULL_POOL}",
+        ),
+        Choice(
+            "merge.synthetic_per_real",
+            ratio,
+            "as many as real ones" if ratio == 1.0 else "half of what is generated",
+        ),
+        Choice(
+            "retrain.steps", steps, f"{_EPOCHS} rounds of {total} training images, at least 200"
+        ),
+        Choice("retrain.most_steps", 8 * steps, "three doublings, while real/val still gains"),
+        Choice("retrain.flip", mirror.plausible, f"{told}; chance is 50%"),
+    ]

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows import former, plan
+from flows.edit_params import edited
+from tasks.contracts.outputs import published
+from tasks.contracts.params.line import Params, parse_params
+from tasks.planning.clock import Costs, StageTime, stage_times
+from tasks.planning.looks import look
+from tests.contracts.tiny import draw_shape, tiny_params
+
+REPOSITORY = Path(__file__).parents[2]
+
+PARAMS = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def shapes(tmp_path: Path) -> Path:
+    """64-px shapes in class folders, 12 of each."""
+    import numpy as np
+    from PIL import Image
+
+    shutil.copy(REPOSITORY / "dvc.yaml", tmp_path)  # makes it a project
+    rng = np.random.default_rng(0)
+    for kind in ("circle", "square"):
+        (tmp_path / "shapes" / kind).mkdir(parents=True)
+        for number in range(12):
+            pixels = draw_shape(kind, rng, size=64)[:, :, 0]
+            Image.fromarray(pixels).save(tmp_path / "shapes" / kind / f"{number}.png")
+    return tmp_path / "shapes"
+
+
+def written(settings: tuple[str, ...], text: str = PARAMS) -> Params:
+    return parse_params(yaml.safe_load(edited(text, settings)))
+
+
+def test_the_shipped_settings_are_the_params_as_committed() -> None:
+    assert plan.DEFAULTS.read_text(encoding="utf-8") == PARAMS
+
+
+def test_another_source_takes_its_plan_and_nothing_of_the_one_before(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = edited(PARAMS, ["train_gan.total_kimg=7", "report.primary_metric='recall:5'"])
+    settings = plan.settings_for(shapes, tmp_path, ["train_gan.width=8"], before)
+    found = written(settings, before)
+    assert found.ingest.source == "shapes"
+    assert (found.ingest.image_size, found.ingest.per_class) == (32, None)
+    assert found.train_gan.total_kimg == 120
+    assert found.train_gan.width == 8
+    assert found.report.primary_metric == "balanced_accuracy"
+    shown = capsys.readouterr().out
+    assert "ingest.image_size=32" in shown
+    assert "median" in shown
+
+
+def test_ones_own_setting_wins_and_is_told_as_such(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ["ingest.image_size=16"]
+    found = written(plan.settings_for(shapes, tmp_path, own, PARAMS))
+    assert found.ingest.image_size == 16
+    assert found.train_gan.total_kimg == 88  # which follows from the size asked for
+    assert "as you asked" in capsys.readouterr().out
+
+
+def test_the_same_source_keeps_its_settings(shapes: Path, tmp_path: Path) -> None:
+    there = edited(PARAMS, ["ingest.source=shapes", "ingest.image_size=16"])
+    settings = plan.settings_for(shapes, tmp_path, (), there)
+    assert written(settings, there) == parse_params(yaml.safe_load(there))
+
+
+def test_the_built_in_digits_get_their_settings_back(shapes: Path, tmp_path: Path) -> None:
+    digits = tmp_path / plan.default_source()
+    digits.parent.mkdir(parents=True)
+    shutil.copy(REPOSITORY / plan.default_source(), digits)
+    other = edited(PARAMS, plan.settings_for(shapes, tmp_path, (), PARAMS))
+    settings = plan.settings_for(digits, tmp_path, (), other)
+    assert edited(other, settings) == PARAMS
+
+
+def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    step = {"plain": 0.1, "classical": 0.1}
+    costs = Costs(0.5, 1.0, 0.01, step, dict.fromkeys(step, 0.2), 0.001)
+
+    def seconds(**sections: dict[str, object]) -> dict[str, StageTime]:
+        times = stage_times(look(shapes), tiny_params(**sections), costs)
+        return {one.stage: one for one in times}
+
+    gan = {"total_kimg": 0.08, "seeds": [0, 1], "device": "cpu"}  # 10 steps
+    one, two = (
+        seconds(train_gan=gan | {"seeds": seeds})["train_gan"].seconds
+        for seeds in ([0, 1], [0, 1, 2])
+    )
+    assert two - one == pytest.approx(10 * 0.5 + 1.0, abs=2.0)  # a second round on two cores
+    lengths = seconds(retrain={"steps": 10, "most_steps": 80})["retrain"]
+    assert lengths.least < lengths.seconds < lengths.most
+
+
+def test_a_plan_is_shown_whole_and_writes_nothing(
+    shapes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    small = ["ingest.image_size=8", "train_gan.seeds=[0]", "retrain.recipes=[plain]"]
+    monkeypatch.setattr("tasks.planning.clock._GAN_SECONDS", 0.0)
+    plan.show_plan(tmp_path, shapes, small)
+    shown = capsys.readouterr().out
+    assert "24 labelled images in 2 classes" in shown
+    assert all(stage in shown for stage in ("ingest", "train_gan", "retrain", "report"))
+    assert "This cannot answer your question" in shown
+    assert (tmp_path / "params.yaml").read_text(encoding="utf-8") == PARAMS
+
+
+def test_reports_of_the_data_set_before_are_moved_and_foreign_files_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reports = {"page": Path("reports/lift.html"), "table": Path("reports/lift.json")}
+    with published("report", reports) as aside:
+        for path in aside.values():
+            path.write_text("ours", encoding="utf-8")
+    Path("reports/lift.json").write_text("changed by hand", encoding="utf-8")
+    Path("reports/notes.txt").write_text("a person's", encoding="utf-8")
+    outs = [("report", path) for path in reports.values()]
+    monkeypatch.setattr(former, "_reports", lambda _: outs)
+    place = former.set_aside(tmp_path, "/photos/cups")
+    assert place == Path(".ganlift/former/cups-1")
+    assert (tmp_path / place / "lift.html").read_text(encoding="utf-8") == "ours"
+    assert {path.name for path in Path("reports").iterdir()} == {"lift.json", "notes.txt"}
+    assert former.set_aside(tmp_path, "/photos/cups") is None

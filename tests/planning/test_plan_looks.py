@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.params.line import parse_params
+from tasks.planning.choices import image_choices, training_choices
+from tasks.planning.looks import Look, look
+from tasks.planning.mirror import Mirror, mirrored
+from tasks.planning.reach import reach
+from tests.contracts.tiny import shape_set, tiny_values
+from tests.data.fake_sets import image_set
+
+INGEST = parse_params(tiny_values()).ingest
+SAFE = Mirror(0.5, 0.01, 400)
+
+
+def folder(at: Path, counts: dict[str, int], size: tuple[int, int] = (64, 64)) -> Path:
+    """Class folders of noise."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (at / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 256, (size[1], size[0]), dtype=np.uint8)
+            Image.fromarray(pixels).save(at / name / f"{number}.png")
+    return at
+
+
+def settings(seen: Look, *, gpu: bool = False) -> dict[str, object]:
+    first = image_choices(seen, gpu=gpu)
+    found = {choice.key: choice.value for choice in first}
+    update = {key.partition(".")[2]: value for key, value in found.items()}
+    params = INGEST.model_copy(update=update)
+    second = training_choices(seen, seen.expected(params), params.image_size, SAFE)
+    assert all(choice.why for choice in (*first, *second))
+    return found | {choice.key: choice.value for choice in second}
+
+
+def test_a_look_counts_and_skips_what_cannot_be_read(tmp_path: Path) -> None:
+    source = folder(tmp_path / "data", {"cup": 6, "fork": 30}, size=(60, 20))
+    (source / "cup" / "5.png").write_bytes(b"no image")
+    seen = look(source)
+    assert seen.counts == {"cup": 6, "fork": 30}
+    assert seen.rarest == ("cup", 6)
+    assert (seen.images, seen.unreadable, len(seen.sample)) == (36, 1, 35)
+    assert seen.sizes.tolist() == [[60, 20]] * 35
+    assert seen.grey
+    assert seen.given == {}
+
+
+def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:
+    for split, count in (("train", 8), ("test", 5)):
+        folder(tmp_path / "data" / split, {"cup": count, "fork": count})
+    seen = look(tmp_path / "data")
+    assert {item.split for item in seen.sample} == {"train"}
+    expected = seen.expected(INGEST)
+    assert expected["test"] == {"cup": 5, "fork": 5}
+    assert expected["val"] == {"cup": 2, "fork": 2}
+    assert expected["train"] == {"cup": 6, "fork": 6}
+
+
+def test_what_the_plan_decodes_holds_no_image_that_ingest_puts_into_test(tmp_path: Path) -> None:
+    from tasks.data.splits import assign_split
+
+    seen = look(folder(tmp_path / "data", {"cup": 30, "fork": 30}))
+    decoded = seen.decoded(INGEST, seed=0)
+    assert 0 < len(decoded) < 60
+    shares = {"val_share": INGEST.val_share, "test_share": INGEST.test_share}
+    places = {assign_split(one, seed=0, **shares) for one in decoded.manifest["image_id"]}
+    assert places == {"train", "val"}
+
+
+def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
+    source = folder(tmp_path / "data", {"cup": 1, "fork": 1})
+    for file in source.rglob("*.png"):
+        file.write_bytes(b"no image")
+    with pytest.raises(UserError, match="none of the 2 images"):
+        look(source)
+
+
+@pytest.mark.parametrize(
+    ("side", "gpu", "size"),
+    [(5, False, 8), (16, False, 16), (28, False, 32), (400, False, 32), (400, True, 64)],
+)
+def test_the_size_follows_the_originals_up_to_what_the_machine_can_do(
+    tmp_path: Path, side: int, gpu: bool, size: int
+) -> None:
+    seen = look(folder(tmp_path / "data", {"cup": 3, "fork": 3}, size=(side, side)))
+    assert settings(seen, gpu=gpu)["ingest.image_size"] == size
+
+
+def test_a_small_set_takes_the_preset_few_and_gates_that_it_can_pass(tmp_path: Path) -> None:
+    found = settings(look(folder(tmp_path / "data", {"cup": 12, "fork": 40})))
+    assert found["train_gan.penalties.r1"] == 0.3
+    assert (found["ingest.val_share"], found["ingest.test_share"]) == (0.2, 0.4)
+    assert found["validate.min_test_per_class"] == 2  # of about 5
+    assert found["ingest.per_class"] is None
+
+
+def test_a_larger_set_keeps_the_default_recipe_and_generates_more(tmp_path: Path) -> None:
+    seen = look(folder(tmp_path / "data", {"cup": 300, "fork": 300}, size=(8, 8)))
+    found = settings(seen)
+    assert "train_gan.penalties.r1" not in found
+    assert found["ingest.test_share"] == 0.2
+    assert found["generate.per_class"] == 420
+    assert found["validate.min_test_per_class"] == 10
+
+
+def test_round_shapes_may_be_mirrored_and_a_mark_at_the_left_may_not() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (200, 16, 16, 1), dtype=np.uint8)
+    labels = [0] * 100 + [1] * 100
+    round_ones = image_set(images, labels, ("a", "b"))
+    assert mirrored(round_ones).plausible
+    left = images.copy()
+    left[:100, 4:12, 2:5] += 80
+    left[100:, 4:12, -5:-2] += 80  # the other class is the mirror image of the first: b and d
+    found = mirrored(image_set(left, labels, ("b", "d")))
+    assert found.told_apart > 0.9
+    assert not found.plausible
+
+
+def test_few_images_are_never_mirrored() -> None:
+    assert not mirrored(shape_set(3)).plausible
+
+
+def test_the_reach_grows_with_test_images_and_says_what_is_missing() -> None:
+    built_in = reach({str(digit): 81 for digit in range(10)}, 0.95)
+    assert built_in.easy == pytest.approx(0.7, abs=0.1)  # as its report says
+    assert built_in.answers
+    small = reach({"a": 6, "b": 40}, 0.95)
+    assert not small.answers
+    assert small.times > 1
+    assert reach({"a": 60, "b": 400}, 0.95).hard < small.hard
