@@ -11,13 +11,13 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.ingest import IngestParams
+from tasks.data.groups import HELD_OUT
 from tasks.data.items import Item, Rejected
 from tasks.data.sources import SPLITS
-from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas
+from tasks.data.splits import assign_splits, class_quotas, keep_rows, label_quotas
 
 Rows = npt.NDArray[np.int64]
 COPY = "Nothing: one copy is used"
-_RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
 
 
 def distinct(
@@ -37,7 +37,7 @@ def distinct(
     keep: list[int] = []
     for copies in same.values():
         names = sorted({classes[row] for row in copies})
-        copies.sort(key=lambda row: (_RANK[given[row]], sources[row]))
+        copies.sort(key=lambda row: (HELD_OUT[given[row] or "train"], sources[row]))
         if len(names) > 1:
             reason = f"identical images under {', '.join(names)}"
             mend = "Keep it in the folder of its true class alone"
@@ -70,7 +70,9 @@ def split(
 ) -> dict[str, ImageSet]:
     """Return ``train``, ``val``, ``test``, ``cut`` and ``hidden``, all with their labels.
 
-    Given splits are respected; what they lack is taken out of train by content hash. Then, of
+    Given splits are respected; what they lack is taken out of train by content hash, a group at
+    a time and each class for itself (`assign_splits`). A group of several classes counts as one of
+    the class with the fewest groups, so that rare classes come near their shares. Then, of
     the training images of each class, the share `label_fraction` keeps its label and the others
     are ``hidden``; of those with a label, `per_class` and `imbalance` keep some and ``cut`` the
     others. Both go by the same hash, so the fraction can only shrink train: the images in it
@@ -84,32 +86,27 @@ def split(
         raise UserError(
             "ingest.source", f"only one class ({names[0]!r})", "Give at least two class folders"
         )
-    present = set(given)
-    val_share = 0.0 if "val" in present else params.val_share
-    test_share = 0.0 if "test" in present else params.test_share
-    places = np.array(
-        [
-            where
-            if where in ("val", "test")
-            else assign_split(one, val_share=val_share, test_share=test_share, seed=seed)
-            for one, where in zip(images.manifest["image_id"], given, strict=True)
-        ]
-    )
+    places = _places(images, given, params, seed)
     counts = pd.crosstab(images.manifest["class_name"].to_numpy(), places)
     for name, images_in in counts.reindex(index=names, columns=SPLITS, fill_value=0).iterrows():
         empty = [place for place in SPLITS if not images_in[place]]
         if empty:
+            one_class = images.manifest["class_name"] == name
+            whole = images.manifest["group"][one_class].nunique()
+            of = f" of {whole} groups" if whole < images_in.sum() else ""
             raise UserError(
                 f"class {name!r}",
-                f"its {images_in.sum()} images leave none for {' and '.join(empty)}",
-                "Add images of it, drop the class, or put them into train/ and test/ yourself",
+                f"its {images_in.sum()} images{of} leave none for {' and '.join(empty)}",
+                "Add images of it (a class needs 3 groups, one a split), drop the class, or put "
+                "them into train/ and test/ yourself",
             )
-    ids, labels = images.manifest["image_id"].to_numpy(), images.labels
+    ids, groups = (images.manifest[column].to_numpy() for column in ("image_id", "group"))
+    labels = images.labels
 
     def keep(rows: Rows, quotas: Callable[[Labels], Labels]) -> tuple[Rows, Rows]:
         """Part rows into those that their class's quota keeps, and the others."""
         wanted = quotas(np.bincount(labels[rows], minlength=len(names)))
-        kept = keep_rows(ids[rows], labels[rows], wanted, seed)
+        kept = keep_rows(groups[rows], ids[rows], labels[rows], wanted, seed)
         return rows[kept], rows[~kept]
 
     every = np.flatnonzero(places == "train")
@@ -123,3 +120,25 @@ def split(
         "hidden": hidden,
     }
     return {name: images.take(mine) for name, mine in rows.items()}
+
+
+def _places(
+    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
+) -> npt.NDArray[np.str_]:
+    """Return the split of each image, ``[N]``."""
+    present = set(given)
+    shares = {
+        "val_share": 0.0 if "val" in present else params.val_share,
+        "test_share": 0.0 if "test" in present else params.test_share,
+    }
+    table = images.manifest[["group", "label"]].assign(given=pd.Series(given, dtype=object))
+    free = table[~table["given"].isin(["val", "test"])]
+    sizes = free.groupby("label")["group"].nunique()
+    order = free.assign(size=free["label"].map(sizes)).sort_values(["size", "label", "group"])
+    rarest = order.drop_duplicates("group")
+    place: dict[str, str] = {}
+    for _, groups in rarest.groupby("label")["group"]:
+        names = groups.tolist()
+        place |= zip(names, assign_splits(names, **shares, seed=seed), strict=True)
+    chosen = table["given"].where(table["given"].isin(["val", "test"]), table["group"].map(place))
+    return chosen.to_numpy(dtype=np.str_)

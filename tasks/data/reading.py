@@ -71,7 +71,8 @@ def decode(
             "source": [item.source for item in kept],
         }
     )
-    manifest["group"] = manifest["image_id"]
+    groups = pd.Series([item.group for item in kept], dtype=object)
+    manifest["group"] = manifest["image_id"].where(groups.isna(), groups)
     return ImageSet(stack, manifest), [item.split for item in kept], unreadable
 
 

@@ -23,6 +23,8 @@ class IngestParams(Section):
     imbalance: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
     label_fraction: Annotated[float, Field(gt=0.0, le=1.0)]
     max_reject_share: Share
+    twins: Annotated[float, Field(ge=0.5, lt=1.0)] | None
+    on_leak: Literal["drop", "refuse"]
 
     @model_validator(mode="after")
     def _check(self) -> IngestParams:
