@@ -48,7 +48,8 @@ def find_twins(images: Images, threshold: float | None) -> pd.DataFrame:
     if threshold is None or len(images) < 2 or images.shape[1] < SMALLEST:
         none = pd.DataFrame({"a": [], "b": [], "correlation": [], "reason": []})
         return none.astype({"a": np.int64, "b": np.int64, "correlation": float, "reason": "str"})
-    pairs = _candidates(images, 2 * np.sqrt(1 - threshold))
+    # unit-length pixels that correlate by t lie sqrt(2 - 2t) apart, their low frequencies no further
+    pairs = _candidates(images, np.sqrt(2 * (1 - threshold)))
     parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)] or [pairs]
     return pd.concat([_confirmed(images, part, threshold) for part in parts], ignore_index=True)
 
