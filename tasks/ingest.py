@@ -8,23 +8,24 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.ground import refuse_own_ground
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.outputs import Explanation, Output
+from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
-from tasks.contracts.progress import Report, progress
+from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
+from tasks.data.changes import changes_since
 from tasks.data.collection import check_classes, distinct, split
-from tasks.data.groups import hold_apart, joined
+from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
 from tasks.data.items import UNLABELLED, Rejected
 from tasks.data.reading import decode
 from tasks.data.sources import items_of
-from tasks.data.twins import LEAST_SIZE, Twins, find_twins
 from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
+
+CHANGES = Path(".ganlift/ingest_changes.csv")  # tells of history, so it is no output of the stage
 
 
 def run(
@@ -37,8 +38,8 @@ def run(
     spare: Output,
     splits: Output,
     rejects: Explanation,
-    twins: Explanation,
     cut: Output,
+    twins: Explanation,
     summary: Output,
     params: IngestParams,
     seed: int,
@@ -58,10 +59,16 @@ def run(
         images, done = decode(items, params, watch)
         shape = images.image_shape
         loose, loose_unreadable = decode_unlabelled(loose_items, shape, params, watch, done.white)
-    found = distinct(images, done.given, done.digests)
+        across = copies_across(images, done.given)
+        found = distinct(join_groups(images), done.given, done.digests)
+        images, copies = found.images, found.copies
+        crossing = [one for one in copies if one.source in across]
+        unnamed = int((images.manifest["group"] == images.manifest["image_id"]).sum())
+        watch(1.0, "looking for twins")
+        images, loose, pairs = with_twins(images, loose, params.twins)
+    images, given, leaks = part_leaks(images, found.given)
     lost = done.unreadable + loose_unreadable
-    left_out = listing.passed_over + lost + found.copies
-    _save_table(rejects, left_out)
+    _save_table(rejects, listing.passed_over + lost + copies + leaks)
     spoiled = len(done.unreadable) + found.shrunk
     for bad, all_items in ((spoiled, items), (len(loose_unreadable), loose_items)):
         if bad > params.max_reject_share * len(all_items):
@@ -71,94 +78,78 @@ def run(
                 f"are made small: more than ingest.max_reject_share {params.max_reject_share:.0%}",
                 f"See {rejects} for each file's reason; mend or remove them",
             )
-    if found.across and params.on_leak == "refuse":
+    if params.on_leak == "refuse" and (crossing or leaks):
+        first = (crossing + leaks)[0]
         raise UserError(
             str(source),
-            f"{found.across} images stand in two of its splits",
-            f"See {rejects}; remove them from one, or set ingest.on_leak to drop",
+            f"{len(crossing)} copies and {len(leaks)} images of one group or scene stand in two of "
+            f"its splits, such as {first.source} ({first.reason})",
+            f"See {rejects} for all; remove them, or set ingest.on_leak to drop",
         )
-    with progress("ingest") as watch:
-        pairs = _twins(found.images, params, watch)
-    whole, given, leaks = hold_apart(_grouped(found.images, pairs), found.given, params.on_leak)
-    check_classes(items, whole)
-    parts = split(whole, given, params, seed)
+    check_classes(items, images)
+    parts = split(images, given, params, seed)
     hidden = hide_labels(parts.pop("hidden"))
-    parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, list(parts.values()))
-    _save_table(rejects, left_out + leaks + loose_copies)
-    for name, folder in (
-        ("train", train),
-        ("val", val),
-        ("test", test),
-        ("unlabelled", unlabelled),
-        ("cut", spare),
-    ):
+    parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, parts)
+    copies += loose_copies
+    _save_table(rejects, listing.passed_over + lost + copies + leaks)
+    ledger = pd.concat(
+        [part.manifest[["image_id"]].assign(split=name) for name, part in parts.items()],
+        ignore_index=True,
+    )
+    told = told_twins(pairs, dict(ledger.itertuples(index=False, name=None)), hidden)
+    folders = {"train": train, "val": val, "test": test, "unlabelled": unlabelled, "cut": spare}
+    changes = changes_since({name: shown(folder) for name, folder in folders.items()}, parts)
+    for name, folder in folders.items():
         parts[name].save(folder)
-    for path in (cut, splits, summary):
+    for path in (cut, twins, splits, summary):
         path.parent.mkdir(parents=True, exist_ok=True)
     parts["cut"].manifest[["image_id", "class_name", "source"]].to_csv(cut, index=False)
-    ledger = [part.manifest[["image_id"]].assign(split=name) for name, part in parts.items()]
-    pd.concat(ledger, ignore_index=True).to_parquet(splits, index=False)
-    _save_twins(twins, found.images, pairs)
-    labels = found.images.labels
-    grouped = sum(item.group is not None for item in done.items)
+    told.to_csv(twins, index=False)
+    ledger.to_parquet(splits, index=False)
     facts = {
-        "passed_over": len(listing.passed_over),
         "rejected": len(lost),
-        "duplicates": len(found.copies) + len(loose_copies),
-        "equal_when_small": found.shrunk,
-        "leaks": {"copies": found.across, "groups": len(leaks)},
-        "groups": {
-            "images": grouped,
-            "without": len(done.items) - grouped,
-            "distinct": len({item.group for item in done.items if item.group is not None}),
-        },
-        "twins": {
-            "pairs": len(pairs.pairs),
-            "of_two_classes": int((labels[pairs.pairs[:, 0]] != labels[pairs.pairs[:, 1]]).sum()),
-            "threshold": None if pairs.threshold is None else round(pairs.threshold, 4),
-        },
-        "more_frames": done.with_more_frames,
+        "duplicates": len(copies),
+        "passed_over": len(listing.passed_over),
+        "equal_once_small": found.shrunk,
+        "files_with_more_frames": done.with_more_frames,
         "white": done.white,
+        **_links(images, unnamed, told, crossing, leaks),
     }
-    _save_summary(summary, source, whole, parts, facts)
+    _save_summary(summary, source, images, parts, facts)
     print(", ".join(f"{name} {len(part)}" for name, part in parts.items()))
     for line in _told(facts, params):
         print(line)
-
-
-def _twins(images: ImageSet, params: IngestParams, watch: Report) -> Twins:
-    if params.twins is None or params.image_size < LEAST_SIZE or len(images) < 2:
-        return Twins.none(params.twins)
-    return find_twins(images.images, params.twins, watch)
-
-
-def _grouped(images: ImageSet, twins: Twins) -> ImageSet:
-    manifest = images.manifest.copy()
-    manifest["group"] = joined(manifest["group"].tolist(), twins.pairs)
-    return ImageSet(images.images, manifest)
-
-
-def _save_twins(path: Path, images: ImageSet, twins: Twins) -> None:
-    one, two = (
-        images.manifest.iloc[twins.pairs[:, side]].reset_index(drop=True) for side in (0, 1)
-    )
-    table = pd.DataFrame(
-        {
-            "source_a": one["source"],
-            "source_b": two["source"],
-            "class_a": one["class_name"],
-            "class_b": two["class_name"],
-            "correlation": np.round(twins.correlations.astype(np.float64), 4),
-        }
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
+    if changes is not None:
+        CHANGES.parent.mkdir(parents=True, exist_ok=True)
+        changes.to_csv(CHANGES, index=False)
+        counts = changes["change"].value_counts()
+        since = ", ".join(f"{count} {change}" for change, count in counts.items())
+        print(f"since the last ingest: {since or 'nothing changed'} (see {CHANGES})")
 
 
 def _save_table(path: Path, rejected: list[Rejected]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = [field.name for field in fields(Rejected)]
     pd.DataFrame([asdict(one) for one in rejected], columns=columns).to_csv(path, index=False)
+
+
+def _links(
+    images: ImageSet,
+    unnamed: int,
+    twins: pd.DataFrame,
+    crossing: list[Rejected],
+    leaks: list[Rejected],
+) -> dict[str, int]:
+    """Count what binds images together, and what of it stood in two given splits."""
+    known = (twins["class_a"] != "") & (twins["class_b"] != "")
+    return {
+        "groups": int(images.manifest["group"].nunique()),
+        "images_without_a_named_group": unnamed,
+        "twin_pairs": len(twins),
+        "twin_pairs_of_two_classes": int((known & (twins["class_a"] != twins["class_b"])).sum()),
+        "copies_across_splits": len(crossing),
+        "groups_across_splits": len(leaks),
+    }
 
 
 def _told(facts: Mapping[str, Any], params: IngestParams) -> Iterator[str]:
@@ -170,24 +161,18 @@ def _told(facts: Mapping[str, Any], params: IngestParams) -> Iterator[str]:
         yield f"{facts['rejected']:,} files could not be read; {see}"
     if facts["duplicates"]:
         yield f"{facts['duplicates']:,} copies were left out; {see}"
-    if facts["twins"]["pairs"]:
-        yield (
-            f"{facts['twins']['pairs']:,} pairs of images show the same and stay in one split "
-            f"(correlation {facts['twins']['threshold']:.2f} or more); see reports/ingest_twins.csv"
-        )
-    leaks = sum(facts["leaks"].values())
-    if leaks:
-        yield f"{leaks:,} images stood in two of the source's splits and were dropped; {see}"
-    if params.group_pattern is not None and facts["groups"]["without"]:
-        yield (
-            f"ingest.group_pattern matches nothing in the path of {facts['groups']['without']:,} "
-            "images: each is a group of its own"
-        )
-    if facts["more_frames"]:
-        yield (
-            f"{facts['more_frames']:,} files have several pages or frames: the first is used; "
-            "ingest.frames=all uses all"
-        )
+    if facts["groups_across_splits"]:
+        count = f"{facts['groups_across_splits']:,}"
+        yield f"{count} images of groups in two of the source's splits were dropped; {see}"
+    if facts["twin_pairs"]:
+        count = f"{facts['twin_pairs']:,}"
+        yield f"{count} pairs show the same and stay in one split; see reports/ingest_twins.csv"
+    if params.group_pattern is not None and facts["images_without_a_named_group"]:
+        count = f"{facts['images_without_a_named_group']:,}"
+        yield f"{count} images have no group: ingest.group_pattern does not match their paths"
+    if facts["files_with_more_frames"]:
+        count = f"{facts['files_with_more_frames']:,}"
+        yield f"{count} files have more pages or frames than the first, which is used"
     if facts["white"] is not None:
         yield f"grey images of more than 8 bits: level {facts['white']:,} is white"
 
@@ -213,6 +198,7 @@ def _save_summary(
         "classes": list(names),
         "counts": counts,
         "unlabelled": len(parts["unlabelled"]),
+        "shares": {name: round(sum(of.values()) / len(images), 4) for name, of in counts.items()},
         **facts,
     }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from tasks import ingest
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.data.decoding import open_image, to_pixels
 from tasks.data.splits import hash_uniform
-from tests.contracts.tiny import SHAPES, draw_shape, tiny_params
+from tests.contracts.tiny import SHAPES, draw_shape
+from tests.data.fake_ingest import PARTS, bytes_of, parts_of, rejects_of, run, save
 
 PER_CLASS = 24
-PARTS = ("train", "val", "test")
 
 
 @pytest.fixture
@@ -32,43 +30,9 @@ def source(tmp_path: Path) -> Path:
     return top
 
 
-def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels.squeeze()).save(path)
-
-
-def run(source: Path, out: Path, **overrides: object) -> Path:
-    """Ingest into folders none of which exists yet."""
-    ingest.run(
-        source=source,
-        train=out / "sets/train",
-        val=out / "sets/val",
-        test=out / "sets/test",
-        unlabelled=out / "sets/unlabelled",
-        spare=out / "sets/spare",
-        splits=out / "ledger/splits.parquet",
-        rejects=out / "rejects/rejects.csv",
-        twins=out / "twins/twins.csv",
-        cut=out / "cut/cut.csv",
-        summary=out / "summary/ingest.json",
-        params=tiny_params(ingest=overrides).ingest,
-        seed=0,
-    )
-    return out
-
-
 def id_of(path: Path) -> str:
     """The id that ingest gives to the image of a file."""
     return image_id(to_pixels(open_image(path), size=8, channels=1, fit="pad"))
-
-
-def parts_of(out: Path) -> dict[str, ImageSet]:
-    return {name: ImageSet.load(out / "sets" / name) for name in PARTS}
-
-
-def rejects_of(out: Path) -> dict[str, str]:
-    table = pd.read_csv(out / "rejects/rejects.csv")
-    return dict(zip(table["source"], table["reason"], strict=True))
 
 
 def test_summary_ledger_and_sets_agree(source: Path, tmp_path: Path) -> None:
@@ -145,11 +109,6 @@ def test_given_splits_and_a_copy_across_them(source: Path, tmp_path: Path) -> No
     assert len(held_out) == 3 * 16
     assert all(one.startswith("train/") for one in held_out)
     assert rejects_of(out) == {"train/circle/leak.png": "identical to test/circle/16.png"}
-
-
-def bytes_of(out: Path) -> dict[str, bytes]:
-    files = (path for path in out.rglob("*") if path.is_file())
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
 def test_no_output_tells_a_hidden_label(source: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.items import RANK, SPLITS, Item, Rejected
+from tasks.data.items import HELD_OUT, SPLITS, Item, Rejected
 from tasks.data.splits import assign_splits, class_quotas, keep_rows, label_quotas
 
 Rows = npt.NDArray[np.int64]
@@ -27,15 +27,13 @@ class Distinct:
         images: the ones that are kept.
         given: the split that the source gives each.
         copies: left out because another image is kept, or because they have two labels.
-        shrunk: of those, the ones that were not equal before they were made small.
-        across: how many copies lay in another given split than the one that is kept.
+        shrunk: how many of them were not equal before they were made small.
     """
 
     images: ImageSet
     given: list[str | None]
     copies: list[Rejected]
     shrunk: int
-    across: int
 
 
 def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[bytes]) -> Distinct:
@@ -56,10 +54,10 @@ def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[by
         same.setdefault(one, []).append(row)
     rejected: list[Rejected] = []
     keep: list[int] = []
-    shrunk = across = 0
+    shrunk = 0
     for copies in same.values():
         names = sorted({classes[row] for row in copies})
-        copies.sort(key=lambda row: (RANK[given[row] or "train"], sources[row]))
+        copies.sort(key=lambda row: (HELD_OUT[given[row] or "train"], sources[row]))
         if len(names) > 1:
             reason = f"identical images under {', '.join(names)}"
             mend = "Keep it in the folder of its true class alone"
@@ -72,10 +70,9 @@ def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[by
                 shrunk += 1
                 reason += " once it is made small"
                 mend = "Raise ingest.image_size"
-            across += given[row] != given[copies[0]]
             rejected.append(Rejected(sources[row], classes[row], reason, mend))
     rows = sorted(keep)
-    return Distinct(images.take(rows), [given[row] for row in rows], rejected, shrunk, across)
+    return Distinct(images.take(rows), [given[row] for row in rows], rejected, shrunk)
 
 
 def check_classes(items: Sequence[Item], images: ImageSet) -> None:
@@ -98,7 +95,9 @@ def split(
 ) -> dict[str, ImageSet]:
     """Return ``train``, ``val``, ``test``, ``cut`` and ``hidden``, all with their labels.
 
-    Given splits are respected; what they lack is taken out of train by content hash. Then, of
+    Given splits are respected; what they lack is taken out of train by content hash, a group at
+    a time and each class for itself (`assign_splits`). A group of several classes counts as one of
+    the class with the fewest groups, so that rare classes come near their shares. Then, of
     the training images of each class, the share `label_fraction` keeps its label and the others
     are ``hidden``; of those with a label, `per_class` and `imbalance` keep some and ``cut`` the
     others. Both go by the same hash, so the fraction can only shrink train: the images in it
@@ -112,33 +111,27 @@ def split(
         raise UserError(
             "ingest.source", f"only one class ({names[0]!r})", "Give at least two class folders"
         )
-    present = set(given)
-    val_share = 0.0 if "val" in present else params.val_share
-    test_share = 0.0 if "test" in present else params.test_share
-    places = np.array(given, dtype=object)
-    free = np.flatnonzero(~np.isin(places, ("val", "test")))
-    places[free] = assign_splits(
-        images.manifest["group"].to_numpy()[free],
-        images.labels[free],
-        val_share=val_share,
-        test_share=test_share,
-        seed=seed,
-    )
+    places = _places(images, given, params, seed)
     counts = pd.crosstab(images.manifest["class_name"].to_numpy(), places)
     for name, images_in in counts.reindex(index=names, columns=SPLITS, fill_value=0).iterrows():
         empty = [place for place in SPLITS if not images_in[place]]
         if empty:
+            one_class = images.manifest["class_name"] == name
+            whole = images.manifest["group"][one_class].nunique()
+            of = f" of {whole} groups" if whole < images_in.sum() else ""
             raise UserError(
                 f"class {name!r}",
-                f"its {images_in.sum()} images leave none for {' and '.join(empty)}",
-                "Add images of it, drop the class, or put them into train/ and test/ yourself",
+                f"its {images_in.sum()} images{of} leave none for {' and '.join(empty)}",
+                "Add images of it (a class needs 3 groups, one a split), drop the class, or put "
+                "them into train/ and test/ yourself",
             )
-    ids, labels = images.manifest["image_id"].to_numpy(), images.labels
+    ids, groups = (images.manifest[column].to_numpy() for column in ("image_id", "group"))
+    labels = images.labels
 
     def keep(rows: Rows, quotas: Callable[[Labels], Labels]) -> tuple[Rows, Rows]:
         """Part rows into those that their class's quota keeps, and the others."""
         wanted = quotas(np.bincount(labels[rows], minlength=len(names)))
-        kept = keep_rows(ids[rows], labels[rows], wanted, seed)
+        kept = keep_rows(groups[rows], ids[rows], labels[rows], wanted, seed)
         return rows[kept], rows[~kept]
 
     every = np.flatnonzero(places == "train")
@@ -152,3 +145,25 @@ def split(
         "hidden": hidden,
     }
     return {name: images.take(mine) for name, mine in rows.items()}
+
+
+def _places(
+    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
+) -> npt.NDArray[np.str_]:
+    """Return the split of each image, ``[N]``."""
+    present = set(given)
+    shares = {
+        "val_share": 0.0 if "val" in present else params.val_share,
+        "test_share": 0.0 if "test" in present else params.test_share,
+    }
+    table = images.manifest[["group", "label"]].assign(given=pd.Series(given, dtype=object))
+    free = table[~table["given"].isin(["val", "test"])]
+    sizes = free.groupby("label")["group"].nunique()
+    order = free.assign(size=free["label"].map(sizes)).sort_values(["size", "label", "group"])
+    rarest = order.drop_duplicates("group")
+    place: dict[str, str] = {}
+    for _, groups in rarest.groupby("label")["group"]:
+        names = groups.tolist()
+        place |= zip(names, assign_splits(names, **shares, seed=seed), strict=True)
+    chosen = table["given"].where(table["given"].isin(["val", "test"]), table["group"].map(place))
+    return chosen.to_numpy(dtype=np.str_)

@@ -1,81 +1,138 @@
-"""Images that belong together: one patient, one part, one scene. They never stand in two splits."""
+"""Groups: what belongs together and so must never stand in two splits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet
-from tasks.data.items import RANK, Rejected
+from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.data.items import HELD_OUT, Rejected
+from tasks.data.twins import find_twins
 
-Pairs = npt.NDArray[np.int64]
-_NOWHERE = len(RANK)  # the rank of an image without a split
-
-
-def joined(groups: Sequence[str], pairs: Pairs) -> list[str]:
-    """Join the groups of rows that are paired, and name each joint group by its smallest name.
-
-    So the group of an image that nothing new was paired with keeps its name, whatever comes.
-
-    Args:
-        groups: name of each row's group, ``[N]``.
-        pairs: row numbers, ``[P, 2]``.
-    """
-    names, nodes = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
-    ends = nodes[pairs].reshape(-1, 2)
-    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(names),) * 2)
-    _, component = connected_components(links, directed=False)
-    first = pd.Series(names).groupby(component).min()  # names are sorted, so the smallest
-    return [str(name) for name in first.to_numpy()[component[nodes]]]
+_WHOLE = "Put the whole group into one split to use it"
 
 
-def hold_apart(
-    images: ImageSet, given: Sequence[str | None], on_leak: str
-) -> tuple[ImageSet, list[str | None], list[Rejected]]:
-    """Let no group stand in two of the splits that the source gives.
-
-    It stays where it is held out most: in test, else in val. Its images without a split go there
-    too, and those in another split are dropped.
+def with_twins(
+    images: ImageSet, loose: ImageSet, threshold: float | None
+) -> tuple[ImageSet, ImageSet, pd.DataFrame]:
+    """Join near-twins into groups, also those among images without a label.
 
     Args:
-        images: real images.
-        given: the split that the source gives each, or None.
-        on_leak: ``drop``, or ``refuse`` to raise.
+        images: labelled images, no two equal.
+        loose: images without a label, perhaps copies.
+        threshold: see `find_twins`; None seeks none.
 
-    Raises:
-        UserError: there are such groups, and `on_leak` is ``refuse``.
+    Returns:
+        Both sets with their groups, and the pairs: ``id``, ``source`` and ``class_name`` of either
+        (with ``_a`` and ``_b``), and ``correlation``, in the order of the ids, which
+        tells nothing of where an image lay.
     """
-    table = images.manifest[["group", "source", "class_name"]].assign(
-        rank=[RANK[place] if place else _NOWHERE for place in given], row=np.arange(len(images))
+    everything = concatenate([images, loose]) if len(loose) else images
+    table = everything.manifest
+    first = np.flatnonzero(~table["image_id"].duplicated())
+    distinct = everything.images if len(first) == len(everything) else everything.images[first]
+    pairs = find_twins(distinct, threshold)
+    pairs = pairs.assign(a=first[pairs["a"]], b=first[pairs["b"]])
+    joined = join_groups(everything, pairs).manifest
+    ids = table["image_id"].to_numpy()
+    swapped = ids[pairs["a"]] > ids[pairs["b"]]
+    ends = {
+        "_a": pairs["a"].where(~swapped, pairs["b"]),
+        "_b": pairs["b"].where(~swapped, pairs["a"]),
+    }
+    told = {
+        f"{name}{end}": table[column].to_numpy()[rows]
+        for end, rows in ends.items()
+        for name, column in (("id", "image_id"), ("source", "source"), ("class", "class_name"))
+    }
+    pairs = pd.DataFrame({**told, "correlation": pairs["correlation"]})
+    split = len(images)
+    return (
+        ImageSet(images.images, joined.iloc[:split]),
+        ImageSet(loose.images, joined.iloc[split:].reset_index(drop=True)),
+        pairs.sort_values(["id_a", "id_b"], ignore_index=True),
     )
-    best = table.groupby("group")["rank"].transform("min")
-    leaks = table[(table["rank"] > best) & (table["rank"] < _NOWHERE)]
-    if len(leaks) and on_leak == "refuse":
-        one = leaks.iloc[0]
-        raise UserError(
-            one["source"],
-            f"its group {one['group']!r} stands in two splits, as do {len(leaks) - 1} other "
-            "images: what is learned by heart in one would be known in the other",
-            "Move them into one split, or set ingest.on_leak to drop",
-        )
-    splits = {rank: name for name, rank in RANK.items()}
+
+
+def told_twins(pairs: pd.DataFrame, splits: Mapping[str, str], hidden: ImageSet) -> pd.DataFrame:
+    """Return pairs as people read them, without a trace of a label that is hidden.
+
+    Args:
+        pairs: as `with_twins` returns them.
+        splits: split of an image by its id; one that was left out has none.
+        hidden: images whose label is hidden, as `hide_labels` returns them.
+    """
+    names = hidden.manifest.set_index("image_id")["source"]
+    table = pd.DataFrame(index=pairs.index)
+    for end in ("_a", "_b"):
+        ids = pairs[f"id{end}"]
+        veiled = ids.isin(names.index)
+        table[f"source{end}"] = pairs[f"source{end}"].mask(veiled, ids.map(names))
+        table[f"class{end}"] = pairs[f"class{end}"].mask(veiled, "")
+        table[f"split{end}"] = ids.map(splits).fillna("")
+    return table.assign(correlation=pairs["correlation"])
+
+
+def copies_across(images: ImageSet, given: Sequence[str | None]) -> set[str]:
+    """Return the sources of copies in a less held out split than another copy, by given splits."""
+    rank = pd.Series(list(given), dtype=object).map(HELD_OUT)
+    held = rank.groupby(images.manifest["image_id"].to_numpy()).transform("min")
+    return set(images.manifest["source"][(rank > held).to_numpy()])
+
+
+def join_groups(images: ImageSet, pairs: pd.DataFrame | None = None) -> ImageSet:
+    """Return the images with groups joined where a name, the same pixels or twins link them.
+
+    A group is called by the first of the names given to its images, in their order as text, or
+    by the smallest image id where none has a name. So what a group without a name is called, and
+    by that its split, can change when one more twin of it comes; nothing else moves it.
+
+    Args:
+        images: N images; a group that is not the image's own id is a name that was given.
+        pairs: row numbers ``a`` and ``b`` of twins; None where none are known yet.
+    """
+    a, b = ([], []) if pairs is None else (pairs["a"].to_numpy(), pairs["b"].to_numpy())
+    ids, groups = images.manifest["image_id"], images.manifest["group"]
+    rows = np.arange(len(ids))
+    same_name, same_pixels = (pd.factorize(column)[0] for column in (groups, ids))
+    named, pixels = len(rows) + same_name, len(rows) + len(rows) + same_pixels
+    start = np.concatenate([rows, rows, a]).astype(np.int64)
+    end = np.concatenate([named, pixels, b]).astype(np.int64)
+    links = coo_array((np.ones(len(start), np.int8), (start, end)), shape=(3 * len(rows),) * 2)
+    _, parts = connected_components(links, directed=False)
+    table = pd.DataFrame({"part": parts[: len(rows)], "group": groups, "bare": groups == ids})
+    first = table.sort_values(["bare", "group"]).drop_duplicates("part").set_index("part")["group"]
+    manifest = images.manifest.assign(group=table["part"].map(first).astype(groups.dtype))
+    return ImageSet(images.images, manifest)
+
+
+def part_leaks(
+    images: ImageSet, given: Sequence[str | None]
+) -> tuple[ImageSet, list[str | None], list[Rejected]]:
+    """Leave each group in the most held out of the splits given to it, and drop the rest of it.
+
+    An image without a split of its own, in a group that has one, goes where its group is.
+
+    Returns:
+        What is left, the splits given to it, and what was dropped.
+    """
+    manifest = images.manifest
+    rank = pd.Series(list(given), dtype=object).map(HELD_OUT)
+    held = rank.groupby(manifest["group"].to_numpy()).transform("min")
+    leaking = (rank > held).to_numpy()
+    kept = manifest[(rank == held).to_numpy()]
+    keeper = kept.groupby("group")["source"].min().to_dict()
+    names = dict(zip(HELD_OUT.values(), HELD_OUT, strict=True))
+    table = manifest.assign(held=held.map(names).to_numpy())[leaking]
+    columns = (table[name].tolist() for name in ("source", "class_name", "group", "held"))
     dropped = [
-        Rejected(
-            source,
-            class_name,
-            f"its group also stands in {splits[rank]}",
-            "Nothing, or move the whole group into one split",
-        )
-        for source, class_name, rank in zip(
-            leaks["source"], leaks["class_name"], best[leaks.index], strict=True
-        )
+        Rejected(source, name, f"of one group with {keeper[group]}, which is in {split}", _WHOLE)
+        for source, name, group, split in zip(*columns, strict=True)
     ]
-    rows = np.setdiff1d(table["row"], leaks["row"])
-    places = [splits.get(rank) for rank in best.to_numpy()[rows]]
-    return images.take(rows), places, dropped
+    rows = np.flatnonzero(~leaking)
+    left = [None if np.isnan(held[row]) else names[int(held[row])] for row in rows]
+    return images.take(rows), left, dropped

@@ -11,8 +11,8 @@ from PIL import Image
 
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
-RANK = {"test": 0, "val": 1, "train": 2}
-"""How much a split is held out: what stands in two of them stays in the first."""
+HELD_OUT = {"test": 0, "val": 1, "train": 2}
+"""Given splits, the most held out first: where one thing stands in two, it stays there."""
 SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "dev": "val", "test": "test", "testing": "test",

@@ -8,11 +8,11 @@ band of frequencies that light and compression leave alone, at the best of a few
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
@@ -32,28 +32,7 @@ _SHARE = 0.25  # of the way from what is usual to 1 that twins have to go beyond
 _CHUNK = 1024
 
 
-@dataclass(frozen=True)
-class Twins:
-    """Pairs of rows, the lower first, with the correlation of each.
-
-    Attributes:
-        pairs: int64 ``[P, 2]``.
-        correlations: float32 ``[P]``, -1 to 1.
-        threshold: what was asked of them: the one given, or more where honest images are alike;
-            None where none were looked for.
-    """
-
-    pairs: npt.NDArray[np.int64]
-    correlations: Floats
-    threshold: float | None
-
-    @classmethod
-    def none(cls, threshold: float | None) -> Twins:
-        """Return no pair."""
-        return cls(np.zeros((0, 2), np.int64), np.zeros(0, np.float32), threshold)
-
-
-def find_twins(images: Images, threshold: float, watch: Callable[[float, str], None]) -> Twins:
+def find_twins(images: Images, threshold: float | None) -> pd.DataFrame:
     """Find pairs of images that show the same.
 
     Where honest images are nearly as alike as twins (ones among digits), the threshold rises: a
@@ -61,33 +40,34 @@ def find_twins(images: Images, threshold: float, watch: Callable[[float, str], N
     thousand reaches with its sixth neighbour.
 
     Args:
-        images: uint8 ``[N, H, W, C]``, square, of `LEAST_SIZE` or more.
-        threshold: least correlation of a pair.
-        watch: told the share that is done.
+        images: uint8 ``[N, H, W, C]``, square, no two of them equal.
+        threshold: least correlation of a pair, below 1; None seeks none.
+
+    Returns:
+        ``a`` and ``b`` (row numbers, a < b) and ``correlation``, sorted by rows; no pair where
+        images are narrower than `LEAST_SIZE`.
     """
+    if threshold is None or len(images) < 2 or images.shape[1] < LEAST_SIZE:
+        none = pd.DataFrame({"a": [], "b": [], "correlation": []})
+        return none.astype({"a": np.int64, "b": np.int64, "correlation": float})
     grey = _grey(images)
-    hashes = _unit(dctn(grey, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW])
-    near = _nearest(hashes, watch)
+    near = _nearest(_unit(dctn(grey, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW]))
     found = np.full(near.shape, -1.0, np.float32)
     bands = _unit(_band(grey))
     for crop in _cropped(grey):
         cut = _unit(_band(crop))
-        for place in range(near.shape[1]):  # a pair is looked at from both sides
-            np.maximum(
-                found[:, place],
-                np.einsum("nd,nd->n", cut, bands[near[:, place]]),
-                out=found[:, place],
-            )
-    watch(1.0, "twins")
+        for column in range(near.shape[1]):  # a pair is looked at from both sides
+            alike = np.einsum("nd,nd->n", cut, bands[near[:, column]])
+            np.maximum(found[:, column], alike, out=found[:, column])
     if near.shape[1] > _USUAL:
         usual = float(np.quantile(np.sort(found, axis=1)[:, -_USUAL - 1], 0.999))
         threshold = max(threshold, usual + _SHARE * (1.0 - usual))
-    row, column = np.nonzero(found >= threshold)
-    pairs = np.sort(np.stack([row, near[row, column]], axis=1), axis=1)
-    order = np.lexsort((-found[row, column], pairs[:, 1], pairs[:, 0]))
-    pairs, values = pairs[order], found[row, column][order]
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    return Twins(pairs[first].astype(np.int64), values[first], threshold)
+    row, place = np.nonzero(found >= threshold)
+    pairs = np.sort(np.stack([row, near[row, place]], axis=1), axis=1)
+    values = found[row, place].astype(np.float64).round(4)
+    table = pd.DataFrame({"a": pairs[:, 0], "b": pairs[:, 1], "correlation": values})
+    best = table.sort_values(["a", "b", "correlation"], ascending=[True, True, False])
+    return best.drop_duplicates(["a", "b"]).reset_index(drop=True)
 
 
 def _grey(images: Images) -> Floats:
@@ -107,7 +87,7 @@ def _unit(values: npt.NDArray[np.float32]) -> Floats:
     return np.asarray(flat / length, dtype=np.float32)
 
 
-def _nearest(hashes: Floats, watch: Callable[[float, str], None]) -> npt.NDArray[np.int64]:
+def _nearest(hashes: Floats) -> npt.NDArray[np.int64]:
     """Return the nearest other rows of each by hash, ``[N, k]``."""
     count = min(_CANDIDATES, len(hashes) - 1)
     near = np.empty((len(hashes), count), dtype=np.int64)
@@ -116,7 +96,6 @@ def _nearest(hashes: Floats, watch: Callable[[float, str], None]) -> npt.NDArray
         own = np.arange(len(alike))
         alike[own, start + own] = -np.inf
         near[start : start + _CHUNK] = np.argpartition(-alike, count - 1, axis=1)[:, :count]
-        watch(0.9 * start / len(hashes), "looking for twins")
     return near
 
 

@@ -14,8 +14,7 @@ from tasks.planning.mirror import Mirror
 
 CAP, CAP_GPU = 32, 64  # pixels
 _FEW = 10  # training images of a class
-_FULL_POOL = 1000  # generated images of a class and GAN
-_SPARE = 2  # generated images for each that is merged, since the filter rejects some
+_UNBALANCED = 2.0  # times as many training images in the largest class as in the smallest
 _EPOCHS = 5  # of the shortest training that is tried
 
 
@@ -78,7 +77,7 @@ def training_choices(
 ) -> list[Choice]:
     """Return everything else, from the images that each split is going to hold."""
     train, total = expected["train"].values(), sum(expected["train"].values())
-    fewest, most = min(train), max(train)
+    fewest = min(train)
     gates = [
         Choice(
             f"validate.min_{split}_per_class",
@@ -94,8 +93,6 @@ def training_choices(
         for term in ("r1", "r2")
         if fewest <= _FEW
     ]
-    pool = int(min(_FULL_POOL, max(100, _SPARE * most)))
-    ratio = 1.0 if pool >= _SPARE * most else round(max(0.05, pool / _SPARE / most), 2)
     steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
     told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
     if mirror.images == 0:
@@ -104,19 +101,21 @@ def training_choices(
         *gates,
         Choice("train_gan.total_kimg", kimg, "88 up to 16 pixels, 120 at 32, 160 above"),
         *few,
-        Choice(
-            "generate.per_class",
-            pool,
-            f"{_SPARE} for each of up to {most} training images, at most {_FULL_POOL}",
-        ),
-        Choice(
-            "merge.synthetic_per_real",
-            ratio,
-            "as many as real ones" if ratio == 1.0 else "half of what is generated",
-        ),
+        Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
+        _target(expected["train"]),
         Choice(
             "retrain.steps", steps, f"{_EPOCHS} rounds of {total} training images, at least 200"
         ),
         Choice("retrain.most_steps", 8 * steps, "three doublings, while real/val still gains"),
         Choice("retrain.flip", mirror.plausible, f"{told}; chance is 50%"),
     ]
+
+
+def _target(train: dict[str, int]) -> Choice:
+    rarest = min(train, key=lambda name: (train[name], name))
+    fewest, most = train[rarest], max(train.values())
+    if most < _UNBALANCED * fewest:
+        why = f"classes are about even: {fewest} to {most} training images"
+        return Choice("merge.target_per_class", "ratio", why)
+    why = f"{rarest!r} has {fewest} training images, another class {most}: rare ones are brought up"
+    return Choice("merge.target_per_class", "balance", why)

@@ -23,6 +23,7 @@ from tasks.classifier.training import Schedule, probabilities, untrained
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.retrain import RetrainParams
+from tasks.data.mixing import asked_of_each_class
 from tasks.gan.model import build_gan, device_of
 from tasks.gan.sampling import sample
 from tasks.gan.training import train_gan
@@ -141,9 +142,10 @@ def _measured(images: ImageSet, params: Params) -> Costs:
     classifier = untrained(schedule, images.image_shape, classes=classes, seed=0)
     probabilities(classifier, real)
     judged = _seconds(lambda: probabilities(classifier, real)) / len(real)
+    none = real.take(np.array([], dtype=np.int64))
     alone, beside = (
-        TrainingSet(real, real.take(np.array([], dtype=np.int64))),
-        TrainingSet(real, real),
+        TrainingSet(real, none, none),
+        TrainingSet(real, real, none),
     )
     recipes = _recipes(params.retrain)
     return Costs(
@@ -210,7 +212,7 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
         "train_gan": rounds * (training + evaluations * costs.gan_evaluation)
         + _JUDGE_STEPS * plain,
     }
-    pool = params.generate.per_class * len(look.counts) * seeds
+    pool = _pool(look, params) * seeds
     images["generate"] = pool * costs.made
     quality = params.quality_filter
     fits = math.ceil(quality.folds / min(cores, quality.folds))
@@ -226,6 +228,15 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
             steps = [retrain[doublings] for doublings in (2, 1, None)]
         times.append(StageTime(stage, *(around + seconds for seconds in steps)))
     return times
+
+
+def _pool(look: Look, params: Params) -> float:
+    """Return how many images each GAN makes."""
+    if params.generate.per_class != "auto":
+        return float(params.generate.per_class * len(look.counts))
+    real = dict(enumerate(look.expected(params.ingest)["train"].values()))
+    asked = asked_of_each_class(params.merge, real, params.seed)
+    return params.generate.per_needed * sum(asked.values())
 
 
 def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) -> float:

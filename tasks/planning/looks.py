@@ -15,10 +15,11 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import is_grey, to_pixels
+from tasks.data.decoding import DEEP, is_grey, scaled, to_pixels, white_of
 from tasks.data.items import SPLITS, UNLABELLED, Item
+from tasks.data.reading import read
 from tasks.data.sources import items_of
-from tasks.data.splits import assign_splits
+from tasks.data.splits import hash_uniform
 
 _SAMPLE, _SECONDS = 400, 20.0  # the most images that are decoded, and the longest that it takes
 
@@ -91,15 +92,12 @@ class Look:
             UserError: nothing is left.
         """
         channels = 1 if params.channels == 1 or (params.channels == "auto" and self.grey) else 3
+        asked = {"channels": channels, "frames": "first"}
+        done = read(self.sample, params.model_copy(update=asked), lambda share, text: None)
         pixels, rows = [], []
-        for item in self.sample:
-            image = to_pixels(
-                item.open(), size=params.image_size, channels=channels, fit=params.fit
-            )
+        for image, item in zip(done.pixels, done.items, strict=True):
             one = image_id(image)
-            test_share = 0.0 if item.split else params.test_share
-            place = assign_split(one, val_share=params.val_share, test_share=test_share, seed=seed)
-            if place != "test":
+            if item.split or not hash_uniform(item.group or one, seed, "split") < params.test_share:
                 pixels.append(image)
                 rows.append((one, item.class_name, item.source))
         if not rows:
@@ -123,7 +121,7 @@ def look(source: Path) -> Look:
     for item in labelled:
         if item.split:
             given.setdefault(item.split, Counter())[item.class_name] += 1
-    read: list[Item] = []
+    could: list[Item] = []
     sizes, grey, unreadable, began = [], True, 0, time.perf_counter()
     for item in _sample([item for item in labelled if item.split != "test"]):
         try:
@@ -131,14 +129,16 @@ def look(source: Path) -> Look:
         except Exception:  # whatever a decoder raises: ingest names the file and the reason
             unreadable += 1
             continue
-        read.append(item)
+        if image.mode == DEEP:
+            image = scaled(image, white_of(int(np.asarray(image).max(initial=0))))
+        could.append(item)
         sizes.append(image.size)
         grey = grey and is_grey(image)
         to_pixels(image, size=32, channels=1 if grey else 3, fit="pad")  # so that it is timed too
         if time.perf_counter() - began > _SECONDS:
             break
     took = time.perf_counter() - began
-    if not read:
+    if not could:
         raise UserError(
             str(source),
             f"none of the {unreadable} images that were tried could be read",
@@ -150,11 +150,11 @@ def look(source: Path) -> Look:
         unlabelled=len(listing.items) - len(labelled),
         groups=len({item.group for item in labelled if item.group is not None}),
         passed_over=len(listing.passed_over),
-        sample=read,
+        sample=could,
         sizes=np.array(sizes, dtype=np.int64),
         grey=grey,
         unreadable=unreadable,
-        seconds_per_image=took / (len(read) + unreadable),
+        seconds_per_image=took / (len(could) + unreadable),
     )
 
 

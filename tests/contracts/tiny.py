@@ -32,7 +32,7 @@ def tiny_values() -> dict[str, Any]:
             "max_reject_share": 0.1,
             "group_pattern": None,
             "frames": "first",
-            "twins": 0.85,
+            "twins": None,
             "on_leak": "drop",
         },
         "validate": {

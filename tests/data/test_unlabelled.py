@@ -65,7 +65,7 @@ def test_colour_among_grey_ones_is_made_grey() -> None:
 def test_nothing_readable_is_an_empty_set_and_no_failure(tmp_path: Path) -> None:
     images, (lost,) = decoded([item("unlabelled/1.png", OSError("broken"))])
     assert (lost.source, lost.reason) == ("unlabelled/1.png", "unreadable: broken")
-    joined, copies = join_unlabelled(hide_labels(levels()), images, [])
+    joined, copies = join_unlabelled(hide_labels(levels()), images, {})
     assert copies == []
     joined.save(tmp_path)
     loaded = ImageSet.load(tmp_path)
@@ -89,9 +89,9 @@ def test_hidden_images_keep_nothing_but_their_pixels() -> None:
 
 def test_rows_are_in_the_order_of_ids_whatever_the_order_they_came_in() -> None:
     hidden, loose = noise_set(6, seed=1), noise_set(6, seed=2)
-    one, _ = join_unlabelled(hide_labels(hidden), hide_labels(loose), [])
+    one, _ = join_unlabelled(hide_labels(hidden), hide_labels(loose), {})
     turned = hidden.take(np.random.default_rng(0).permutation(len(hidden)))
-    two, _ = join_unlabelled(hide_labels(turned), hide_labels(loose.take(range(11, -1, -1))), [])
+    two, _ = join_unlabelled(hide_labels(turned), hide_labels(loose.take(range(11, -1, -1))), {})
     np.testing.assert_array_equal(one.images, two.images)
     assert one.manifest.equals(two.manifest)
     ids = one.manifest["image_id"].tolist()
@@ -102,7 +102,7 @@ def test_copies_are_left_out_and_a_hidden_one_does_not_tell_its_path() -> None:
     train, val, cut, hidden = levels(1), levels(2), levels(3), hide_labels(levels(4, 5))
     sources = ["u/a", "u/b", "u/c", "u/d", "u/e", "u/f"]
     loose = levels(1, 2, 3, 4, 6, 6, sources=sources)
-    joined, copies = join_unlabelled(hidden, loose, [train, val, cut])
+    joined, copies = join_unlabelled(hidden, loose, {"train": train, "val": val, "cut": cut})
     assert sorted(joined.images[:, 0, 0, 0].tolist()) == [4, 5, 6]
     assert [(one.source, one.reason) for one in copies] == [
         ("u/a", "identical to cat/1.png"),
@@ -117,7 +117,23 @@ def test_copies_are_left_out_and_a_hidden_one_does_not_tell_its_path() -> None:
 def test_every_loose_image_is_kept_once_or_is_a_copy(drawn: list[int], known: set[int]) -> None:
     labelled = levels(*known)
     loose = levels(*drawn, sources=[f"u/{row:02d}" for row in range(len(drawn))])
-    joined, copies = join_unlabelled(hide_labels(levels(100)), loose, [labelled])
+    joined, copies = join_unlabelled(hide_labels(levels(100)), loose, {"train": labelled})
     kept = sorted(joined.images[:, 0, 0, 0].tolist())
     assert kept == [*sorted(set(drawn) - known), 100]
     assert len(copies) + len(kept) - 1 == len(drawn)
+
+
+def test_what_shares_a_group_with_held_out_images_is_left_out() -> None:
+    labelled = {
+        name: image_set(levels(tone).images, [0], ["cat"], group=[f"patient {name}"])
+        for name, tone in (("train", 1), ("val", 2), ("test", 3))
+    }
+    loose = hide_labels(levels(4, 5, 6))
+    loose.manifest["source"] = ["u/4", "u/5", "u/6"]
+    loose.manifest["group"] = ["patient train", "patient val", "patient test"]
+    joined, left_out = join_unlabelled(hide_labels(levels()), loose, labelled)
+    assert joined.manifest["source"].tolist() == ["u/4"]
+    assert [(one.source, one.reason) for one in left_out] == [
+        ("u/5", "of one group with images in val"),
+        ("u/6", "of one group with images in test"),
+    ]

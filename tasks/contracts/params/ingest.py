@@ -26,7 +26,7 @@ class IngestParams(Section):
     max_reject_share: Share
     group_pattern: str | None
     frames: Literal["first", "all"]
-    twins: Annotated[float, Field(gt=0.0, le=1.0)] | None
+    twins: Annotated[float, Field(ge=0.5, lt=1.0)] | None
     on_leak: Literal["drop", "refuse"]
 
     @model_validator(mode="after")
