@@ -11,7 +11,15 @@ from tasks import retrain
 from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
-from tasks.contracts.arms import ARMS, FILTERED, PSEUDO_LABELLED, REAL, REPEATED, UNFILTERED
+from tasks.contracts.arms import (
+    ARMS,
+    COMPARED,
+    FILTERED,
+    PSEUDO_LABELLED,
+    REAL,
+    REPEATED,
+    UNFILTERED,
+)
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
 from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
@@ -106,6 +114,20 @@ def test_the_classifier_that_is_best_on_val_is_kept(
     network, config = load_classifier(done / "c/classifier")
     assert config.class_names == ["cat", "dog"]
     rows = predictions[(predictions["arm"] == FILTERED) & (predictions["seed"] == kept["seed"])]
+    said = probabilities(network, ImageSet.load(inputs / "test"))
+    assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("arm", sorted({*COMPARED} - {FILTERED}))
+def test_the_best_classifier_of_every_arm_that_may_win_is_kept(
+    inputs: Path, done: Path, tables: tuple[pd.DataFrame, pd.DataFrame], arm: str
+) -> None:
+    runs, predictions = tables
+    mine = runs[runs["arm"] == arm].set_index("seed")
+    best = mine.sort_values(["val_balanced_accuracy", "val_log_loss"], ascending=[False, True])
+    network, config = load_classifier(done / "c/classifiers" / arm)
+    assert (config.arm, config.seed) == (arm, best.index[0])
+    rows = predictions[(predictions["arm"] == arm) & (predictions["seed"] == config.seed)]
     said = probabilities(network, ImageSet.load(inputs / "test"))
     assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
 
