@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from flows.line_file import paths
 from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params
 from tasks.data.decoding import SUFFIXES, open_image
@@ -25,6 +27,7 @@ from tasks.data.sources import image_files
 
 _CHUNK = 256  # images in memory at a time
 _MOST_NAMED = 10  # unreadable files
+_CLASSES = 5  # named in a line
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def predict_folder(order: Order) -> None:
     console = Console(highlight=False)
     with console.status("loading the model"):
         model = load_classifier(ingest.source, order.version)
+    _see_of_one_kind(model, order, ingest, console)
     tally = _Tally({name: [] for name in model.class_names})
     part = order.out.with_name(f".{order.out.name}.part")
     try:
@@ -84,6 +88,34 @@ def predict_folder(order: Order) -> None:
     finally:
         part.unlink(missing_ok=True)
     _show(console, order, model, tally)
+
+
+def _see_of_one_kind(
+    model: Classifier, order: Order, ingest: IngestParams, console: Console
+) -> None:
+    """Refuse a champion of other classes or size than the project's; say so of a named version."""
+    train, told = paths()["train"], []
+    if train.is_dir():
+        classes = ImageSet.load(train).class_names
+        if list(classes) != list(model.class_names):
+            told.append(f"of the classes {_few(model.class_names)}, not {_few(classes)}")
+    if model.image_size != ingest.image_size:
+        told.append(
+            f"for {model.image_size} px images, where ingest.image_size={ingest.image_size}"
+        )
+    if not told:
+        return
+    if order.version is None:
+        raise UserError(
+            model.name,
+            f"it is {' and '.join(told)}",
+            "Run `ganlift run` on these settings, or name this very model with --model VERSION",
+        )
+    console.print(f"[yellow]note[/] this model is {escape(' and '.join(told))}", soft_wrap=True)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_CLASSES])) + (", …" if len(names) > _CLASSES else "")
 
 
 def _see_free(order: Order) -> None:

@@ -26,9 +26,6 @@ from tests.flows.tracked import command, tracked_project
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Results whose verdict is "helps"; the baseline has a classifier of other weights."""
     paths = tracked_project(tmp_path, monkeypatch)
-    Path("dvc.yaml").write_text(
-        json.dumps({"vars": [{"path": {name: str(path) for name, path in paths.items()}}]})
-    )
     baseline = paths["classifiers"] / LIFT.baseline
     shutil.copytree(paths["classifier"], baseline)
     change(paths["classifier"], arm=FILTERED)
