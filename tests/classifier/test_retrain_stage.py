@@ -22,6 +22,7 @@ from tasks.contracts.arms import (
 )
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.lift.fairness import check_fair
 from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
 from tests.data.fake_sets import noise_set
 
@@ -116,6 +117,25 @@ def test_the_classifier_that_is_best_on_val_is_kept(
     rows = predictions[(predictions["arm"] == FILTERED) & (predictions["seed"] == kept["seed"])]
     said = probabilities(network, ImageSet.load(inputs / "test"))
     assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
+
+
+def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
+    inputs: Path, tmp_path: Path
+) -> None:
+    """One class is brought up: what is not from a GAN stands in, and arms differ in that alone."""
+    one_sided = tmp_path / "one_sided"
+    for name in ("control", "val", "spare", "pseudo", "test"):
+        ImageSet.load(inputs / name).save(one_sided / name)
+    merged = ImageSet.load(inputs / "merged")
+    dogs = (merged.manifest["origin"] == "real") | (merged.labels == 1)
+    merged.take(dogs.to_numpy()).save(one_sided / "merged")
+    out = run(one_sided, tmp_path / "out", seeds=[0, 1])
+    runs = pd.read_parquet(out / "a/runs.parquet")
+    check_fair(runs)
+    matched = runs[runs["arm"].isin([REPEATED, UNFILTERED, FILTERED])]
+    assert set(matched["added"]) == {2}
+    assert set(matched["added_seen"]) == set(matched["real_seen"])
+    assert told(out)["left_out"] == {"synthetic only": "class 'cat' is given no image of GAN 3"}
 
 
 @pytest.mark.parametrize("arm", sorted({*COMPARED} - {FILTERED}))
