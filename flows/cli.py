@@ -276,28 +276,35 @@ def export(
         typer.Argument(
             metavar="WHAT",
             help="accepted: the synthetic images that passed the filter; merged: these beside the "
-            "real training images; real: the three splits.",
+            "real training images; real: the three splits; model: the classifier of the winning "
+            "arm as safetensors, with a loader.",
         ),
     ],
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder to write: a new one, or an empty one.")
     ],
     form: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             metavar="FORMAT",
-            help="folder: one folder of PNGs for each class, and metadata.csv; parquet: with the "
-            "PNGs inside, as datasets.load_dataset reads it; npz: arrays of NumPy.",
+            help="Of images. folder (default): one folder of PNGs for each class, and "
+            "metadata.csv; parquet: with the PNGs inside, as datasets.load_dataset reads it; npz: "
+            "arrays of NumPy.",
         ),
-    ] = "folder",
+    ] = None,
 ) -> None:
-    """Write images in a form that other tools read. Nothing is ever written over."""
+    """Write images, or a model, in a form that other tools read. Nothing is ever written over."""
     folder = Path.cwd() / folder
     _enter_project()
-    from flows.export import export_images
+    if what == "model" and form is None:
+        from flows.export_model import export_model
 
-    print(export_images(what, folder, form))
+        print(export_model(folder))
+    else:
+        from flows.export import export_images
+
+        print(export_images(what, folder, form or "folder"))
 
 
 @app.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")

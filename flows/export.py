@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.line import load_params
 from tasks.data.export_formats import FORMATS, Parts
 
+MODEL = "model"  # what `flows.export_model` exports
 _SCORES = ("p_real", "confidence", "margin", "realism", "nearest_distance", "hash_distance")
 _OF_ONE = ["image_id", "gan_seed", "latent_seed"]  # an image of the pool
 
@@ -35,7 +36,9 @@ def export_images(what: str, folder: Path, form: str) -> str:
     Raises:
         UserError: an unknown set or form, a set that was not made yet, or a folder in the way.
     """
-    _known(what, SETS, "WHAT")
+    _known(what, (*SETS, MODEL), "WHAT")
+    if what == MODEL:
+        raise UserError(f"--format {form}", "is of images, not of a model", "Leave it out")
     _known(form, FORMATS, "--format")
     with new_folder(folder) as part:
         parts = SETS[what](paths())
@@ -80,7 +83,8 @@ def _see_free(folder: Path) -> None:
             )
 
 
-def _known(given: str, known: Mapping[str, object], option: str) -> None:
+def _known(given: str, known: Iterable[str], option: str) -> None:
+    known = tuple(known)
     if given not in known:
         raise UserError(f"{option} {given}", "is not known", f"Choose one of {', '.join(known)}")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from flows.line_file import paths
+from flows.line_file import paths, white_level
 from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params
 from tasks.data.decoding import SUFFIXES
@@ -26,6 +26,7 @@ from tasks.data.trees import folder_tree
 
 _CHUNK = 256  # images in memory at a time
 _MOST_NAMED = 10  # unreadable files
+_CLASSES = 5  # named in a line
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def predict_folder(order: Order) -> None:
     console = Console(highlight=False)
     with console.status("loading the model"):
         model = load_classifier(ingest.source, order.version)
+    _see_of_one_kind(model, order, ingest, console)
     tally = _Tally({name: [] for name in model.class_names})
     part = order.out.with_name(f".{order.out.name}.part")
     try:
@@ -85,6 +87,34 @@ def predict_folder(order: Order) -> None:
     finally:
         part.unlink(missing_ok=True)
     _show(console, order, model, tally)
+
+
+def _see_of_one_kind(
+    model: Classifier, order: Order, ingest: IngestParams, console: Console
+) -> None:
+    """Refuse a champion of other classes or size than the project's; say so of a named version."""
+    train, told = paths()["train"], []
+    if train.is_dir():
+        classes = ImageSet.load(train).class_names
+        if list(classes) != list(model.class_names):
+            told.append(f"of the classes {_few(model.class_names)}, not {_few(classes)}")
+    if model.image_size != ingest.image_size:
+        told.append(
+            f"for {model.image_size} px images, where ingest.image_size={ingest.image_size}"
+        )
+    if not told:
+        return
+    if order.version is None:
+        raise UserError(
+            model.name,
+            f"it is {' and '.join(told)}",
+            "Run `ganlift run` on these settings, or name this very model with --model VERSION",
+        )
+    console.print(f"[yellow]note[/] this model is {escape(' and '.join(told))}", soft_wrap=True)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_CLASSES])) + (", …" if len(names) > _CLASSES else "")
 
 
 def _see_free(order: Order) -> None:
@@ -106,21 +136,12 @@ def _items(folder: Path) -> list[Item]:
     return items
 
 
-def _white() -> int | None:
-    """Return the level that was white where the project's own grey images had more than 8 bits."""
-    facts = paths()["ingest"]
-    if not facts.is_file():
-        return None
-    white: int | None = json.loads(facts.read_text(encoding="utf-8")).get("white")
-    return white
-
-
 def _rows(
     items: list[Item], model: Classifier, ingest: IngestParams, tally: _Tally, console: Console
 ) -> Iterator[list[str]]:
     """Yield the row of each image that can be read, seen as the model's own were in training."""
     asked = {"image_size": model.image_size, "channels": model.channels, "fit": model.fit}
-    params, white = ingest.model_copy(update=asked), _white()
+    params, white = ingest.model_copy(update=asked), white_level()
     starts = range(0, len(items), _CHUNK)
     hidden = not console.is_terminal
     for start in track(starts, "predict", console=console, transient=True, disable=hidden):

@@ -30,6 +30,7 @@ from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.settling import SEEDS, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
+from tasks.contracts.arms import FILTERED
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
@@ -42,13 +43,13 @@ SCHEMA = "ganlift/retrain/2"
 Scores = dict[str, float]
 _Said = tuple[ClassifierRun, Predictions]
 _KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
-_KEPT_BYTES = 2 * 10**9
+_KEPT_BYTES = 4 * 10**9
 _ROWS = 2**17  # of the table of predictions that are made at a time
 
 
 @dataclass(frozen=True)
 class _Best:
-    """The best classifier of the treatment so far."""
+    """The best classifier of an arm so far."""
 
     run: ClassifierRun
     state: State
@@ -72,6 +73,7 @@ def run(
     runs: Output,
     predictions: Output,
     classifier: Output,
+    classifiers: Output,
     summary: Output,
     params: RetrainParams,
     seed: int,
@@ -79,9 +81,10 @@ def run(
     """Train every arm with every seed in worker processes; keep scores and test predictions.
 
     The recipe, its steps and its rates are settled on real/val before, without additions. Arms
-    whose images are not there are left out, and told. The classifier of the arm with filtered
-    images that is best on real/val is kept. Runs that were finished before, under the same
-    conditions, are taken from ``.ganlift`` and not trained again.
+    whose images are not there are left out, and told. Of each arm that may turn out the best, the
+    classifier that is best on real/val is kept, that of the arm with filtered images apart. Runs
+    that were finished before, under the same conditions, are taken from ``.ganlift`` and not
+    trained again.
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
     data = _training_data(merged, control, spare, pseudo, judged)
@@ -105,7 +108,7 @@ def run(
         arms, left_out = _arms(settled.recipe, data, params)
         rows: list[dict[str, Any]] = []
         said: list[_Said] = []
-        best: _Best | None = None
+        best: dict[str, _Best] = {}
         every = runs_of(arms, data, params.seeds, schedule)
         finished = KeptRuns(conditions, examples, kept)
         for one, result in zip(
@@ -121,8 +124,7 @@ def run(
             said.append((one, result.said["test"]))
             if result.state is not None:
                 found = _Best(one, result.state, scores["test"], scores["val"])
-                best = found if best is None else min(best, found, key=lambda b: b.rank)
-    assert best is not None, "the arm with filtered images always runs"
+                best[one.name] = min(best.get(one.name, found), found, key=lambda b: b.rank)
     told = pd.DataFrame(rows)
     _save(told, runs)
     _save_predictions(said, judged["test"], predictions)
@@ -134,8 +136,10 @@ def run(
         "arms": _sizes(told),
         "left_out": left_out,
         "test": {"images": len(judged["test"]), "digest": _digest(judged["test"])},
-        "kept": _keep(classifier, best, data, params),
+        "kept": _keep(classifier, best.pop(FILTERED), data, params),
     }
+    for name, one_best in best.items():
+        _keep(classifiers / name, one_best, data, params)
     summary.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     summary.write_text(text, encoding="utf-8")

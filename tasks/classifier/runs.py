@@ -22,7 +22,7 @@ from tasks.classifier.saved import WEIGHTS, State, state_of, weights_digest
 from tasks.classifier.scores import Predictions
 from tasks.classifier.training import DivergedError, Schedule, probabilities
 from tasks.classifier.training_data import TrainingData
-from tasks.contracts.arms import FILTERED
+from tasks.contracts.arms import COMPARED
 from tasks.contracts.kept import Kept, code_of
 from tasks.contracts.machine import processor
 
@@ -79,7 +79,7 @@ class RunResult:
         counts: optimiser ``steps`` taken; ``real_seen`` and ``added_seen``, images shown, repeats
             counted; ``real`` and ``added``, places in the two parts of its training set.
         said: of each set that it was judged on, by name; none where the training diverged.
-        state: its weights, of the arm `FILTERED` alone.
+        state: its weights, of the arms `COMPARED` alone.
     """
 
     counts: Mapping[str, int]
@@ -226,4 +226,4 @@ def _trained(
         for name, images in judged.items()
     }
     seen = {name: getattr(fitted, name) for name in ("steps", "real_seen", "added_seen")}
-    return RunResult(seen | sizes, said, state_of(fitted.network) if run.name == FILTERED else None)
+    return RunResult(seen | sizes, said, state_of(fitted.network) if run.name in COMPARED else None)

@@ -139,7 +139,7 @@ def is_grey(image: Image.Image) -> bool:
     JPEG keeps grey pictures as three channels that may differ by rounding, so 2 levels count
     as equal.
     """
-    if image.mode == "L":
+    if image.mode in ("L", DEEP):
         return True
     pixels = np.asarray(image, dtype=np.int16)
     return bool((pixels.max(axis=2) - pixels.min(axis=2)).max(initial=0) <= 2)
@@ -172,12 +172,17 @@ def _stretch(image: Image.Image, size: int) -> Image.Image:
 FITS = {"pad": _pad, "crop": _crop, "stretch": _stretch}
 
 
-def to_pixels(image: Image.Image, *, size: int, channels: int, fit: str) -> Images:
+def to_pixels(
+    image: Image.Image, *, size: int, channels: int, fit: str, white: int | None = None
+) -> Images:
     """Fit an image into a square: uint8 ``[size, size, channels]``.
 
     ``pad`` keeps all of it on the border's median colour, ``crop`` fills the square and cuts
-    the rest, ``stretch`` ignores its proportions.
+    the rest, ``stretch`` ignores its proportions. `white` is the level of a `DEEP` image that
+    becomes 255, by default the next `white_of` its own largest.
     """
+    if image.mode == DEEP:
+        image = scaled(image, white or white_of(int(np.asarray(image).max(initial=0))))
     image = image.convert("L" if channels == 1 else "RGB")
     if image.size != (size, size):
         image = FITS[fit](image, size)

@@ -52,10 +52,17 @@ def with_twins(
     pairs = pd.DataFrame({**told, "correlation": pairs["correlation"]})
     split = len(images)
     return (
-        ImageSet(images.images, joined.iloc[:split]),
-        ImageSet(loose.images, joined.iloc[split:].reset_index(drop=True)),
+        _regrouped(images, joined["group"].iloc[:split]),
+        _regrouped(loose, joined["group"].iloc[split:]),
         pairs.sort_values(["id_a", "id_b"], ignore_index=True),
     )
+
+
+def _regrouped(images: ImageSet, groups: pd.Series) -> ImageSet:
+    """Return the images in other groups; nothing else of their rows changes."""
+    kind = images.manifest["group"].dtype
+    manifest = images.manifest.assign(group=groups.set_axis(images.manifest.index).astype(kind))
+    return ImageSet(images.images, manifest)
 
 
 def told_twins(pairs: pd.DataFrame, splits: Mapping[str, str], hidden: ImageSet) -> pd.DataFrame:

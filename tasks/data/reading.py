@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import DEEP, ImageFile, is_grey, scaled, to_pixels, white_of
+from tasks.data.decoding import DEEP, ImageFile, is_grey, to_pixels, white_of
 from tasks.data.items import Item, Rejected
 
 _VIEWER = "Check the file with an image viewer; mend or remove it"
@@ -135,11 +135,9 @@ def _opened(item: Item, done: Decoded) -> Image.Image | None:
 
 
 def _fitted(image: Image.Image, params: IngestParams, white: int) -> Images:
-    image = scaled(image, white) if image.mode == DEEP else image
     one_channel = params.channels == 1 or (params.channels == "auto" and is_grey(image))
-    return to_pixels(
-        image, size=params.image_size, channels=1 if one_channel else 3, fit=params.fit
-    )
+    channels = 1 if one_channel else 3
+    return to_pixels(image, size=params.image_size, channels=channels, fit=params.fit, white=white)
 
 
 def decode(

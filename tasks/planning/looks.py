@@ -15,7 +15,7 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import DEEP, is_grey, scaled, to_pixels, white_of
+from tasks.data.decoding import is_grey, to_pixels
 from tasks.data.items import SPLITS, UNLABELLED, Item
 from tasks.data.reading import read
 from tasks.data.sources import items_of
@@ -129,8 +129,6 @@ def look(source: Path) -> Look:
         except Exception:  # whatever a decoder raises: ingest names the file and the reason
             unreadable += 1
             continue
-        if image.mode == DEEP:
-            image = scaled(image, white_of(int(np.asarray(image).max(initial=0))))
         could.append(item)
         sizes.append(image.size)
         grey = grey and is_grey(image)

@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
 
+from tasks.adapters.tracking.model_names import registered_name
 from tasks.adapters.tracking.past_runs import log_missing
 from tasks.adapters.tracking.registry import save_classifier, why_not
 from tasks.classifier.networks import build_classifier
@@ -32,7 +33,7 @@ from tests.adapters.fake_results import (
 from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
 
-NAME = "ganlift-digits"
+NAME = registered_name(DATASET)
 PREDICT = """
 import sys, mlflow, numpy
 model = mlflow.pyfunc.load_model(sys.argv[1])

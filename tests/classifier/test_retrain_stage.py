@@ -11,9 +11,18 @@ from tasks import retrain
 from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
-from tasks.contracts.arms import ARMS, FILTERED, PSEUDO_LABELLED, REAL, REPEATED, UNFILTERED
+from tasks.contracts.arms import (
+    ARMS,
+    COMPARED,
+    FILTERED,
+    PSEUDO_LABELLED,
+    REAL,
+    REPEATED,
+    UNFILTERED,
+)
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.lift.fairness import check_fair
 from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
 from tests.data.fake_sets import noise_set
 
@@ -106,6 +115,39 @@ def test_the_classifier_that_is_best_on_val_is_kept(
     network, config = load_classifier(done / "c/classifier")
     assert config.class_names == ["cat", "dog"]
     rows = predictions[(predictions["arm"] == FILTERED) & (predictions["seed"] == kept["seed"])]
+    said = probabilities(network, ImageSet.load(inputs / "test"))
+    assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
+
+
+def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
+    inputs: Path, tmp_path: Path
+) -> None:
+    """One class is brought up: what is not from a GAN stands in, and arms differ in that alone."""
+    one_sided = tmp_path / "one_sided"
+    for name in ("control", "val", "spare", "pseudo", "test"):
+        ImageSet.load(inputs / name).save(one_sided / name)
+    merged = ImageSet.load(inputs / "merged")
+    dogs = (merged.manifest["origin"] == "real") | (merged.labels == 1)
+    merged.take(dogs.to_numpy()).save(one_sided / "merged")
+    out = run(one_sided, tmp_path / "out", seeds=[0, 1])
+    runs = pd.read_parquet(out / "a/runs.parquet")
+    check_fair(runs)
+    matched = runs[runs["arm"].isin([REPEATED, UNFILTERED, FILTERED])]
+    assert set(matched["added"]) == {2}
+    assert set(matched["added_seen"]) == set(matched["real_seen"])
+    assert told(out)["left_out"] == {"synthetic only": "class 'cat' is given no image of GAN 3"}
+
+
+@pytest.mark.parametrize("arm", sorted({*COMPARED} - {FILTERED}))
+def test_the_best_classifier_of_every_arm_that_may_win_is_kept(
+    inputs: Path, done: Path, tables: tuple[pd.DataFrame, pd.DataFrame], arm: str
+) -> None:
+    runs, predictions = tables
+    mine = runs[runs["arm"] == arm].set_index("seed")
+    best = mine.sort_values(["val_balanced_accuracy", "val_log_loss"], ascending=[False, True])
+    network, config = load_classifier(done / "c/classifiers" / arm)
+    assert (config.arm, config.seed) == (arm, best.index[0])
+    rows = predictions[(predictions["arm"] == arm) & (predictions["seed"] == config.seed)]
     said = probabilities(network, ImageSet.load(inputs / "test"))
     assert said.max(axis=1).tolist() == pytest.approx(rows["confidence"].tolist(), abs=1e-5)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks import retrain
+from tasks.contracts.arms import COMPARED, FILTERED
 from tasks.contracts.image_set import ImageSet, concatenate
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import noise_set, synthetic_set
@@ -35,6 +36,7 @@ def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
         runs=out / "a/runs.parquet",
         predictions=out / "b/predictions.parquet",
         classifier=out / "c/classifier",
+        classifiers=out / "c/classifiers",
         summary=out / "d/retrain.json",
         params=tiny_params(retrain={"seeds": SEEDS, "fractions": [0.5, 2.0]} | overrides).retrain,
         seed=seed,
@@ -52,7 +54,7 @@ def afresh(inputs: Path, out: Path, **overrides: object) -> Path:
 
 def same(one: Path, two: Path) -> None:
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 5
+    assert len(files) == 5 + 2 * len({*COMPARED} - {FILTERED})
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 

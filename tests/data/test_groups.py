@@ -70,7 +70,7 @@ def test_twins_are_told_by_id_with_splits_and_without_hidden_labels() -> None:
     assert row[f"source_{ends['unlabelled']}"] == f"hidden/{ids[7]}"
     assert list(told.columns) == [
         *("source_a", "class_a", "split_a", "source_b", "class_b", "split_b"),
-        *("correlation", "reason"),
+        "correlation",
     ]
 
 

@@ -170,7 +170,7 @@ def test_scores_of_other_images_are_not_put_beside_these(project) -> None:
         exported("accepted", "npz")
 
 
-@pytest.mark.parametrize(("what", "form"), [("pools", "folder"), ("real", "zip")])
+@pytest.mark.parametrize(("what", "form"), [("pools", "folder"), ("real", "zip"), ("model", "npz")])
 def test_an_unknown_word_is_answered_with_those_there_are(project, what: str, form: str) -> None:
-    with pytest.raises(UserError, match="Choose one of"):
+    with pytest.raises(UserError, match=r"Choose one of|not of a model"):
         export_images(what, Path("out"), form)

@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from flows.edit_params import edit_params
+from tasks.adapters.tracking.model_names import registered_name
 from tasks.classifier.networks import build_classifier
+from tasks.contracts.image_set import ImageSet
 from tasks.data.batches import to_tensor
 from tasks.data.decoding import open_image, to_pixels
-from tests.adapters.fake_results import LIFT
+from tests.adapters.fake_results import DATASET, LIFT
 from tests.adapters.logged import client, log_results
 from tests.answer.fake_report import altered
 from tests.flows.tracked import command, tracked_project
@@ -51,7 +54,7 @@ def test_images_get_the_classes_that_the_champion_gives_them(
     log_results(paths)
     assert command(monkeypatch, "predict", "photos", "--out", "told.csv") == 0
     said = capsys.readouterr().out
-    assert "ganlift-digits version 1 (verdict: helps)" in said
+    assert f"{registered_name(DATASET)} version 1 (verdict: helps)" in said
     assert "skipped broken [bold].png: unreadable: not an image of a known format" in said
     assert "3 images told apart, 1 unreadable" in said
     table = pd.read_csv("told.csv")
@@ -94,7 +97,7 @@ def test_without_a_champion_it_says_how_to_name_a_version(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert command(monkeypatch, "predict", "photos") == 1
-    assert "model ganlift-digits: no classifier is registered" in capsys.readouterr().err
+    assert "no classifier is registered" in capsys.readouterr().err
     paths["lift"].write_text(altered(LIFT, verdict="inconclusive").dumps())
     log_results(paths)
     capsys.readouterr()
@@ -159,3 +162,39 @@ def test_a_registry_out_of_reach_is_named(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nothing listens
     assert command(monkeypatch, "predict", "photos") == 1
     assert "registry: cannot reach http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def project_of(paths: dict[str, Path], *names: str) -> None:
+    """Let the project's training images have these classes."""
+    train = ImageSet.load(paths["train"])
+    manifest = train.manifest.assign(class_name=[names[label] for label in train.labels])
+    ImageSet(np.array(train.images), manifest).save(paths["train"])
+
+
+def test_a_champion_of_other_classes_is_refused_and_a_named_version_says_so(
+    paths: dict[str, Path],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_results(paths)
+    project_of(paths, "knife", "spoon")
+    capsys.readouterr()
+    assert command(monkeypatch, "predict", "photos") == 1
+    told = "of the classes 'class 0', 'class 1', not 'knife', 'spoon'"
+    assert told in capsys.readouterr().err
+    assert not Path("predictions.csv").exists()
+    assert command(monkeypatch, "predict", "photos", "--model", "1") == 0
+    assert f"note this model is {told}" in capsys.readouterr().out
+
+
+def test_a_champion_of_another_size_is_refused(
+    paths: dict[str, Path],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_results(paths)
+    edit_params(Path("params.yaml"), ["ingest.image_size=16"])
+    assert command(monkeypatch, "predict", "photos") == 1
+    assert "it is for 8 px images, where ingest.image_size=16" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from flows import cli
 from tests.adapters.fake_results import make_results, make_store
@@ -20,8 +21,10 @@ def tracked_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pa
     monkeypatch.setenv("COLUMNS", "200")
     # a loaded model puts its own copy of `tasks` in front, which later worker processes inherit
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (root / "dvc.yaml").write_text("vars: [{path: {ingest: reports/ingest.json}}]")
-    return make_results(root)
+    paths = make_results(root)
+    told = {name: path.as_posix() for name, path in paths.items()}
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"vars": [{"path": told}], "stages": {}}))
+    return paths
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.adapters.tracking.lineage import experiment_name, safe_part
+from tasks.adapters.tracking.model_names import (
+    CHAMPION,
+    champion_of,
+    registered_name,
+    versions_of,
+)
 from tasks.adapters.tracking.results import DIGEST, Results
 from tasks.adapters.tracking.saved_model import log_model, save_model
 from tasks.adapters.tracking.store import Store, asked
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
-CHAMPION = "champion"
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _ASKED = "ganlift.champion"  # tag: whether the version became it when it was registered, or why not
 _MOST_LISTED = 8
@@ -85,16 +89,16 @@ def register(store: Store, of: Results, *, dataset: str, run_id: str, fit: str) 
     Raises:
         UserError: the files are not of one run of retrain.
     """
-    client, name = store.client(), _registered_name(dataset)
-    wanted = f"name = '{name}' and tags.`{DIGEST}` = '{of.digest}'"
-    if found := client.search_model_versions(wanted, max_results=1):
-        version = found[0]
+    client, name = store.client(), registered_name(dataset)
+    same = [one for one in versions_of(client, dataset) if one.tags.get(DIGEST) == of.digest]
+    if same:
+        version = same[0]
+        name = version.name
         if _ASKED in version.tags:
             return None
     else:
         version = _create(client, name, _log(store, store.experiment(dataset), run_id, of, fit), of)
-    aliases = client.get_registered_model(name).aliases
-    champion = client.get_model_version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
+    champion = champion_of(client, dataset)
     reason = why_not(version.tags, None if champion is None else champion.tags)
     if reason is None:
         client.set_registered_model_alias(name, CHAMPION, version.version)
@@ -149,7 +153,7 @@ def load_classifier(dataset: str, version: int | None) -> Classifier:
     import mlflow
 
     with asked("try again", registry=True) as store:
-        found = _found(store.client(), _registered_name(dataset), version)
+        found = _found(store.client(), dataset, version)
         # By its address: by its name, MLflow would look in the store of the process, not in this.
         folder = mlflow.artifacts.download_artifacts(found.source, tracking_uri=store.uri)
         model = mlflow.pyfunc.load_model(folder)
@@ -199,11 +203,6 @@ def save_classifier(folder: Path, classifier: Path, fit: str, model: Model | Non
 def _config(classifier: Path) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((classifier / CONFIG).read_text(encoding="utf-8"))
     return config
-
-
-def _registered_name(dataset: str) -> str:
-    """Return the name of a data set's classifier in the registry: ``ganlift-digits``."""
-    return f"ganlift-{safe_part(experiment_name(dataset))}"
 
 
 def _log(store: Store, experiment: str, run_id: str, of: Results, fit: str) -> LoggedModel:
@@ -270,8 +269,9 @@ def _version_tags(of: Results) -> dict[str, str]:
     return {f"ganlift.{name}": str(value) for name, value in told.items()} | {DIGEST: of.digest}
 
 
-def _found(client: MlflowClient, name: str, version: int | None) -> ModelVersion:
-    versions = {int(one.version): one for one in client.search_model_versions(f"name = '{name}'")}
+def _found(client: MlflowClient, dataset: str, version: int | None) -> ModelVersion:
+    versions = {int(one.version): one for one in versions_of(client, dataset)}
+    name = registered_name(dataset)
     if not versions:
         raise UserError(
             f"model {name}", "no classifier is registered", "Run `ganlift run`, or `ganlift track`"
@@ -284,11 +284,11 @@ def _found(client: MlflowClient, name: str, version: int | None) -> ModelVersion
         if version not in versions:
             raise UserError(f"--model {version}", "no such version", f"{name} has {listed}")
         return versions[version]
-    aliases = client.get_registered_model(name).aliases
-    if CHAMPION not in aliases:
+    champion = champion_of(client, dataset)
+    if champion is None:
         raise UserError(
             f"model {name}",
             "it has no champion, because no run has shown yet that GAN images help",
             f"Name a version with --model VERSION; there are {listed}",
         )
-    return versions[int(aliases[CHAMPION])]
+    return champion

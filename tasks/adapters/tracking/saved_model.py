@@ -68,14 +68,8 @@ def save_model(
     """
     import mlflow.pyfunc
 
-    source = Path(tasks.__file__).parent
     with tempfile.TemporaryDirectory() as scratch:
-        rooms = Path(scratch) / "tasks"
-        for name in ("contracts", "data", room):
-            shutil.copytree(
-                source / name, rooms / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
-        shutil.copy(source / "__init__.py", rooms)
+        rooms = copy_rooms(Path(scratch), room)
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=model,
@@ -85,8 +79,22 @@ def save_model(
             signature=signature,
             input_example=example,
             model_config=dict(config) if config else None,
-            # A local build's label ("+cpu") is no version a registry knows.
-            pip_requirements=[
-                f"{package}=={version(package).split('+')[0]}" for package in requirements
-            ],
+            pip_requirements=pinned(requirements),
         )
+
+
+def copy_rooms(folder: Path, room: str) -> Path:
+    """Copy the code of a room of ``tasks``, and of those below it, into ``folder/tasks``."""
+    source, rooms = Path(tasks.__file__).parent, folder / "tasks"
+    for name in ("contracts", "data", room):
+        shutil.copytree(source / name, rooms / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(source / "__init__.py", rooms)
+    return rooms
+
+
+def pinned(requirements: Sequence[str]) -> list[str]:
+    """Return packages with the versions that are installed here.
+
+    A local build's label ("+cpu") is left out: it is no version that a registry knows.
+    """
+    return [f"{package}=={version(package).split('+')[0]}" for package in requirements]
