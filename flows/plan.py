@@ -231,9 +231,10 @@ def show_reach(plan: Plan) -> None:
     """Print what lift the run could find, and what would help where that is too little."""
     found, console = plan.reach, Console(highlight=False)
     console.print(
-        f"Such a run would find a lift of {found.easy:.1f} points where the classifier is wrong on "
-        f"4 % of the images, and of {found.hard:.1f} points where it is wrong on 25 %, in 80 % of "
-        "such studies (an estimate, scaled from the built-in run)."
+        f"At best such a run would find a lift of {found.easy:.1f} points where the classifier is "
+        f"wrong on 4 % of the images, and of {found.hard:.1f} points where it is wrong on 25 %, in "
+        "80 % of such studies (scaled from the built-in run; with few training images runs differ "
+        "more, and it takes a larger lift)."
     )
     if found.answers:
         return

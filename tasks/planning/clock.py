@@ -34,7 +34,8 @@ _TICK_STEPS, _GAN_SECONDS = 4, 4.0
 _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes once
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
 _ENDLESS = 1e6  # kimg
-# Seconds in which a stage starts, reads, checks, draws and logs: the built-in run, 2 cores.
+# Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
+# the built-in run comes out at its recorded times (docs/log.md), not measured one by one.
 _AROUND = {
     "ingest": 5.0,
     "validate": 9.0,
