@@ -20,6 +20,7 @@ from tasks.contracts.arms import (
 from tests.answer.fake_report import altered, fake_evidence, fake_lift
 
 PICTURES = (
+    "confusion",
     "lift_by_arm",
     "real_curve",
     "per_class_lift",
