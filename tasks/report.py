@@ -18,6 +18,7 @@ from tasks.answer.evidence import (
     draw_reliability,
 )
 from tasks.answer.funnel import funnel
+from tasks.answer.mistakes import Answers, draw_confusion, mistakes
 from tasks.answer.page import Evidence, exposure_of, render_page
 from tasks.answer.pictures import (
     arms_table,
@@ -27,6 +28,7 @@ from tasks.answer.pictures import (
     draw_real_curve,
 )
 from tasks.answer.settling import draw_settling
+from tasks.answer.terminal import terminal
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.machine import processor
@@ -54,6 +56,7 @@ def run(
     predictions: Path,
     retrained: Path,
     classifier: Path,
+    test: Path,
     pool: Path,
     scores: Path,
     merged: Path,
@@ -82,11 +85,11 @@ def run(
             raise UserError(str(path), "is missing", "Run `ganlift run`, which makes it")
     ingested = _json(ingest)
     training, retraining, gans = ImageSet.load(merged), _json(retrained), _json(gan_metrics)
-    run_table = pd.read_parquet(runs)
+    run_table, predicted = pd.read_parquet(runs), pd.read_parquet(predictions)
     result = words.told(
         lift_result(
             run_table,
-            pd.read_parquet(predictions),
+            predicted,
             ingested["classes"],
             retrained=retraining,
             merged=training.manifest,
@@ -98,8 +101,12 @@ def run(
     )
     reason_table = pd.read_csv(reasons, dtype={"class_name": str}, keep_default_na=False)
 
+    answers = Answers.of(predicted, result.baseline, result.treatment)
+    class_names = tuple(ingested["classes"])
+
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
     draw_per_class_lift(result, pictures / "per_class_lift.png")
+    draw_confusion(answers, class_names, pictures / "confusion.png")
     if result.worth:
         draw_real_curve(result, result.worth, pictures / "real_curve.png")
     if result.classifier.settling:
@@ -117,6 +124,7 @@ def run(
         funnel=funnel(filtered["rules"], ImageSet.load(pool), pd.read_parquet(scores), seed),
         merge=_json(merge_result),
         retrain=retraining,
+        mistakes=mistakes(answers, ImageSet.load(test), class_names),
         exposure=exposure_of(run_table),
         versions={name: version(name) for name in _LIBRARIES},
         processor=processor(),
@@ -127,7 +135,7 @@ def run(
     arms_table(result).to_csv(arms, index=False)
     curve_table(result).to_csv(curve, index=False)
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
-    print(words.terminal(result))
+    print(terminal(result))
     print(f"report   {shown(page)}", flush=True)
     log_pipeline(
         dataset=dataset,

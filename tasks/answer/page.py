@@ -12,10 +12,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from tasks.answer import names, words
+from tasks.answer import doubts, names, words
+from tasks.answer.commands import commands
 from tasks.answer.drawing import drawable
 from tasks.answer.evidence import MOST_ROWS
 from tasks.answer.funnel import RULES, SCORES, TELLING, Step
+from tasks.answer.mistakes import MOST_CLASSES as MOST_CONFUSED
+from tasks.answer.mistakes import Mistakes
 from tasks.answer.pictures import MOST_CLASSES
 from tasks.answer.settling import tried
 from tasks.contracts.arms import PSEUDO_LABELLED, SYNTHETIC_ONLY
@@ -42,6 +45,7 @@ class Evidence:
         funnel: its steps, with examples.
         merge: content of ``merge.json``.
         retrain: content of ``retrain.json``.
+        mistakes: of baseline and treatment on the test images.
         exposure: of each arm, what a run was shown (see `exposure_of`).
         versions: of the libraries.
         processor: the kind that this ran on.
@@ -54,6 +58,7 @@ class Evidence:
     funnel: Sequence[Step]
     merge: Mapping[str, Any]
     retrain: Mapping[str, Any]
+    mistakes: Mistakes
     exposure: Mapping[str, Mapping[str, int]]
     versions: Mapping[str, str]
     processor: str
@@ -141,6 +146,8 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         evidence=evidence,
         names=names,
         words=words,
+        doubts=doubts,
+        commands=commands(result),
         unit=words.unit(result),
         level=words.level(result),
         pseudo_labelled=PSEUDO_LABELLED,
@@ -162,6 +169,7 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         },
         fold=len(result.per_class) > _FOLD_CLASSES,
         most_classes=MOST_CLASSES,
+        most_confused=MOST_CONFUSED,
         most_rows=MOST_ROWS,
     )
 

@@ -74,6 +74,7 @@ def draw_lift_by_arm(result: LiftResult, path: Path) -> None:
             factor,
             lambda shown: value(shown / factor, metric).partition(" ")[0],
         )
+        _floors(left, result, factor)
         _focus(right, result, {arm: result.arm_lift_pp.get(arm, _BASELINE) for arm in arms}, 1.0)
         rows_axis(left, arms)
         without = sum(arm in NON_SYNTHETIC for arm in arms)
@@ -271,6 +272,32 @@ def _focus(
                 fontweight="bold",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
+
+
+def _floors(axes: Axes, result: LiftResult, factor: float) -> None:
+    """Draw what is reached without looking at an image, or an arrow to it beyond the edge."""
+    low, high = axes.get_xlim()
+    of, beyond = result.floors[result.primary_metric], []
+    for name, level in (("guessing", of.chance), ("always the majority", of.majority)):
+        if level is None:
+            continue
+        if low <= factor * level <= high:
+            axes.axvline(factor * level, color=VERMILION, linewidth=1.3, linestyle=":", zorder=0.8)
+        else:
+            beyond.append(f"{name} {value(level, result.primary_metric).partition(' ')[0]}")
+    if beyond:
+        below = factor * of.chance < low
+        said = ", ".join(beyond)
+        axes.text(
+            0.0 if below else 1.0,
+            1.0,
+            f"◀ {said}" if below else f"{said} ▶",
+            transform=axes.transAxes,
+            ha="left" if below else "right",
+            va="bottom",
+            color=VERMILION,
+            fontsize=8,
+        )
 
 
 def _label(axes: Axes, row: int, mean: float, colour: str) -> None:

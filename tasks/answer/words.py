@@ -141,6 +141,14 @@ def _why_no_longer(found: Classifier) -> str:
     )
 
 
+def rarest(result: LiftResult) -> str:
+    """Return the lift of the rarest third of the classes; empty where classes are balanced."""
+    found = result.rarest
+    if found is None:
+        return ""
+    return f"Rarest third of the classes: recall {interval(found.lift_pp, 'points')}"
+
+
 def detectable(result: LiftResult) -> str:
     """Return what the design could have found."""
     return (
@@ -149,30 +157,28 @@ def detectable(result: LiftResult) -> str:
     )
 
 
-def terminal(result: LiftResult) -> str:
-    """Return the verdict and the answer in a few lines."""
-    collapsed = [
-        f"collapse GAN {seed}: {', '.join(gan.collapsed)}"
-        for seed, gan in result.gans.items()
-        if gan.collapsed
-    ]
-    lines = (f"verdict  {result.verdict}", f"answer   {result.answer}", f"         {result.advice}")
-    return "\n".join([*lines, *collapsed])
-
-
 def told(result: LiftResult) -> LiftResult:
     """Return the result with its answer and its advice."""
     return result.model_copy(update={"answer": _answer(result), "advice": _advice(result)})
 
 
 def _answer(result: LiftResult) -> str:
-    no = "No, don’t add them" if result.treatment in (arms.UNFILTERED, arms.FILTERED) else "No"
-    yes = {"helps": "Yes", "hurts": no, "inconclusive": "Not on this evidence"}[result.verdict]
     chosen = result.baseline_choice.rule == "strongest"
     return (
-        f"{yes}: {DEEDS[result.treatment]} gave a {headline(result)} over "
+        f"{_word(result)}: {DEEDS[result.treatment]} gave a {headline(result)} over "
         f"{DEEDS[result.baseline]}{', the strongest training without GAN images' * chosen}."
     )
+
+
+def in_short(result: LiftResult) -> str:
+    """Return the answer for the head of a page that shows the interval below it."""
+    found = f"{signed(result.lift_pp.mean)} {unit(result)} in {result.metric_name}"
+    return f"{_word(result)}: {DEEDS[result.treatment]} gave {found}."
+
+
+def _word(result: LiftResult) -> str:
+    no = "No, don’t add them" if result.treatment in (arms.UNFILTERED, arms.FILTERED) else "No"
+    return {"helps": "Yes", "hurts": no, "inconclusive": "Not on this evidence"}[result.verdict]
 
 
 def _advice(result: LiftResult) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -113,6 +113,17 @@ class Estimates:
             )
             for label, (lift, df) in enumerate(zip(found.class_lifts, self._class_df, strict=True))
         ]
+
+    def classes_lift(self, labels: Sequence[int]) -> Interval:
+        """Return the lift in the mean recall of some classes, in percentage points."""
+        lifts = [self._replication.class_lifts[label] for label in labels]
+        mean = Averaged(
+            np.mean([lift.observed for lift in lifts], axis=0),
+            np.mean([lift.even for lift in lifts], axis=0),
+            np.mean([lift.drawn for lift in lifts], axis=0),
+            lifts[0].runs,
+        )
+        return self._mean(mean, sum(self._class_df[label] for label in labels))
 
     def contrasts(self) -> tuple[ArmContrast, ...]:
         """Return the secondary comparisons, their p-values corrected for how many they are."""

@@ -141,6 +141,30 @@ class ImagesShown(Part):
     added: int
 
 
+class Floor(Part):
+    """A metric of two who never look at an image, see `tasks.lift.floors`.
+
+    Attributes:
+        chance: of answering each class equally often.
+        majority: of always answering the most frequent class; None for the recall of one class.
+    """
+
+    chance: Rounded
+    majority: Rounded | None
+
+
+class RarestClasses(Part):
+    """The third of the classes with the fewest real training images, and the lift in their recall.
+
+    Attributes:
+        classes: their names, fewest images first.
+        lift_pp: of the mean of their recalls, in percentage points.
+    """
+
+    classes: tuple[str, ...]
+    lift_pp: Estimate
+
+
 class ArmResult(Part):
     """One arm: its metrics by their keys, calibration error, primary metric on real/val."""
 
@@ -224,12 +248,21 @@ class ClassResult(Part):
 
 
 class GanFlags(Part):
-    """What has to be known of a GAN: collapsed classes, rollbacks, unlabelled images used."""
+    """What has to be known of a GAN: collapsed classes, rollbacks, unlabelled images used.
+
+    Attributes:
+        kimg: how long it was trained, in thousands of real images shown.
+        conditioning: share of its images for which a classifier predicts the requested class.
+        coverage: share of held-out real images that one of its images is near to.
+    """
 
     collapsed: tuple[str, ...]
     rollbacks: int
     stopped_early: bool
     pseudo_labelled: int
+    kimg: Rounded
+    conditioning: Rounded | None
+    coverage: Rounded | None
 
 
 class ImageCounts(Part):

@@ -1,4 +1,4 @@
-"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/3``.
+"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/4``.
 
 `docs/lift.schema.json` is its schema, `tasks.lift.parts` what it is made of.
 """
@@ -21,6 +21,7 @@ from tasks.lift.parts import (
     ClassResult,
     Digests,
     Estimate,
+    Floor,
     GanFlags,
     ImageCounts,
     Lift,
@@ -28,6 +29,7 @@ from tasks.lift.parts import (
     MoreReal,
     NoiseSpread,
     Part,
+    RarestClasses,
     Rounded,
     Rule,
     SeedPair,
@@ -52,10 +54,13 @@ class LiftResult(Part):
         filter_lift_pp: filtered minus unfiltered, the filter's own part, if both arms ran.
         arm_lift_pp: every other arm minus the baseline. Exploratory: no claim rests on them.
         comparisons: the secondary ones.
+        floors: by metric, what a classifier reaches that never looks at an image.
+        majority_class: the one with the most real training images.
+        rarest: None where no class has twice the real training images of another.
         arms: those that were compared; fractions of the real images stand in `worth` alone.
     """
 
-    schema_: Literal["ganlift/lift/3"] = Field("ganlift/lift/3", alias="schema")
+    schema_: Literal["ganlift/lift/4"] = Field("ganlift/lift/4", alias="schema")
     verdict: Verdict
     answer: str = ""
     advice: str = ""
@@ -76,6 +81,9 @@ class LiftResult(Part):
     arm_lift_pp: dict[str, Estimate]
     comparisons: tuple[ArmContrast, ...]
     mcnemar: tuple[SeedPair, ...]
+    floors: dict[str, Floor]
+    majority_class: str
+    rarest: RarestClasses | None
     arms: dict[str, ArmResult]
     worth: Worth | None
     more_real: MoreReal | None
@@ -121,7 +129,7 @@ class LiftResult(Part):
         except ValidationError as error:
             found = error.errors()[0]
             where = ".".join(map(str, found["loc"])) or "the file"
-            reason = f"is no result of schema ganlift/lift/3 ({where}: {found['msg']})"
+            reason = f"is no result of schema ganlift/lift/4 ({where}: {found['msg']})"
             raise UserError(name, reason, _MEND) from None
 
     def dumps(self) -> str:

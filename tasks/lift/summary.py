@@ -15,7 +15,8 @@ from tasks.contracts.params.report import ReportParams
 from tasks.lift import parts
 from tasks.lift.estimates import Estimates
 from tasks.lift.fairness import check_fair, check_same
-from tasks.lift.metrics import Metric, metric_named
+from tasks.lift.floors import floors
+from tasks.lift.metrics import METRICS, Metric, metric_named
 from tasks.lift.power import POWER, minimum_detectable, settle
 from tasks.lift.predictions import read_predictions
 from tasks.lift.result import LiftResult
@@ -23,6 +24,7 @@ from tasks.lift.rule import choose_baseline, judge
 from tasks.lift.significance import mcnemar_pairs
 
 _RARE_SHARE = 0.5  # of the average class
+_UNBALANCED = 2.0  # most over fewest training images of a class, from which on the rarest are told
 
 
 def lift_result(
@@ -109,14 +111,14 @@ def lift_result(
         },
         comparisons=found.contrasts(),
         mcnemar=mcnemar_pairs(judged, params.treatment, baseline),
+        floors=floors({**METRICS, metric.key: metric}, train, test),
+        majority_class=class_names[int(np.argmax(train))],
+        rarest=_rarest(found, class_names, train),
         arms={arm: _arm(arm, found, runs, metric) for arm in found.arms},
         worth=found.worth(),
         more_real=found.more_real(),
         per_class=_per_class(found, class_names, train, test),
-        gans={
-            gan: parts.GanFlags(**{flag: of[flag] for flag in parts.GanFlags.model_fields})
-            for gan, of in gans.items()
-        },
+        gans={gan: _flags(of) for gan, of in gans.items()},
         counts=parts.ImageCounts(
             classes=len(class_names),
             train=int(train.sum()),
@@ -173,6 +175,25 @@ def _per_class(
             zip(class_names, found.class_lifts(), strict=True)
         )
     }
+
+
+def _rarest(
+    found: Estimates, class_names: Sequence[str], train: npt.NDArray[np.int64]
+) -> parts.RarestClasses | None:
+    """Return the lift of the rarest third of the classes, where classes are unbalanced."""
+    if train.max() < _UNBALANCED * train.min():
+        return None
+    labels = np.argsort(train, kind="stable")[: -(-len(train) // 3)].tolist()
+    return parts.RarestClasses(
+        classes=tuple(class_names[label] for label in labels),
+        lift_pp=parts.Estimate.of(found.classes_lift(labels)),
+    )
+
+
+def _flags(gan: Mapping[str, Any]) -> parts.GanFlags:
+    measured = {key: gan["evaluation"].get(key) for key in ("conditioning", "coverage")}
+    own = {key: gan[key] for key in parts.GanFlags.model_fields if key not in measured}
+    return parts.GanFlags(**own, **measured)
 
 
 def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:

@@ -16,6 +16,7 @@ from tasks.data.pictures import png_base64, to_picture
 from tasks.quality.selection import ACCEPTED
 
 _MOST = 12  # images of a class on either side
+_MOST_DIGITS = 6  # of a score that all but equals its threshold
 _FIGURES = (
     ("p_real", "p(real)", 2),
     ("confidence", "confidence", 2),
@@ -86,10 +87,18 @@ def _card(image: npt.NDArray[np.uint8], row: pd.Series[Any]) -> dict[str, Any]:
         "reason": row["reason"],
         "gan_seed": row["gan_seed"],
         "figures": [
-            (name, _shown(row[score], digits), _shown(row.get(f"{score}_threshold"), digits))
+            (name, *_told(row[score], row.get(f"{score}_threshold"), digits))
             for score, name, digits in _FIGURES
         ],
     }
+
+
+def _told(value: Any, least: Any, digits: int) -> tuple[str, str]:
+    """A score and what was asked, with as many digits as it takes to tell different ones apart."""
+    if not pd.isna(value) and not pd.isna(least) and value != least:
+        while digits < _MOST_DIGITS and f"{value:.{digits}f}" == f"{least:.{digits}f}":
+            digits += 1
+    return _shown(value, digits), _shown(least, digits)
 
 
 def _shown(value: Any, digits: int) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from tasks.answer.funnel import funnel
+from tasks.answer.mistakes import Confusion, Flip, Mistakes
 from tasks.answer.page import Evidence
 from tasks.contracts.arms import (
     ARMS,
@@ -24,6 +26,7 @@ from tasks.contracts.arms import (
     fraction_arm,
 )
 from tasks.contracts.image_set import ImageSet
+from tasks.data.pictures import png_base64
 from tasks.lift.result import LiftResult
 from tests.lift.fake_inputs import fake_merged
 from tests.lift.fake_runs import settling_of
@@ -98,7 +101,7 @@ def fake_lift(
     curve = [arm for arm in arms if arm not in ARMS] + [REAL]
     counts = {REAL: sum(train)} | {fraction_arm(s): int(s * sum(train)) for s in FRACTIONS}
     content = {
-        "schema": "ganlift/lift/3",
+        "schema": "ganlift/lift/4",
         "verdict": word,
         "answer": f"{word}: adding filtered GAN images moved {metric_name} by {mean:+.1f}.",
         "advice": "Keep the simpler training until there is more evidence.",
@@ -120,6 +123,16 @@ def fake_lift(
         "rule": {"smallest_lift_pp": 0.5, "resamples": 4000},
         "filter_lift_pp": _points(0.72, 0.6) if UNFILTERED in arms else None,
         "arm_lift_pp": lifts,
+        "floors": {
+            name: {"chance": 2.3, "majority": 2.3}
+            if name == "log_loss"
+            else {"chance": 0.1, "majority": None if name.startswith("recall:") else 0.12}
+            for name in sorted({"balanced_accuracy", "accuracy", "macro_f1", "log_loss", metric})
+        },
+        "majority_class": class_names[0],
+        "rarest": {"classes": list(class_names[:2]), "lift_pp": _points(2.0, 1.5)}
+        if max(train) >= 2 * min(train)
+        else None,
         "arms": {arm: results[arm] for arm in compared},
         "per_class": {
             name: {
@@ -134,7 +147,8 @@ def fake_lift(
         },
         "gans": {
             str(gan): {
-                "collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0
+                "collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0,
+                "kimg": 88.0, "conditioning": 0.95, "coverage": 0.73,
             }
             for gan in range(gans)
         },
@@ -303,12 +317,26 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
             },
             "left_out": {fraction_arm(4.0): "only 71 of 80 images in class 5"},
         },
+        mistakes=fake_mistakes(class_names),
         exposure={
             arm: {f"{part}_seen": number for part, number in _shown(arm).items()} for arm in arms
         },
         versions={"torch": "2.15.0", "numpy": "2.3.1"},
         processor="x86_64, GenuineIntel, AVX512",
     )  # fmt: skip
+
+
+def fake_mistakes(class_names: Sequence[str]) -> Mistakes:
+    """A confusion, and one image that flipped either way."""
+    first, last = class_names[0], class_names[-1]
+    pixel = png_base64(Image.new("L", (1, 1)))
+    return Mistakes(
+        confusions=(Confusion(first, last, 0.125, 0.0625),),
+        mended=(Flip(pixel, first, last, first),),
+        broken=(Flip(pixel, last, last, first),),
+        mended_count=41,
+        broken_count=17,
+    )
 
 
 def count_reasons(scores: pd.DataFrame, class_names: Sequence[str]) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from tasks.contracts.arms import (
 from tests.answer.fake_report import altered, fake_evidence, fake_lift
 
 PICTURES = (
+    "confusion",
     "lift_by_arm",
     "real_curve",
     "per_class_lift",
@@ -89,7 +90,9 @@ def test_arms_have_a_row_and_fractions_only_their_curve(pictures):
     lift = fake_lift()
     page = page_of(lift, pictures)
     arms = rows(page, "arms")
-    assert len(arms) == len(ARMS)
+    assert len(arms) == len(ARMS) + 2  # and what is reached without looking at an image
+    assert "guessing" in arms[-2]
+    assert "always answering ‘0’" in arms[-1]
     assert not any(fraction_arm(0.5) in row for row in arms)
     assert any(fraction_arm(0.5) in row for row in rows(page, "protocol"))
     (baseline,) = (row for row in arms if "baseline" in row)
@@ -236,3 +239,41 @@ def test_every_interval_reads_alike(pictures):
 def test_the_fine_print_names_the_kind_of_processor(pictures):
     page = page_of(fake_lift(), pictures)
     assert "x86_64, GenuineIntel, AVX512. Another kind of processor may round differently" in page
+
+
+def test_doubts_and_commands_stand_on_the_page_only_where_there_are_any(pictures):
+    assert 'id="doubts"' not in (sound := page_of(fake_lift(), pictures))
+    assert 'id="commands"' not in sound
+    lift = altered(fake_lift(), classifier={"settled_by": "most_steps"}, majority_class="<b>")
+    page = page_of(altered(lift, floors={"accuracy": {"majority": 0.99}}), pictures)
+    assert "always answering ‘&lt;b&gt;’ reaches 99.0 %" in page
+    assert "<b>’" not in page
+    assert '<pre tabindex="0">ganlift run --set retrain.most_steps=1600</pre>' in page
+
+
+def test_the_rarest_classes_have_a_line_of_their_own(pictures):
+    assert 'id="rarest"' not in page_of(fake_lift(), pictures)
+    page = page_of(fake_lift(train=[5] * 2 + [20] * 8), pictures)
+    assert "Rarest third of the classes: recall +2.0 points [+0.5, +3.5]" in page
+
+
+def test_mistakes_are_named_and_escaped(pictures):
+    names = ["<i>cat</i>", "dog", "eel"]
+    page = page_of(fake_lift(names), pictures)
+    (confused,) = rows(page, "confusions")
+    assert "eel" in confused
+    assert "12.5" in confused
+    assert "6.2" in confused
+    assert "Test images that the treatment mends: 41" in page
+    assert "&lt;i&gt;cat&lt;/i&gt; → eel" not in page  # the reverse is what flipped
+    assert "eel → &lt;i&gt;cat&lt;/i&gt;" in page
+    assert "<i>cat</i>" not in page
+
+
+def test_classes_that_fell_short_are_all_named_in_a_box(pictures):
+    names = [f"class {label}" for label in range(7)]
+    merge = {"per_class": {name: {"short": 3} for name in names}, "expectations": []}
+    page = page_of(fake_lift(names), pictures, merge=merge)
+    box = page[page.index('<p class="warn" id="short">') :].partition("</p>")[0]
+    assert "7 of 7 classes" in box
+    assert all(name in box for name in names)

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.answer.terminal import terminal
 from tasks.answer.words import (
     against,
     headline,
     more_images,
     settled,
     signed,
-    terminal,
     told,
     value,
     what_would_change,

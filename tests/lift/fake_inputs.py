@@ -19,6 +19,7 @@ INPUTS = (
     "predictions",
     "retrained",
     "classifier",
+    "test",
     "pool",
     "scores",
     "merged",
@@ -89,6 +90,10 @@ def fake_line(
     runs = runs_of(predictions, len(class_names), real=sum(train))
     runs.to_parquet(inputs["runs"], index=False)
     test_ids = predictions["image_id"].unique().tolist()
+    per_class = len(test_ids) // len(class_names)
+    judged = fake_merged(class_names, [per_class] * len(class_names), gans=0, size=size, seed=7)
+    judged.manifest["image_id"] = test_ids
+    judged.save(inputs["test"])
     _write(inputs["retrained"], retrained_of(runs, test_ids))
     counts = {
         split: dict(zip(class_names, train, strict=True))

@@ -18,6 +18,7 @@ LOGGED = (
     "dataset", "lift", "page", "pictures", "runs", "gan_metrics", "classifier", "retrained",
 )  # fmt: skip
 PICTURES = {
+    "confusion.png",
     "lift_by_arm.png",
     "per_class_lift.png",
     "real_beside_synthetic.png",
@@ -53,7 +54,7 @@ def hashes(folder):
 def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
     line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
     lift = outcome(line)
-    assert lift["schema"] == "ganlift/lift/3"
+    assert lift["schema"] == "ganlift/lift/4"
     assert lift["verdict"] == word
     points = lift["lift_pp"]
     assert points["ci_low"] < points["mean"] < points["ci_high"]
@@ -101,7 +102,8 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     line["gan_metrics"].write_text(json.dumps(gans), encoding="utf-8")
     lift = outcome(line)
     well = {"collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0}
-    assert lift["gans"] == {"0": well, "1": {k: gans["1"][k] for k in well}}
+    told = {"kimg": 200.0, "conditioning": 0.95, "coverage": 0.73}
+    assert lift["gans"] == {"0": well | told, "1": {k: gans["1"][k] for k in well} | told}
     assert "collapse GAN 1: cat, <b>dog</b>" in capsys.readouterr().out
     page = line["page"].read_text(encoding="utf-8")
     assert page.count('<p class="alert">') == 2

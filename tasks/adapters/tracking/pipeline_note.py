@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tasks.adapters.tracking.lineage import PROCESSOR, plain, run_page
 from tasks.answer import words
+from tasks.answer.commands import commands
+from tasks.answer.doubts import doubts
 from tasks.lift.result import LiftResult
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
@@ -33,6 +35,7 @@ def describe(
         "",
         plain(f"{result.answer} {result.advice}"),
         "",
+        *_doubts(result),
         *(f"- {line}" for line in _facts(result, tags)),
         "",
         f"[The whole report]({run_page(experiment, run_id, f'/artifacts/{REPORT}')})",
@@ -48,10 +51,20 @@ def describe(
         "",
         "**What would change the answer**",
         "",
+        *(f"- {plain(one.reason)} `{one.line}`" for one in commands(result)),
         *(f"- {plain(line)}" for line in words.what_would_change(result)),
     ]
     note = "\n".join(lines)
     return note if len(note) <= _LENGTH else f"{note[: _LENGTH - 7]}… [cut]"
+
+
+def _doubts(result: LiftResult) -> Iterator[str]:
+    """Yield what speaks against the run as a whole, before any figure of it."""
+    found = doubts(result)
+    if found:
+        yield from ("**Can this run answer at all?**", "")
+        yield from (f"- {plain(sentence)}" for sentence in found)
+        yield ""
 
 
 def _facts(result: LiftResult, tags: Mapping[str, str]) -> Iterator[str]:

@@ -1,0 +1,24 @@
+"""The result at the terminal."""
+
+from __future__ import annotations
+
+from tasks.answer.commands import commands
+from tasks.answer.doubts import doubts
+from tasks.lift.result import LiftResult
+
+
+def terminal(result: LiftResult) -> str:
+    """Return the verdict and the answer, the first doubt and the first thing to do, a line each."""
+    lines = [f"verdict  {result.verdict}", f"answer   {result.answer}", f"         {result.advice}"]
+    against, todo = doubts(result), commands(result)
+    if against:
+        more = f" ({len(against) - 1} more in the report)" if len(against) > 1 else ""
+        lines.append(f"doubt    {against[0]}{more}")
+    if todo:
+        lines.append(f"next     {todo[0].line}")
+    lines += [
+        f"collapse GAN {seed}: {', '.join(gan.collapsed)}"
+        for seed, gan in result.gans.items()
+        if gan.collapsed
+    ]
+    return "\n".join(lines)

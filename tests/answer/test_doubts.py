@@ -1,0 +1,63 @@
+"""What speaks against a run, and the commands that would mend it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.answer.commands import commands
+from tasks.answer.doubts import doubts
+from tasks.answer.terminal import terminal
+from tests.answer.fake_report import altered, fake_lift
+
+
+def test_a_sound_run_raises_no_doubt():
+    assert doubts(fake_lift()) == []
+    assert "doubt" not in terminal(fake_lift())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"floors": {"accuracy": {"majority": 0.99}}, "majority_class": "Free"},
+         "and always answering ‘Free’ reaches 99.0 %"),
+        ({"floors": {"balanced_accuracy": {"chance": 0.97}}}, "and guessing reaches 97.0 %"),
+        ({"per_class": {"3": {"test_images": 19}}}, "1 of 10 classes have fewer than 20"),
+        ({"gans": {"1": {"conditioning": 0.42}}}, "GAN 1: only 42.0 % of its images show"),
+        ({"gans": {"2": {"coverage": 0.31}}}, "GAN 2: only 31.0 % of the held-out real images"),
+        ({"gans": {"0": {"collapsed": ["1", "2"]}}}, "GAN 0 collapsed on 2 of 10 classes: 1, 2."),
+        ({"gans": {"0": {"rollbacks": 3}}}, "was rolled back 3×"),
+        ({"classifier": {"settled_by": "most_steps"}}, "stopped at 800 steps"),
+        ({"mde_pp": 1.6}, "a lift would most often be missed"),
+    ],
+)  # fmt: skip
+def test_each_doubt_is_told_with_its_figure(changes, said):
+    (found,) = doubts(altered(fake_lift(), **changes))
+    assert said in found
+    assert f"doubt    {found}" in terminal(altered(fake_lift(), **changes))
+
+
+def test_of_a_loss_the_floor_lies_above():
+    lift = fake_lift(metric="log_loss", metric_name="log loss")
+    assert doubts(lift) == []
+    (found,) = doubts(altered(lift, floors={"log_loss": {"majority": 0.05}}))
+    assert "giving every image the shares of the classes reaches 0.050 nats" in found
+
+
+def test_commands_can_be_copied_and_the_most_valuable_stands_first():
+    lift = altered(
+        fake_lift(mean=0.6, half=0.9, gans=1),
+        classifier={"settled_by": "most_steps"},
+        gans={"0": {"coverage": 0.2}},
+    )
+    lines = [command.line for command in commands(lift)]
+    assert lines == [
+        "ganlift run --set retrain.most_steps=1600",
+        "ganlift run --set train_gan.total_kimg=176",
+        "ganlift run --set 'train_gan.seeds=[0, 1, 2, 3]'",
+    ]
+    assert commands(fake_lift()) == []
+
+
+def test_a_study_that_no_seeds_would_settle_is_not_told_to_add_seeds():
+    lift = altered(fake_lift(mean=0.6, half=0.9), settle={"gans": 33, "seeds": 400})
+    assert commands(lift) == []
