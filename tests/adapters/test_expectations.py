@@ -29,8 +29,10 @@ from tests.adapters.planted_faults import (
 from tests.data.fake_sets import noise_set
 
 PARAMS = ValidateParams(
-    min_train_per_class=3, min_val_per_class=2, min_test_per_class=4, min_pixel_std=1.0
-)
+    min_train_per_class=3, min_val_per_class=2, min_test_per_class=4, min_pixel_std=1.0,
+    useful_train_per_class=1, useful_val_per_class=1, useful_test_per_class=1,
+    max_robust_z=1000.0, max_drift=0.1, max_suspect_share=0.05,
+)  # fmt: skip
 Frames = dict[str, pd.DataFrame]
 
 
@@ -125,7 +127,7 @@ def test_faulty_cell_fails_its_own_expectation_alone(cell_findings, row, fault):
 def test_rows_without_a_fault_fail_nothing(cell_findings):
     assert broken_by(cell_findings, len(CELL_FAULTS)) == set()
     assert not any(one.failing for one in cell_findings if one.passed)
-    assert [one.passed for one in cell_findings if one.column == "images"] == [True]
+    assert [one.passed for one in cell_findings if one.column == "images"] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -171,14 +173,14 @@ def test_a_single_class_fails(frames):
 
 def test_class_missing_from_train_is_named(frames):
     frames["train"] = frames["train"].query("class_name != 'dog'").reset_index(drop=True)
-    failed = [one for one in check_suites(real_suites(frames, PARAMS)) if not one.passed]
+    failed = [one for one in check_suites(real_suites(frames, PARAMS)) if one.stops]
     assert [(one.split, one.column) for one in failed] == [("train", "images")]
     assert [(row.source, row.value) for row in failed[0].failing] == [("dog", "images 0")]
 
 
 def test_failing_rows_name_the_image(frames):
     frames["test"].loc[3, "pixel_std"] = 0.0
-    (finding,) = (one for one in check_suites(real_suites(frames, PARAMS)) if not one.passed)
+    (finding,) = (one for one in check_suites(real_suites(frames, PARAMS)) if one.stops)
     (row,) = finding.failing
     image = frames["test"].loc[3]
     assert (row.split, row.row, row.value) == ("test", 3, "pixel_std 0")
@@ -226,7 +228,7 @@ def test_data_docs_are_built_and_show_the_failure(tmp_path):
     assert index == tmp_path / "docs" / "index.html"
     assert "val images" in index.read_text(encoding="utf-8")
     pages = list((tmp_path / "docs" / "validations").rglob("*.html"))
-    assert len(pages) == 9
+    assert len(pages) == 12  # a suite each
     assert any("is blank" in page.read_text(encoding="utf-8") for page in pages)
 
 
