@@ -107,9 +107,9 @@ def load_cut(name: str, params: Params, images: Path, scratch: Path) -> Cut:
     digest = hashlib.sha256(f"{ingest.model_dump_json()} {params.seed}".encode()).hexdigest()[:12]
     folder = scratch / "sets" / f"{name}-{digest}"
     if not folder.is_dir():
-        decoded, given, _ = decode(items_of(source).items, ingest, lambda done, text: None)
-        whole, given, _ = distinct(decoded, given)
-        made = split(whole, given, ingest, params.seed)
+        decoded, read = decode(items_of(source).items, ingest, lambda done, text: None)
+        whole = distinct(decoded, read.given, read.digests)
+        made = split(whole.images, whole.given, ingest, params.seed)
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         for part in _PARTS:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,15 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
+from flows.line_file import paths
 from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params
-from tasks.data.decoding import SUFFIXES, open_image
+from tasks.data.decoding import SUFFIXES
 from tasks.data.items import Item, Rejected
 from tasks.data.reading import read
-from tasks.data.sources import image_files
+from tasks.data.trees import folder_tree
 
 _CHUNK = 256  # images in memory at a time
 _MOST_NAMED = 10  # unreadable files
@@ -98,23 +99,20 @@ def _see_free(order: Order) -> None:
 def _items(folder: Path) -> list[Item]:
     if not folder.is_dir():
         raise UserError(str(folder), "no such folder", "Give a folder of images")
-    items = [
-        Item("", _name(path.relative_to(folder)), None, partial(open_image, path))
-        for path in image_files(folder, folder)
-    ]
+    items = [leaf.item("", None) for leaf in folder_tree(folder).leaves if leaf.is_image]
     if not items:
         kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(str(folder), f"holds no images ({kinds})", "Give a folder of images")
     return items
 
 
-def _name(path: Path) -> str:
-    """Return a path as text that any file and terminal takes, bytes that are no UTF-8 escaped."""
-    return (
-        path.as_posix()
-        .encode("utf-8", errors="surrogateescape")
-        .decode("utf-8", errors="backslashreplace")
-    )
+def _white() -> int | None:
+    """Return the level that was white where the project's own grey images had more than 8 bits."""
+    facts = paths()["ingest"]
+    if not facts.is_file():
+        return None
+    white: int | None = json.loads(facts.read_text(encoding="utf-8")).get("white")
+    return white
 
 
 def _rows(
@@ -122,15 +120,15 @@ def _rows(
 ) -> Iterator[list[str]]:
     """Yield the row of each image that can be read, seen as the model's own were in training."""
     asked = {"image_size": model.image_size, "channels": model.channels, "fit": model.fit}
-    params = ingest.model_copy(update=asked)
+    params, white = ingest.model_copy(update=asked), _white()
     starts = range(0, len(items), _CHUNK)
     hidden = not console.is_terminal
     for start in track(starts, "predict", console=console, transient=True, disable=hidden):
-        pixels, kept, unreadable = read(items[start : start + _CHUNK], params, lambda *_: None)
-        tally.unreadable += unreadable
-        if not kept:
+        done = read(items[start : start + _CHUNK], params, lambda *_: None, white)
+        tally.unreadable += done.unreadable
+        if not done.items:
             continue
-        for item, told in zip(kept, model.predict(np.stack(pixels)), strict=True):
+        for item, told in zip(done.items, model.predict(np.stack(done.pixels)), strict=True):
             name, p = model.class_names[int(told.argmax())], float(told.max())
             tally.certain[name].append(p)
             yield [item.source, name, f"{p:.6f}", *(f"{value:.6f}" for value in told)]

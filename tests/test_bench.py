@@ -56,9 +56,10 @@ def test_a_task_holds_no_test_image_and_no_image_twice(name: str, tmp_path: Path
     cut = load_cut(name, params, tmp_path, tmp_path)
     ingest = ingest_params(name, params)
     items = items_of(ROOT / TASKS[name].source).items
-    decoded, given, _ = decode(items, ingest, lambda done, text: None)
-    whole, given, _ = distinct(decoded, given)
-    sealed = set(split(whole, given, ingest, params.seed)["test"].manifest["image_id"])
+    decoded, done = decode(items, ingest, lambda done, text: None)
+    found = distinct(decoded, done.given, done.digests)
+    whole = found.images
+    sealed = set(split(whole, found.given, ingest, params.seed)["test"].manifest["image_id"])
     parts = [set(part.manifest["image_id"]) for part in (cut.train, cut.cut, cut.val)]
     assert all(parts)
     assert len(set.union(sealed, *parts)) == len(sealed) + sum(map(len, parts)) == len(whole)

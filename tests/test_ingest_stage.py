@@ -48,6 +48,7 @@ def run(source: Path, out: Path, **overrides: object) -> Path:
         spare=out / "sets/spare",
         splits=out / "ledger/splits.parquet",
         rejects=out / "rejects/rejects.csv",
+        twins=out / "twins/twins.csv",
         cut=out / "cut/cut.csv",
         summary=out / "summary/ingest.json",
         params=tiny_params(ingest=overrides).ingest,
@@ -105,7 +106,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
     shutil.copytree(source, moved)
     one, two = run(source, tmp_path / "one"), run(moved, tmp_path / "two")
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 14
+    assert len(files) == 15
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 

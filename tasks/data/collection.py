@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,22 +12,42 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.items import Item, Rejected
-from tasks.data.sources import SPLITS
-from tasks.data.splits import assign_split, class_quotas, keep_rows, label_quotas
+from tasks.data.items import RANK, SPLITS, Item, Rejected
+from tasks.data.splits import assign_splits, class_quotas, keep_rows, label_quotas
 
 Rows = npt.NDArray[np.int64]
 COPY = "Nothing: one copy is used"
-_RANK = {"test": 0, "val": 1, "train": 2, None: 2}  # a copy stays where it is held out
 
 
-def distinct(
-    images: ImageSet, given: Sequence[str | None]
-) -> tuple[ImageSet, list[str | None], list[Rejected]]:
+@dataclass(frozen=True)
+class Distinct:
+    """Images of which no two are equal.
+
+    Attributes:
+        images: the ones that are kept.
+        given: the split that the source gives each.
+        copies: left out because another image is kept, or because they have two labels.
+        shrunk: of those, the ones that were not equal before they were made small.
+        across: how many copies lay in another given split than the one that is kept.
+    """
+
+    images: ImageSet
+    given: list[str | None]
+    copies: list[Rejected]
+    shrunk: int
+    across: int
+
+
+def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[bytes]) -> Distinct:
     """Keep one of each set of identical images; drop all of one that has two labels.
 
     Where copies lie in different given splits, the one in test (then val) is kept, so that
     nothing held out is also trained on.
+
+    Args:
+        images: all of them.
+        given: the split that the source gives each, or None.
+        digests: of each image before it was made small.
     """
     sources = images.manifest["source"].tolist()
     classes = images.manifest["class_name"].tolist()
@@ -35,19 +56,26 @@ def distinct(
         same.setdefault(one, []).append(row)
     rejected: list[Rejected] = []
     keep: list[int] = []
+    shrunk = across = 0
     for copies in same.values():
         names = sorted({classes[row] for row in copies})
-        copies.sort(key=lambda row: (_RANK[given[row]], sources[row]))
+        copies.sort(key=lambda row: (RANK[given[row] or "train"], sources[row]))
         if len(names) > 1:
             reason = f"identical images under {', '.join(names)}"
             mend = "Keep it in the folder of its true class alone"
             rejected += [Rejected(sources[row], classes[row], reason, mend) for row in copies]
             continue
         keep.append(copies[0])
-        reason = f"identical to {sources[copies[0]]}"
-        rejected += [Rejected(sources[row], classes[row], reason, COPY) for row in copies[1:]]
+        for row in copies[1:]:
+            reason, mend = f"identical to {sources[copies[0]]}", COPY
+            if digests[row] != digests[copies[0]]:
+                shrunk += 1
+                reason += " once it is made small"
+                mend = "Raise ingest.image_size"
+            across += given[row] != given[copies[0]]
+            rejected.append(Rejected(sources[row], classes[row], reason, mend))
     rows = sorted(keep)
-    return images.take(rows), [given[row] for row in rows], rejected
+    return Distinct(images.take(rows), [given[row] for row in rows], rejected, shrunk, across)
 
 
 def check_classes(items: Sequence[Item], images: ImageSet) -> None:
@@ -87,13 +115,14 @@ def split(
     present = set(given)
     val_share = 0.0 if "val" in present else params.val_share
     test_share = 0.0 if "test" in present else params.test_share
-    places = np.array(
-        [
-            where
-            if where in ("val", "test")
-            else assign_split(one, val_share=val_share, test_share=test_share, seed=seed)
-            for one, where in zip(images.manifest["image_id"], given, strict=True)
-        ]
+    places = np.array(given, dtype=object)
+    free = np.flatnonzero(~np.isin(places, ("val", "test")))
+    places[free] = assign_splits(
+        images.manifest["group"].to_numpy()[free],
+        images.labels[free],
+        val_share=val_share,
+        test_share=test_share,
+        seed=seed,
     )
     counts = pd.crosstab(images.manifest["class_name"].to_numpy(), places)
     for name, images_in in counts.reindex(index=names, columns=SPLITS, fill_value=0).iterrows():

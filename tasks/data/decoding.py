@@ -2,41 +2,135 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from tasks.contracts.image_set import Images
+from tasks.data.items import Place
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset(
+    {
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".gif", ".bmp"),
+        *(".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf"),
+        *(".jpc", ".j2c", ".tga", ".pcx", ".sgi", ".qoi", ".psd", ".dds"),
+    }
+)
+"""Of what Pillow decodes by itself and a person keeps pictures in."""
+
+UNDECODABLE = frozenset(
+    {
+        *(".heic", ".heif", ".jxl", ".svg", ".eps", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw"),
+        *(".orf", ".rw2", ".dcm", ".nii", ".exr"),
+    }
+)
+"""Pictures too, which need another program."""
+
+DEEP = "I"
+"""Mode of grey images with more than 8 bits: int32, not scaled yet."""
+
+_ORIENTATION = 0x0112  # tag of EXIF
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-def open_image(path: Path) -> Image.Image:
-    """Decode a file wholly, upright by its EXIF orientation, as mode ``L`` or ``RGB``.
+@dataclass(frozen=True)
+class ImageFile:
+    """A file that holds an image, or several. Calling it decodes one."""
 
-    Transparent parts are laid on white. 16-bit grey is scaled to 8 bits.
+    place: Place
+    frame: int = 0
+
+    def __call__(self) -> Image.Image:
+        """Decode as `open_image`."""
+        return open_image(self.place, self.frame)
+
+    def frames(self) -> int:
+        """Return how many pages or frames there are; raises as Pillow does."""
+        with Image.open(_readable(self.place)) as opened:
+            return _frames(opened)
+
+
+def open_image(place: Place, frame: int = 0) -> Image.Image:
+    """Decode a file wholly, upright by its EXIF orientation, as mode ``L``, ``RGB`` or `DEEP`.
+
+    Transparent parts are laid on white. The image's ``info["frames"]`` says how many there are.
 
     Raises:
-        OSError, ValueError, SyntaxError, Image.DecompressionBombError: the file is no readable
-            image (as Pillow raises), or has more pixels than Pillow takes for harmless.
+        Exception: the file is no readable image, or has more pixels than Pillow takes for
+            harmless. Decoders raise whatever their parsers run into.
     """
-    with Image.open(path) as opened:
+    with Image.open(_readable(place)) as opened:
+        frames = _frames(opened)
+        opened.seek(frame)
         opened.load()
-        image = ImageOps.exif_transpose(opened)
+        image = _upright(opened)
+    image = _on_white(image)
+    image.info = {"frames": frames}
+    return image
+
+
+def _readable(place: Place) -> Path | io.BytesIO:
+    return place if isinstance(place, Path) else io.BytesIO(place.read())
+
+
+def _frames(opened: Image.Image) -> int:
+    # a camera's MPO holds the same photo again, smaller
+    return 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image by its EXIF orientation; one that cannot be read turns nothing.
+
+    Only that tag is read: a photo is not lost because of another tag beside it.
+    """
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        turn = _UPRIGHT.get(int(orientation))
+    except Exception:  # Pillow's parser raises what the bytes make it: struct.error, TypeError, ...
+        turn = None
+    return image.copy() if turn is None else image.transpose(turn)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
-        pixels = np.asarray(image).astype(np.float64)
-        top = 65535.0 if pixels.max(initial=0) > 255 else 255.0
-        return Image.fromarray((pixels * 255.0 / top).clip(0, 255).round().astype(np.uint8))
+        levels = np.asarray(image).astype(np.int32)
+        clear = image.info.get("transparency")  # the one level that is transparent
+        if isinstance(clear, int):
+            levels[levels == clear] = white_of(int(levels.max(initial=0)))
+        return Image.fromarray(levels)
     if image.mode == "F":  # Pillow would cut it off at 0 and 255, black where 1 means white
         raise ValueError("floating-point pixels, whose range is unknown")
-    if image.mode in ("1", "L"):
-        return image.convert("L")
+    target = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+        image = Image.alpha_composite(white, image).convert("RGB")
+    return image.convert(target)
+
+
+def white_of(largest: int) -> int:
+    """Return the value that means white where `largest` is the largest: 255, 511, 1023, ...
+
+    Scanners keep 10, 12 or 14 bits in files of 16: read as 16 bits, these are nearly black.
+    """
+    return max(255, (1 << largest.bit_length()) - 1)
+
+
+def scaled(image: Image.Image, white: int) -> Image.Image:
+    """Scale a `DEEP` image so that `white` becomes 255, mode ``L``."""
+    levels = np.asarray(image).astype(np.float64) * (255.0 / white)
+    return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8))
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -60,8 +154,11 @@ def _background(image: Image.Image) -> int | tuple[int, ...]:
 
 
 def _pad(image: Image.Image, size: int) -> Image.Image:
-    resample = Image.Resampling.LANCZOS
-    return ImageOps.pad(image, (size, size), method=resample, color=_background(image))
+    resample, ground = Image.Resampling.LANCZOS, _background(image)
+    wide, longest = image.width == max(image.size), max(image.size)
+    if round(min(image.size) / longest * size) == 0:  # Pillow would leave nothing of it
+        image = image.resize((size, 1) if wide else (1, size), resample)
+    return ImageOps.pad(image, (size, size), method=resample, color=ground)
 
 
 def _crop(image: Image.Image, size: int) -> Image.Image:

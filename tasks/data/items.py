@@ -4,8 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
+
+SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+RANK = {"test": 0, "val": 1, "train": 2}
+"""How much a split is held out: what stands in two of them stays in the first."""
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "dev": "val", "test": "test", "testing": "test",
+}  # fmt: skip
+"""What sources call the splits, in lower case."""
+
+
+class Packed(Protocol):
+    """A file inside another one. Can be pickled, so that another process opens it too."""
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            OSError, ValueError: the file around it is damaged here.
+        """
+
+
+Place = Path | Packed
+"""Where the bytes of a file are."""
 
 
 @dataclass(frozen=True)

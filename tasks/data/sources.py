@@ -1,15 +1,15 @@
-"""Where images come from. A source is one function and one entry in `EMBEDDED`, or a folder.
+"""Where images come from: a folder, an archive, shards of Parquet, or a set known by name.
 
-A folder holds one folder a class, or ``train/``, ``val/`` and ``test/`` with the classes
-inside, which are then respected. Beside either may stand ``unlabelled/`` with images of no
-known class, at any depth; it is no class. What begins with a dot is not looked at.
+Each form is one function that lists what it holds; nothing is decoded here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -17,97 +17,74 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tasks.contracts.errors import UserError
-from tasks.data.decoding import SUFFIXES, open_image
+from tasks.data.archives import archive_reader
 from tasks.data.items import Item, Listing
+from tasks.data.layouts import listing_of
+from tasks.data.shards import SHARD, is_shards, shard_listing
+from tasks.data.torchvision_sets import torchvision_items
+from tasks.data.trees import Leaf, Tree, folder_tree
 
-SPLITS = ("train", "val", "test")
-UNLABELLED = "unlabelled"
-_UNLABELLED_FOLDERS = (UNLABELLED, "unlabeled")  # a second spelling must not become a class
 
+def items_of(source: Path, group_pattern: str | None = None) -> Listing:
+    """List what a source holds, in an order that does not depend on the file system.
 
-def items_of(source: Path) -> Listing:
-    """List what a source holds.
+    Args:
+        source: the folder or file.
+        group_pattern: a regular expression on an image's path below the source. What its group
+            named ``group`` matches (else its first group, else all that it matches) is the group
+            of an image that has none from elsewhere.
 
     Raises:
-        UserError: the source is missing, empty of labelled images, or no source at all, mixes
-            the two forms, or keeps unlabelled images inside a split.
+        UserError: the source is missing, empty of labelled images, or not understood.
     """
-    if source.is_file():
-        return Listing(list(_embedded(source)))
-    if not source.is_dir():
+    listing = _listing(source)
+    if group_pattern is None:
+        return listing
+    pattern = re.compile(group_pattern)
+    items = [
+        item if item.group else replace(item, group=_matched(pattern, item.source))
+        for item in listing.items
+    ]
+    return Listing(items, listing.passed_over)
+
+
+def _listing(source: Path) -> Listing:
+    if source.is_dir():
+        tree = folder_tree(source)
+        return shard_listing(tree, source) if is_shards(tree) else listing_of(tree, source)
+    if not source.is_file():
         raise UserError(str(source), "no such source of images", "Correct `ingest.source`")
-    named = [path.name for path in _folders(source) if path.name not in _UNLABELLED_FOLDERS]
-    splits = [name for name in named if name in SPLITS]
-    others = [name for name in named if name not in SPLITS]
-    if splits and not others:
-        items = [item for split in splits for item in _class_folders(source, split)]
-    elif any(_holds_classes(source / split) for split in splits):
-        raise UserError(
-            str(source),
-            f"{splits[0]}/ holds folders of classes, but {others[0]}/ stands beside it",
-            "Let only train/, val/ and test/ stand there, or only classes",
-        )
-    else:
-        items = list(_class_folders(source, None))
-    if not items:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise UserError(
-            str(source), "holds no images", f"Put images ({kinds}) into one folder a class"
-        )
-    for name in _UNLABELLED_FOLDERS:
-        items += [
-            Item("", path.relative_to(source).as_posix(), UNLABELLED, partial(open_image, path))
-            for path in image_files(source, source / name)
-        ]
-    return Listing(items)
+    read = archive_reader(source)
+    if read is not None:
+        return listing_of(read(source), source)
+    if source.suffix.lower() == SHARD:
+        return shard_listing(Tree([Leaf(source.name, source)], frozenset()), source.parent)
+    return Listing(list(_named(source)))
 
 
-def _class_folders(source: Path, split: str | None) -> Iterator[Item]:
-    top = source / split if split else source
-    for folder in _folders(top):
-        if folder.name in _UNLABELLED_FOLDERS:
-            if split is None:
-                continue
-            raise UserError(
-                str(folder),
-                "unlabelled images stand inside a split",
-                f"Move the folder to {source / UNLABELLED}, beside {split}/",
-            )
-        for path in image_files(source, folder):
-            name = path.relative_to(source).as_posix()
-            yield Item(folder.name, name, split, partial(open_image, path))
+def _matched(pattern: re.Pattern[str], path: str) -> str | None:
+    found = pattern.search(path)
+    if found is None:
+        return None
+    if "group" in pattern.groupindex:
+        return found["group"]
+    return found[1] if pattern.groups else found[0]
 
 
-def image_files(source: Path, folder: Path) -> Iterator[Path]:
-    """Yield the image files of a folder at any depth, sorted; none where there is no folder.
-
-    What begins with a dot, between ``source`` and the file, is not looked at.
-    """
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
-            yield path
-
-
-def _folders(top: Path) -> list[Path]:
-    return sorted(path for path in top.iterdir() if path.is_dir() and path.name[0] != ".")
-
-
-def _holds_classes(folder: Path) -> bool:
-    """Tell a split's folder from a class that happens to be called train, val or test."""
-    images = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    return bool(_folders(folder)) and next(images, None) is None
-
-
-def _embedded(source: Path) -> Iterator[Item]:
+def _named(source: Path) -> Iterator[Item]:
+    """List a set that a file of one or two lines names."""
     try:
-        name = yaml.safe_load(source.read_text(encoding="utf-8"))["embedded"]
-        images = EMBEDDED[name]
+        said: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+        if "torchvision" in said:
+            return torchvision_items(said["torchvision"], source.parent / said["root"], source)
+        images = EMBEDDED[said["embedded"]]
     except (yaml.YAMLError, ValueError, KeyError, TypeError):
         raise UserError(
             str(source),
-            "a source that is a file must say `embedded: NAME`",
-            f"Known names: {', '.join(EMBEDDED)}; for images of your own, give their folder",
+            "a source that is a file must be an archive (.zip, .tar, .tar.gz, ...), a .parquet "
+            "file with images, or say `embedded: NAME`, or `torchvision: NAME` and `root: FOLDER`",
+            f"Known embedded names: {', '.join(EMBEDDED)}; for images of your own, give their "
+            "folder",
         ) from None
     return images()
 

@@ -30,16 +30,17 @@ def decode_unlabelled(
     shape: tuple[int, int, int],
     params: IngestParams,
     watch: Callable[[float, str], None],
+    white: int | None = None,
 ) -> tuple[ImageSet, list[Rejected]]:
     """Decode images without a label to the labelled ones' shape (H, W, C), and list the unreadable.
 
-    They follow the labelled images in size and channels, so that adding them changes no labelled
-    image.
+    They follow the labelled images in size, channels and `white` (see `read`), so that adding
+    them changes no labelled image.
     """
-    pixels, kept, unreadable = read(items, params.model_copy(update={"channels": shape[2]}), watch)
-    images = np.stack(pixels) if pixels else np.zeros((0, *shape), dtype=np.uint8)
+    done = read(items, params.model_copy(update={"channels": shape[2]}), watch, white)
+    images = np.stack(done.pixels) if done.pixels else np.zeros((0, *shape), dtype=np.uint8)
     ids = [image_id(image) for image in images]
-    return ImageSet(images, _manifest(ids, [item.source for item in kept])), unreadable
+    return ImageSet(images, _manifest(ids, [item.source for item in done.items])), done.unreadable
 
 
 def hide_labels(images: ImageSet) -> ImageSet:

@@ -30,6 +30,10 @@ def tiny_values() -> dict[str, Any]:
             "imbalance": 1,
             "label_fraction": 1.0,
             "max_reject_share": 0.1,
+            "group_pattern": None,
+            "frames": "first",
+            "twins": 0.85,
+            "on_leak": "drop",
         },
         "validate": {
             "min_train_per_class": 2,

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import check_classes, distinct, split
+from tasks.data.decoding import FITS
 from tasks.data.items import Item
 from tasks.data.reading import decode
 from tests.contracts.tiny import tiny_params
@@ -39,17 +42,16 @@ def decoded(items: Sequence[Item], **overrides: object):
 
 
 def test_a_manifest_row_tells_all_of_its_image() -> None:
-    images, given_splits, unreadable = decoded(
-        [item("dog", "dog/1", 40), item("ant", "ant/2", 60, "test")]
-    )
+    images, done = decoded([item("dog", "dog/1", 40), item("ant", "ant/2", 60, "test")])
     assert images.class_names == ("ant", "dog")
     assert images.labels.tolist() == [1, 0]
     assert images.images[:, 0, 0, 0].tolist() == [40, 60]
     assert images.manifest["source"].tolist() == ["dog/1", "ant/2"]
     assert images.manifest["group"].tolist() == images.manifest["image_id"].tolist()
     assert set(images.manifest["origin"]) == {"real"}
-    assert given_splits == [None, "test"]
-    assert unreadable == []
+    assert images.manifest["original_width"].tolist() == [8, 8]
+    assert done.given == [None, "test"]
+    assert done.unreadable == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_a_manifest_row_tells_all_of_its_image() -> None:
     ],
 )
 def test_channels(channels: object, contents: list, depth: int) -> None:
-    images, _, _ = decoded(
+    images, _ = decoded(
         [item("a", f"{row}", content) for row, content in enumerate(contents)], channels=channels
     )
     assert images.image_shape == (8, 8, depth)
@@ -77,20 +79,27 @@ def test_channels(channels: object, contents: list, depth: int) -> None:
         ValueError("bad"),
         SyntaxError("broken"),
         MemoryError(),
+        RuntimeError("decoder"),
+        NotImplementedError("mode"),
+        struct.error("unpack"),
+        AttributeError("tag"),
+        TypeError("tag"),
+        ZeroDivisionError("fraction"),
         Image.DecompressionBombError("huge"),
     ],
 )
 def test_the_unreadable_are_told_and_left_out(error: Exception) -> None:
-    images, given_splits, unreadable = decoded([item("a", "a/1", error), item("a", "a/2", 5)])
-    assert len(images) == len(given_splits) == 1
-    (one,) = unreadable
+    images, done = decoded([item("a", "a/1", error), item("a", "a/2", 5)])
+    assert len(images) == len(done.given) == 1
+    (one,) = done.unreadable
     assert (one.source, one.class_name) == ("a/1", "a")
-    assert one.reason == f"unreadable: {error}"
+    assert one.reason == f"unreadable: {str(error) or 'MemoryError'}"
 
 
 def test_a_reason_holds_no_absolute_path() -> None:
     error = OSError("cannot identify image file '/home/me/a/1.png'")
-    _, _, (one,) = decoded([item("a", "a/1", error), item("a", "a/2", 5)])
+    _, done = decoded([item("a", "a/1", error), item("a", "a/2", 5)])
+    (one,) = done.unreadable
     assert one.reason == "unreadable: OSError"
 
 
@@ -99,9 +108,11 @@ def test_nothing_readable_at_all() -> None:
         decoded([item("a", "a/1", OSError("broken")), item("b", "b/1", OSError("broken"))])
 
 
-def test_a_bug_is_not_taken_for_a_bad_file() -> None:
+def test_a_bug_of_ours_is_not_taken_for_a_bad_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FITS, "pad", lambda image, size: 1 / 0)
+    wide = replace(item("a", "a/1", 5), open=lambda: Image.new("L", (9, 4)))
     with pytest.raises(ZeroDivisionError):
-        decoded([item("a", "a/1", ZeroDivisionError())])
+        decoded([wide])
 
 
 def some(levels: Sequence[int], labels: Sequence[int], sources: Sequence[str]) -> ImageSet:
@@ -109,9 +120,27 @@ def some(levels: Sequence[int], labels: Sequence[int], sources: Sequence[str]) -
     return image_set(images, labels, ["ant", "bee", "cat"], source=list(sources))
 
 
+def distinct_of(images: ImageSet, given: Sequence[str | None]):
+    """Of images that were as small as this before."""
+    found = distinct(images, given, images.manifest["image_id"].str.encode("ascii").tolist())
+    assert found.shrunk == 0
+    return found.images, found.given, found.copies
+
+
+def test_images_that_only_shrinking_made_equal_are_counted_apart() -> None:
+    images = some([1, 1, 1, 2], [0, 0, 0, 0], ["a", "b", "c", "d"])
+    found = distinct(images, ["train", "test", "train", None], [b"1", b"2", b"2", b"3"])
+    assert (found.shrunk, found.across) == (1, 2)
+    assert found.images.manifest["source"].tolist() == ["b", "d"]
+    assert [(one.source, one.reason) for one in found.copies] == [
+        ("a", "identical to b once it is made small"),
+        ("c", "identical to b"),
+    ]
+
+
 def test_one_of_identical_images_is_kept_the_first_by_name() -> None:
     images = some([1, 2, 1, 1], [0, 0, 0, 0], ["c", "d", "a", "b"])
-    kept, _, rejected = distinct(images, [None] * 4)
+    kept, _, rejected = distinct_of(images, [None] * 4)
     assert kept.manifest["source"].tolist() == ["d", "a"]
     assert [(one.source, one.reason) for one in rejected] == [
         ("b", "identical to a"),
@@ -129,7 +158,7 @@ def test_one_of_identical_images_is_kept_the_first_by_name() -> None:
     ],
 )
 def test_a_copy_stays_where_it_is_held_out(splits: list, kept_split: str) -> None:
-    kept, given_splits, rejected = distinct(some([9] * 3, [1] * 3, ["x", "y", "z"]), splits)
+    kept, given_splits, rejected = distinct_of(some([9] * 3, [1] * 3, ["x", "y", "z"]), splits)
     assert given_splits == [kept_split]
     assert kept.manifest["source"].tolist() == ["xyz"[splits.index(kept_split)]]
     assert len(rejected) == 2
@@ -137,7 +166,7 @@ def test_a_copy_stays_where_it_is_held_out(splits: list, kept_split: str) -> Non
 
 def test_an_image_of_two_classes_is_of_none() -> None:
     images = some([1, 1, 1, 2], [0, 1, 0, 2], ["a", "b", "c", "d"])
-    kept, given_splits, rejected = distinct(images, ["train", "test", "train", "train"])
+    kept, given_splits, rejected = distinct_of(images, ["train", "test", "train", "train"])
     assert kept.manifest["source"].tolist() == ["d"]
     assert given_splits == ["train"]
     assert {one.source for one in rejected} == set("abc")
@@ -148,7 +177,7 @@ def test_an_image_of_two_classes_is_of_none() -> None:
 def test_every_image_is_either_kept_once_or_rejected(drawn: list[tuple[int, int]]) -> None:
     levels, labels = zip(*drawn, strict=True)
     images = some(levels, labels, [f"{row:02d}" for row in range(len(drawn))])
-    kept, _, rejected = distinct(images, [None] * len(drawn))
+    kept, _, rejected = distinct_of(images, [None] * len(drawn))
     both = kept.manifest["source"].tolist() + [one.source for one in rejected]
     assert sorted(both) == images.manifest["source"].tolist()
     classes_of = {level: {label for one, label in drawn if one == level} for level in levels}
@@ -158,13 +187,13 @@ def test_every_image_is_either_kept_once_or_rejected(drawn: list[tuple[int, int]
 
 def test_a_class_that_lost_all_its_images_is_named() -> None:
     items = [item("ant", "1", 5), item("bee", "2", OSError("x")), item("cat", "3", 6)]
-    images, given_splits, _ = decoded(items)
+    images, done = decoded(items)
     with pytest.raises(UserError, match=r"class 'bee'.*none of its images is left"):
         check_classes(items, images)
     check_classes([items[0], items[2]], images)
     everything_clashes = [item("ant", "1", 5), item("bee", "2", 5)]
-    images, given_splits, _ = decoded(everything_clashes)
-    images, _, _ = distinct(images, given_splits)
+    images, done = decoded(everything_clashes)
+    images, _, _ = distinct_of(images, done.given)
     with pytest.raises(UserError, match="class 'ant'"):
         check_classes(everything_clashes, images)
 

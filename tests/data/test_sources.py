@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tasks.contracts.errors import UserError
-from tasks.data.sources import UNLABELLED, items_of
+from tasks.data.items import UNLABELLED
+from tasks.data.sources import items_of
 
 
 def put(top: Path, *names: str) -> Path:
@@ -36,13 +39,14 @@ def test_one_folder_a_class(tmp_path: Path) -> None:
 def test_the_order_is_not_the_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, *(f"{kind}/{number}.png" for kind in "cab" for number in (3, 1, 10, 2)))
     expected = listed(tmp_path)
-    for name in ("iterdir", "rglob"):
-        method = getattr(Path, name)
+    scan = os.scandir
 
-        def backwards(self: Path, *pattern: str, method=method) -> Iterable[Path]:
-            return sorted(method(self, *pattern), reverse=True)
+    @contextmanager
+    def backwards(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with scan(path) as entries:
+            yield iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
 
-        monkeypatch.setattr(Path, name, backwards)
+    monkeypatch.setattr(os, "scandir", backwards)
     assert listed(tmp_path) == expected
     assert [name for name, _, _ in expected] == sorted(name for name, _, _ in expected)
 
@@ -67,8 +71,8 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 
 
 def test_a_split_beside_other_folders_is_no_class(tmp_path: Path) -> None:
-    put(tmp_path, "train/cat/1.png", "valid/cat/2.png", "test/cat/3.png")
-    with pytest.raises(UserError, match="valid/ stands beside it"):
+    put(tmp_path, "train/cat/1.png", "masks/cat/2.png", "test/cat/3.png")
+    with pytest.raises(UserError, match="masks/ stands beside it"):
         items_of(tmp_path)
 
 
@@ -122,8 +126,10 @@ def test_a_source_that_is_missing_or_empty(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no images.*one folder a class"):
         items_of(tmp_path)
     put(tmp_path, "1.png")  # pictures, but in no class
+    with pytest.raises(UserError, match=r"holds 1 images but no class folders.*metadata\.csv"):
+        items_of(tmp_path)
     (tmp_path / "cat").mkdir()
-    with pytest.raises(UserError, match="holds no images"):
+    with pytest.raises(UserError, match="cat: this class folder holds no images"):
         items_of(tmp_path)
 
 

@@ -7,23 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.splits import assign_split, class_quotas, hash_uniform, keep_rows, label_quotas
+from tasks.data.splits import assign_splits, class_quotas, hash_uniform, keep_rows, label_quotas
 from tests.reference.long_tail import long_tail
 
 IDS = [hashlib.sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(3000)]
 SHARES = {"val_share": 0.15, "test_share": 0.45}
 
 
+ONE_CLASS = np.zeros(len(IDS), np.int64)
+
+
 def test_shares_are_about_right() -> None:
-    places = [assign_split(one, **SHARES, seed=0) for one in IDS]
+    places = assign_splits(IDS, ONE_CLASS, **SHARES, seed=0).tolist()
     for name, share in (("val", 0.15), ("test", 0.45), ("train", 0.40)):
         slack = 5 * (share * (1 - share) / len(IDS)) ** 0.5
         assert places.count(name) / len(IDS) == pytest.approx(share, abs=slack)
 
 
 def test_a_share_of_nothing_gets_nothing() -> None:
-    places = {assign_split(one, val_share=0.0, test_share=0.3, seed=0) for one in IDS}
-    assert places == {"train", "test"}
+    places = assign_splits(IDS, ONE_CLASS, val_share=0.0, test_share=0.3, seed=0)
+    assert set(places) == {"train", "test"}
 
 
 def test_another_seed_or_purpose_draws_anew() -> None:
@@ -39,17 +42,62 @@ def test_another_seed_or_purpose_draws_anew() -> None:
 
 @given(st.floats(0.05, 0.4), st.floats(0.05, 0.4), st.floats(0.0, 0.15))
 def test_a_larger_test_share_only_adds(val: float, test: float, more: float) -> None:
-    before = {
-        one
-        for one in IDS[:300]
-        if assign_split(one, val_share=val, test_share=test, seed=0) == "test"
-    }
-    after = {
-        one
-        for one in IDS[:300]
-        if assign_split(one, val_share=val, test_share=test + more, seed=0) == "test"
-    }
+    ids = np.array(IDS[:300], object)
+    before, after = (
+        set(ids[_assigned(ids, ONE_CLASS[:300], val, share) == "test"])
+        for share in (test, test + more)
+    )
     assert before <= after
+
+
+SETS = st.lists(  # (class, size) of each group
+    st.tuples(st.integers(0, 3), st.integers(1, 4)), min_size=1, max_size=60
+)
+
+
+def _assigned(
+    groups: np.ndarray, labels: np.ndarray, val: float = 0.15, test: float = 0.45
+) -> np.ndarray:
+    return assign_splits(groups, labels, val_share=val, test_share=test, seed=0)
+
+
+def _images(groups: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    names = np.array([IDS[g] for g, (_, size) in enumerate(groups) for _ in range(size)], object)
+    return names, np.array([label for label, size in groups for _ in range(size)])
+
+
+@given(SETS)
+def test_a_group_never_stands_in_two_splits(groups: list[tuple[int, int]]) -> None:
+    names, labels = _images(groups)
+    mixed = (labels + np.arange(len(labels))) % 4  # groups that hold several classes
+    for own in (labels, mixed):
+        places = _assigned(names, own)
+        assert len(set(zip(names, places, strict=True))) == len(set(names))
+
+
+@given(st.integers(3, 400), st.integers(0, 50))
+def test_every_class_gets_about_its_share_of_every_split(count: int, first: int) -> None:
+    ids = np.array(IDS[first : first + count], object)
+    places = _assigned(ids, np.zeros(count, np.int64))
+    for name, share in (("test", 0.45), ("val", 0.15), ("train", 0.4)):
+        slack = 4 * (share * (1 - share) * count) ** 0.5
+        assert max(1, int(share * count - slack)) <= (places == name).sum()
+        assert (places == name).sum() <= np.ceil(share * count + slack)
+
+
+@given(st.integers(100, 300), st.integers(0, 100))
+def test_images_that_come_or_go_move_no_other(count: int, more: int) -> None:
+    ids = np.array(IDS[: count + more], object)
+    before = _assigned(ids[:count], np.zeros(count, np.int64))
+    after = _assigned(ids, np.zeros(count + more, np.int64))
+    assert (before == after[:count]).all()
+
+
+def test_an_image_that_changes_its_label_moves_no_other() -> None:
+    ids, labels = np.array(IDS[:400], object), np.arange(400) % 2
+    changed = labels.copy()
+    changed[7] = 1 - labels[7]
+    assert (_assigned(ids, labels) == _assigned(ids, changed)).all()
 
 
 COUNTS = st.lists(st.integers(0, 300), min_size=1, max_size=12)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.contracts.image_set import COLUMNS, ImageSet, image_id
-from tasks.data.items import Item
-from tasks.data.sources import UNLABELLED
+from tasks.data.items import UNLABELLED, Item
 from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 from tests.contracts.tiny import shape_set, tiny_params
 from tests.data.fake_sets import image_set, noise_set

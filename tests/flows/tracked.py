@@ -20,7 +20,7 @@ def tracked_project(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pa
     monkeypatch.setenv("COLUMNS", "200")
     # a loaded model puts its own copy of `tasks` in front, which later worker processes inherit
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (root / "dvc.yaml").touch()
+    (root / "dvc.yaml").write_text("vars: [{path: {ingest: reports/ingest.json}}]")
     return make_results(root)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -23,6 +24,10 @@ class IngestParams(Section):
     imbalance: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
     label_fraction: Annotated[float, Field(gt=0.0, le=1.0)]
     max_reject_share: Share
+    group_pattern: str | None
+    frames: Literal["first", "all"]
+    twins: Annotated[float, Field(gt=0.0, le=1.0)] | None
+    on_leak: Literal["drop", "refuse"]
 
     @model_validator(mode="after")
     def _check(self) -> IngestParams:
@@ -33,4 +38,11 @@ class IngestParams(Section):
             raise ValueError(
                 "val_share + test_share must stay below 1, or nothing is left to train"
             )
+        if self.group_pattern is not None:
+            try:
+                re.compile(self.group_pattern)
+            except re.error as error:
+                raise ValueError(
+                    f"group_pattern {self.group_pattern!r} is no regular expression: {error}"
+                ) from None
         return self

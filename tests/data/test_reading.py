@@ -1,0 +1,66 @@
+"""Reading items into pixels: one scale for deep grey, frames, and what is left of an original."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.data.reading import Decoded, read
+from tasks.data.trees import folder_tree
+from tests.contracts.tiny import tiny_params
+
+
+def read_folder(folder: Path, white: int | None = None, **overrides: object) -> Decoded:
+    items = [leaf.item("a", None) for leaf in folder_tree(folder).leaves]
+    params = tiny_params(ingest=overrides).ingest
+    return read(items, params, lambda share, text: None, white)
+
+
+def test_deep_grey_has_one_scale_so_that_images_keep_their_relation(tmp_path: Path) -> None:
+    for number, level in enumerate((4095, 2048, 100)):
+        deep = np.full((8, 8), level, np.uint16)
+        Image.fromarray(deep).save(tmp_path / f"{number}.png")
+    Image.new("L", (8, 8), 200).save(tmp_path / "9.png")
+    done = read_folder(tmp_path)
+    assert done.white == 4095
+    assert [int(image[0, 0, 0]) for image in done.pixels] == [255, 128, 6, 200]
+    again = read_folder(tmp_path, white=65535)  # that of other images, for prediction
+    assert [int(image[0, 0, 0]) for image in again.pixels] == [16, 8, 0, 200]
+    assert again.white == 65535
+
+
+def test_without_deep_images_there_is_no_scale(tmp_path: Path) -> None:
+    Image.new("L", (9, 4), 200).save(tmp_path / "1.png")
+    done = read_folder(tmp_path)
+    assert done.white is None
+    assert (done.originals[0].width, done.originals[0].height) == (9, 4)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+def test_frames(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (8, 8), (60 * k + 10, 0, 200 - 50 * k)) for k in range(4)]
+    frames[0].save(tmp_path / f"film.{suffix}", save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / "still.png")
+    first = read_folder(tmp_path)
+    assert [item.source for item in first.items] == [f"film.{suffix}", "still.png"]
+    assert first.with_more_frames == 1
+    every = read_folder(tmp_path, frames="all")
+    assert [item.source for item in every.items] == [
+        *(f"film.{suffix}#{k}" for k in range(4)),
+        "still.png",
+    ]
+    assert [item.group for item in every.items] == [f"film.{suffix}"] * 4 + [None]
+    assert every.with_more_frames == 0
+    shades = [image.reshape(-1, image.shape[2]).mean(axis=0)[0] for image in every.pixels[:4]]
+    assert np.abs(np.array(shades) - [10, 70, 130, 190]).max() <= 8
+    (tmp_path / "broken.tif").write_bytes(b"II*\0no")
+    assert [one.source for one in read_folder(tmp_path, frames="all").unreadable] == ["broken.tif"]
+
+
+def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (one,) = read_folder(tmp_path).unreadable
+    assert (one.source, one.reason) == ("gone.png", "unreadable: a link to nothing")
