@@ -48,7 +48,7 @@ def run(
         val: of which labels are judged, as of train.
         test: of which labels are not judged.
         rejects: table of the files that ingest left out, with ``reason``.
-        twins: table of near-twins: ``source_a``, ``source_b``, ``correlation``, ``reason``.
+        twins: table of pairs of near-twins, with their sources, classes and correlation.
         gate: whether it is open.
         result: what was found.
         page: likewise, for people.

@@ -31,11 +31,12 @@ SUGGESTED = "suggested"  # the column of the class that an image looks like
 
 
 def groups_given(frames: Iterable[pd.DataFrame]) -> bool:
-    """Return whether the images of some group belong together; by default each is its own group."""
-    everything = pd.concat([frame[["image_id", "group"]] for frame in frames])
-    told = everything[everything["group"].notna()]
-    own = (told["group"] == told["image_id"]).all()
-    return not own or bool(told["group"].duplicated().any())
+    """Return whether somebody said which images belong together.
+
+    By default each image is its own group, named by its id; near-twins share the id of one.
+    """
+    groups = pd.concat([frame["group"] for frame in frames]).dropna().astype("str")
+    return not bool(groups.str.fullmatch("[0-9a-f]{64}").all())
 
 
 def recall_within(images: int) -> float:
@@ -73,8 +74,11 @@ def real_suites(frames: Mapping[str, pd.DataFrame], params: ValidateParams) -> l
         "classes", "all splits", "classes", class_counts(everything, names),
         (rows("There are at least two classes to tell apart", 2),),
     )  # fmt: skip
-    apart = ["image_id", *(["group"] if groups_given(frames.values()) else [])]
-    suites += [*(_apart(everything, column) for column in apart), total, _drift(frames, params)]
+    suites += [_apart(everything, "image_id", "image_id"), total, _drift(frames, params)]
+    if groups_given(frames.values()):
+        suites.append(_apart(everything, "group", "group"))
+    elif everything["group"].dropna().duplicated().any():
+        suites.append(_apart(everything, "group", "pair of near-twins"))
     judged = [frame.assign(split=split) for split, frame in frames.items() if SUGGESTED in frame]
     return [*suites, _suspects(pd.concat(judged), params)] if judged else suites
 
@@ -162,9 +166,9 @@ def _real_pixels(params: ValidateParams) -> tuple[Check, ...]:
     )  # fmt: skip
 
 
-def _apart(everything: pd.DataFrame, column: str) -> Suite:
-    """Return the suite that no value of ``column`` stands in two splits."""
-    explanation = f"No {column} is in two splits, where a network could learn it by heart"
+def _apart(everything: pd.DataFrame, column: str, noun: str) -> Suite:
+    """Return the suite that no value of ``column``, called a ``noun``, stands in two splits."""
+    explanation = f"No {noun} is in two splits, where a network could learn it by heart"
     told = dict.fromkeys([*TELLING, "split", column])
     frame = everything[list(told)].drop_duplicates(["split", column])
     return Suite(

@@ -68,7 +68,7 @@ def render_page(
         labels: what the probe of labels says.
         suspects: its suspects, with ``split``, ``row``, ``class_name``, ``suggested``,
             ``p_given`` and ``p_suggested``.
-        twins: ``source_a``, ``source_b``, ``correlation`` and ``reason`` of near-twins.
+        twins: pairs of near-twins, with their sources, classes and correlation.
         rejects: files that ingest left out, with ``reason``.
     """
     template = templates(Path(__file__).parent).get_template("validation.html.j2")

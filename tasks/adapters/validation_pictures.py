@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,13 +92,14 @@ def suspect_pictures(sets: Mapping[str, ImageSet], suspects: pd.DataFrame) -> li
 def twin_pictures(
     sets: Mapping[str, ImageSet], twins: pd.DataFrame
 ) -> list[tuple[Shown, Shown, str]]:
-    """Return pairs of which both images are in the sets, with their correlation and reason.
+    """Return pairs of which both images are in the sets, with their correlation.
 
     The least alike come first: they are the ones to doubt.
 
     Args:
         sets: split -> images.
-        twins: ``source_a``, ``source_b``, ``correlation`` and ``reason`` as texts; may be empty.
+        twins: ``source_a`` and ``source_b``, their classes ``class_a`` and ``class_b``, and
+            ``correlation``, as texts; may be empty.
     """
     if twins.empty:
         return []
@@ -112,12 +113,17 @@ def twin_pictures(
     known = known.sort_values(["alike", "source_a", "source_b"], kind="stable")
     return [
         (
-            _shown(sets, *places[pair["source_a"]]),
-            _shown(sets, *places[pair["source_b"]]),
-            f"correlation {pair['correlation']}, {pair['reason']}",
+            _shown(sets, *places[pair["source_a"]], pair["class_a"]),
+            _shown(sets, *places[pair["source_b"]], pair["class_b"]),
+            _alike(pair),
         )
         for pair in known.head(_PAIRS).to_dict("records")
     ]
+
+
+def _alike(pair: Mapping[Hashable, str]) -> str:
+    told = f"correlation {pair['correlation']}"
+    return told if pair["class_a"] == pair["class_b"] else f"{told}; their labels differ"
 
 
 def original_sizes(sets: Mapping[str, ImageSet]) -> list[Sizes]:

@@ -1,10 +1,11 @@
-"""Images that may carry a wrong label, found by confident learning (Northcutt et al., 2021).
+"""Images that may carry a wrong label: those that look far more like another class.
 
-A probe judges each image without having seen it or its group; where it is as sure of another
-class as it usually is of that class's own images, the label is suspect (arXiv:1911.00068,
-section 3.1: the off-diagonal of the confident joint). The probe is a kernel machine on a few
-principal components of the pixels: seconds, where the cross-fitted networks of the filter take
-minutes. Suspects are for a person to look at; nothing is dropped for being one.
+A probe judges each image without having seen it or its group, as in confident learning (Northcutt
+et al., 2021, arXiv:1911.00068), and an image is suspect by the margin between another class and
+its own. The paper's thresholds by class found fewer of the planted wrong labels and were right
+less often, so they are not used. The probe is a kernel machine on a few principal components of
+the pixels: seconds, where the cross-fitted networks of the filter take minutes. Suspects are for
+a person to look at; nothing is dropped for being one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _COMPONENTS = 40
 _KERNELS, _GAMMA, _PENALTY = 500, 0.5, 10.0  # the best of four on digits with 5 % planted
 _MOST = 10_000  # images that a probe is fitted on
 _LEAST_IMAGES = 50  # below which no probe says anything
+_MARGIN = 0.5  # of 5 % planted in digits 8 in 10 are found, and 9 in 10 found are planted
 LEAST_RECALL = 0.7
 """Mean recall of the probe below which its suspects would mostly be its own mistakes."""
 
@@ -78,24 +80,16 @@ def probe(features: Floats, labels: Labels, groups: Sequence[str], seed: int) ->
     return said
 
 
-def confident_other(said: Floats, labels: Labels) -> Labels:
-    """Return the class that each image more likely belongs to, -1 where its label stands.
-
-    A class is a candidate where its probability reaches the mean probability that the class has
-    among the images labelled with it; of the candidates the likeliest counts.
+def other_class(said: Floats, labels: Labels) -> Labels:
+    """Return the class that each image looks like instead of its own, -1 where its label stands.
 
     Args:
         said: out-of-fold probabilities ``[N, K]``.
         labels: ``[N]``, 0 to K-1.
     """
-    usual = np.array(
-        [said[labels == k, k].mean() if (labels == k).any() else np.inf
-         for k in range(said.shape[1])]
-    )  # fmt: skip
-    sure = np.where(said >= usual, said, -1.0)
-    best = sure.argmax(axis=1)
-    other = (sure.max(axis=1) >= 0) & (best != labels)
-    return np.where(other, best, -1).astype(np.int64)
+    best = said.argmax(axis=1)
+    margin = said.max(axis=1) - said[np.arange(len(labels)), labels]
+    return np.where(margin >= _MARGIN, best, -1).astype(np.int64)
 
 
 def mean_recall(said: Floats, labels: Labels) -> float:
@@ -120,7 +114,7 @@ def suspects(images: Sequence[Images], manifest: pd.DataFrame, seed: int) -> Lab
         said = probe(features, labels, manifest["group"].astype("str").tolist(), seed)
         recall = round(mean_recall(said, labels), 4)
         if recall >= LEAST_RECALL:
-            other = confident_other(said, labels)
+            other = other_class(said, labels)
             rows = np.flatnonzero(other >= 0)
     found = pd.DataFrame(
         {

@@ -49,11 +49,10 @@ def _measure(images: Images) -> pd.DataFrame:
     total = pixels.sum(axis=1, dtype=np.int64)
     squares = np.einsum("npc,npc->nc", pixels, pixels, dtype=np.int64, casting="unsafe")
     variance: npt.NDArray[np.float64] = (area * squares - total**2) / area**2
-    steps, gaps = np.zeros(count, dtype=np.int64), 0
+    steps, gaps = np.zeros(count, dtype=np.int64), channels * (2 * area - height - width)
     for axis in (1, 2):
-        step = np.abs(np.diff(images.astype(np.int16), axis=axis)).reshape(count, -1)
-        steps += step.sum(axis=1, dtype=np.int64)
-        gaps += step.shape[1]
+        step = np.abs(np.diff(images.astype(np.int16), axis=axis))
+        steps += step.sum(axis=(1, 2, 3), dtype=np.int64)
     return pd.DataFrame(
         {
             "pixel_id": pd.Series([image_id(image) for image in images], dtype="str"),
