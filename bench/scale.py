@@ -35,7 +35,7 @@ _SIDE = 8
 _LEAST = 12  # real images of a class
 _SPLITS = {"train": 0.5, "val": 0.25, "test": 0.25}  # of the real images
 _ACCEPTED = 0.6  # of the pool, that merge asks for
-_NAME = re.compile(r"\$\{path\.(\w+)\}")
+_NAME = re.compile(r"\$\{(\w+)\.(\w+)\}")
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,12 @@ def run_stage(name: str, folder: Path) -> Cost:
         SystemExit: it failed; its last lines are printed.
     """
     wiring = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    paths = wiring["vars"][0]["path"]
-    command = _NAME.sub(lambda found: str(paths[found[1]]), wiring["stages"][name]["cmd"])
-    words = shlex.split(command.replace("${ingest.source}", "raw"))
+    params = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    values = params | wiring["vars"][0]
+    command = _NAME.sub(
+        lambda found: str(values[found[1]][found[2]]), wiring["stages"][name]["cmd"]
+    )
+    words = shlex.split(command)
     since, log = time.perf_counter(), folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as told:
         child = subprocess.Popen(

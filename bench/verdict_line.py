@@ -105,12 +105,13 @@ class Line:
     def _make_pool(self, mode: str) -> None:
         source = ImageSet.load(self.path(POOLS[mode].split))
         known = pd.read_parquet(self.path("splits"))["image_id"]
-        found = checkpoints(self.path("gan"))
+        found, per_class = checkpoints(self.path("gan")), self.params.generate.per_class
+        assert per_class != "auto", "this pool is made of real images, so many of each class"
         make_pool(
             mode,
             source,
             {gan_seed: checkpoint_hash(folder) for gan_seed, folder in found.items()},
-            self.params.generate.per_class,
+            per_class,
             set(known),
             np.random.default_rng(self.seed),
         ).save(self.path("pool"))

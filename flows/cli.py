@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 from importlib.metadata import version
@@ -67,10 +68,9 @@ def run(
     source: Annotated[
         Path | None,
         typer.Option(
-            help="Your images: a folder that holds one folder for each class; train/, val/ and "
-            "test/ above the classes are respected. Written to params.yaml. Set these beside it: "
-            "ingest.image_size (8 pixels suit the built-in digits only), ingest.per_class (null "
-            "uses every image) and train_gan.total_kimg (the length of training)."
+            help="Your images: a folder that holds one folder for each class, perhaps below "
+            "train/, val/ and test/; or metadata.csv; or an archive. For images that params.yaml "
+            "does not name yet, the settings of `ganlift plan` are written into it first."
         ),
     ] = None,
     preset: Annotated[
@@ -102,6 +102,14 @@ def run(
     until: Annotated[
         str | None, typer.Option(metavar="STAGE", help="Stop when this stage is done.")
     ] = None,
+    planned: Annotated[
+        bool,
+        typer.Option(
+            "--plan/--no-plan",
+            help="For new images: take the settings of `ganlift plan`, or keep those that stand "
+            "in params.yaml.",
+        ),
+    ] = True,
     force: Annotated[
         bool,
         typer.Option(
@@ -117,7 +125,31 @@ def run(
 
     source = Path.cwd() / source if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
-    run_line(_enter_project(), Wishes(source, written, from_stage, until, force))
+    run_line(_enter_project(), Wishes(source, written, from_stage, until, force, planned))
+
+
+@app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")
+def plan(
+    source: Annotated[
+        Path | None,
+        typer.Option(help="The images to look at; by default those that params.yaml names."),
+    ] = None,
+) -> None:
+    """Look at images and say what a run would be: settings, time, and what lift it could find.
+
+    Nothing is written.
+    """
+    from rich.console import Console
+
+    from flows.plan import plan_for, show
+    from tasks.contracts.params.line import load_params
+
+    asked = None if source is None else Path.cwd() / source
+    root = _enter_project()
+    where = asked or root / load_params().ingest.source
+    found = plan_for(where, root, (), Console())
+    mend = f"To run it: ganlift run --source {shlex.quote(str(source or where))}"
+    show(found, Console(highlight=False), hint=mend)
 
 
 @app.command(name="filter", epilog="Example: [bold]ganlift filter --preview[/]")
@@ -225,6 +257,37 @@ def predict(
     from flows.predict import Order, predict_folder
 
     predict_folder(Order(folder, out, version, force))
+
+
+@app.command(epilog="Example: [bold]ganlift export accepted new_images --format folder[/]")
+def export(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="accepted: the synthetic images that passed the filter; merged: these beside the "
+            "real training images; real: the three splits.",
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write: a new one, or an empty one.")
+    ],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="folder: one folder of PNGs for each class, and metadata.csv; parquet: with the "
+            "PNGs inside, as datasets.load_dataset reads it; npz: arrays of NumPy.",
+        ),
+    ] = "folder",
+) -> None:
+    """Write images in a form that other tools read. Nothing is ever written over."""
+    folder = Path.cwd() / folder
+    _enter_project()
+    from flows.export import export_images
+
+    print(export_images(what, folder, form))
 
 
 @app.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")

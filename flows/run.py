@@ -32,6 +32,7 @@ class Wishes:
     from_stage: str | None
     until: str | None
     force: bool
+    planned: bool = True
 
 
 def run_line(root: Path, wishes: Wishes) -> None:
@@ -44,8 +45,18 @@ def run_line(root: Path, wishes: Wishes) -> None:
     with run_lock(root):  # nobody else's params come between writing and running
         load_params(root / PARAMS)
         settings = list(wishes.settings)
+        former: str | None = None
         if wishes.source is not None:
+            now = load_params(root / PARAMS).ingest.source
             settings.append(source_setting(wishes.source, root))
+            if (root / now).resolve() != wishes.source.resolve():
+                former = now
+        if former is not None and wishes.source is not None and wishes.planned:
+            from flows.plan import plan_for, show
+
+            plan = plan_for(wishes.source, root, wishes.settings, Console())
+            show(plan, Console(highlight=False), hint=None)
+            settings = plan.settings + settings
         text = edited((root / PARAMS).read_text(encoding="utf-8"), settings)
         if wishes.from_stage in (None, "ingest"):
             check_source(root / parse_params(yaml.safe_load(text)).ingest.source, root)
@@ -60,6 +71,11 @@ def run_line(root: Path, wishes: Wishes) -> None:
 
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
+            if former is not None:
+                from flows.plan import set_reports_aside
+
+                if aside := set_reports_aside(root, former):
+                    Console().print(f"the reports of {former} are in {aside} now", markup=False)
             wait()
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)

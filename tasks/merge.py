@@ -13,13 +13,12 @@ import pandas as pd
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding, refusal
 from tasks.adapters.merged_suites import merged_suites
-from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import COLUMNS, ImageSet, save_rows
 from tasks.contracts.outputs import Explanation, Output
 from tasks.contracts.params.merge import MergeParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
-from tasks.data.mixing import choose_synthetic, spread_evenly, synthetic_quota
+from tasks.data.mixing import asked_of_each_class, choose_synthetic
 from tasks.data.pixel_stats import describe
 from tasks.data.tallies import classes_of, gan_counts
 
@@ -39,15 +38,10 @@ def run(
 ) -> None:
     """Add accepted synthetic images to the real training images, gated by Great Expectations."""
     real, synthetic = (_with_nullable_seeds(ImageSet.load(path)) for path in (train, accepted))
-    quota = synthetic_quota(params.synthetic_per_real, len(real))
-    if quota == 0:
-        raise UserError(
-            "params.yaml: merge.synthetic_per_real",
-            f"{params.synthetic_per_real:g} of {len(real)} real images is less than one image",
-            "Raise it",
-        )
-    labels = list(classes_of(real.manifest))
-    rows = choose_synthetic(synthetic.manifest, labels=labels, quota=quota, seed=seed)
+    counts = real.manifest["label"].value_counts()
+    there = {label: int(counts.get(label, 0)) for label in classes_of(real.manifest)}
+    asked = asked_of_each_class(params, there, seed)
+    rows = choose_synthetic(synthetic.manifest, asked=asked, seed=seed)
     with progress("merge") as report:
         report(0.0, "measuring pixels")
         pool, own = _described(synthetic), _described(real)
@@ -55,11 +49,11 @@ def run(
         mixed["row"] = mixed.index
         report(0.4, "checking expectations")
         ledger = pd.read_parquet(splits)
-        findings = check_suites(merged_suites(mixed, pool, own, ledger, params))
+        findings = check_suites(merged_suites(mixed, pool, own, ledger, asked))
         report(1.0, f"{len(findings)} expectations checked")
     result.parent.mkdir(parents=True, exist_ok=True)
-    shares = spread_evenly(quota, labels, seed)
-    text = json.dumps(_summary(mixed, pool, shares, findings), indent=2, ensure_ascii=False)
+    summary = _summary(mixed, pool, asked, findings)
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
     result.write_text(f"{text}\n", encoding="utf-8")
     if not all(finding.passed for finding in findings):
         raise refusal("merge", findings, result)
@@ -69,6 +63,12 @@ def run(
         f"all {len(findings)} expectations held: the merged set has {len(real)} real and "
         f"{len(rows)} synthetic images"
     )
+    for name, of in summary["per_class"].items():
+        if of["short"]:
+            print(
+                f"class {name!r} got {of['synthetic']} of the {of['share']} images asked for; "
+                "`ganlift run --set generate.per_class=auto` makes as many as the merge asks for"
+            )
 
 
 def _described(image_set: ImageSet) -> pd.DataFrame:
@@ -87,7 +87,7 @@ def _with_nullable_seeds(image_set: ImageSet) -> ImageSet:
 
 
 def _summary(
-    mixed: pd.DataFrame, pool: pd.DataFrame, shares: dict[int, int], findings: Sequence[Finding]
+    mixed: pd.DataFrame, pool: pd.DataFrame, asked: dict[int, int], findings: Sequence[Finding]
 ) -> dict[str, Any]:
     """Return the counts; ``share`` is what a class was to get, ``short`` what it lacks of that.
 
@@ -100,7 +100,7 @@ def _summary(
     counted = [frame["label"].value_counts() for frame in (real, pool, synthetic)]
     for label, name in classes_of(real).items():
         own, accepted, chosen = (int(counts.get(label, 0)) for counts in counted)
-        share = shares[label] * len(every_gan)
+        share = asked[label] * len(every_gan)
         per_class[name] = {
             "real": own,
             "accepted": accepted,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from tasks.gan.checkpoint import (
     load_config,
     load_discriminator,
 )
-from tasks.gan.pool import make_fresh
+from tasks.gan.pool import ASKED, make_fresh
 from tasks.gan.sampling import discriminator_logits
 from tasks.quality.calibration import CALIBRATIONS, out_of_fold, tells_nothing
 from tasks.quality.copies import find_copies
@@ -40,10 +40,12 @@ from tasks.quality.rules import COPIES
 from tasks.quality.selection import (
     ACCEPTED,
     Scored,
+    Shortfall,
     check_every_class,
     decide,
     random_control,
     real_scores,
+    shortfalls,
 )
 from tasks.quality.tuning import COLUMNS, candidates, summary, tune
 
@@ -92,12 +94,13 @@ def run(
     seed: int,
 ) -> None:
     """Score the pool, accept what passes every rule, and draw an equal control at random."""
-    labelled, images = ImageSet.load(train), ImageSet.load(pool)
+    labelled = ImageSet.load(train)
+    images, asked = _without_asked(ImageSet.load(pool))
     real = _Real(labelled, ImageSet.load(val), _shown(labelled, ImageSet.load(unlabelled), gan))
     for path in (scores, reasons, reliability, tuning, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     with progress("quality_filter") as watch:
-        judged = _judge(real, images, gan, params, seed, watch)
+        judged = _judge(real, images, asked, gan, params, seed, watch)
         judged.reliability.to_csv(reliability, index=False)
         log = pd.DataFrame(columns=list(COLUMNS))
         if params.tune:
@@ -106,13 +109,36 @@ def run(
     table = decide(judged.scored, params, seed)
     table.to_parquet(scores, index=False)
     count_reasons(table).to_csv(reasons, index=False)
-    check_every_class(table, params)
+    check_every_class(table, params, asked)
     drawn = random_control(table, seed)
     images.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
     images.take(drawn).save(control)
     report = _report(judged, table, drawn, params, seed) | {"tuned": summary(log)}
+    short = shortfalls(table, asked) if asked is not None else {}
+    if asked is not None:
+        report["short"] = {name: asdict(of) for name, of in short.items()}
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("accepted {accepted} of {pool}, {copies} copies thrown out".format(**report))
+    if short:
+        print(_told(short))
+
+
+def _without_asked(pool: ImageSet) -> tuple[ImageSet, dict[int, int] | None]:
+    """Return the pool without what the merge asks for, and that by label, None if not written."""
+    if ASKED not in pool.manifest:
+        return pool, None
+    asked = dict(zip(pool.labels.tolist(), pool.manifest[ASKED].tolist(), strict=True))
+    return ImageSet(pool.images, pool.manifest.drop(columns=ASKED)), asked
+
+
+def _told(short: Mapping[str, Shortfall]) -> str:
+    """Say which class is farthest from what is asked for, and which command mends that."""
+    name, worst = min(short.items(), key=lambda item: item[1].accepted / item[1].asked)
+    mend = f"`ganlift run --set generate.per_needed={max(of.per_needed for of in short.values())}`"
+    return (
+        f"fewer images were accepted than the merge asks for in {len(short)} classes, "
+        f"{worst.accepted} of {worst.asked} of class {name!r}; {mend} would make enough"
+    )
 
 
 def _report(
@@ -157,7 +183,13 @@ def _shown(real: ImageSet, unlabelled: ImageSet, gan: Path) -> ImageSet:
 
 
 def _judge(
-    real: _Real, pool: ImageSet, gan: Path, params: QualityFilterParams, seed: int, watch: Watch
+    real: _Real,
+    pool: ImageSet,
+    asked: Mapping[int, int] | None,
+    gan: Path,
+    params: QualityFilterParams,
+    seed: int,
+    watch: Watch,
 ) -> _Judged:
     """Score the pool by classifiers, discriminators and distances to real images."""
     sure = certainty(
@@ -198,7 +230,7 @@ def _judge(
         "temperature": round(sure.temperature, 6),
         "authentic": _share(authentic(of_val)),
     }
-    scored = Scored(table, pd.concat(of_real, ignore_index=True), describe)
+    scored = Scored(table, pd.concat(of_real, ignore_index=True), describe, asked)
     return _Judged(scored, of_val[some(len(of_val))], figures, reliability)
 
 

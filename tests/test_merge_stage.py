@@ -36,8 +36,11 @@ def line(tmp_path) -> dict[str, Path]:
     }
 
 
-def merge(line: dict[str, Path], ratio: float = 1.0, seed: int = 0) -> ImageSet:
-    run(**line, params=MergeParams(synthetic_per_real=ratio), seed=seed)
+def merge(
+    line: dict[str, Path], ratio: float = 1.0, seed: int = 0, target: str | int = "ratio"
+) -> ImageSet:
+    params = MergeParams(target_per_class=target, synthetic_per_real=ratio)
+    run(**line, params=params, seed=seed)
     return ImageSet.load(line["merged"])
 
 
@@ -158,6 +161,26 @@ def test_other_image_shape_closes_the_gate_without_a_trace(line):
     text = line["result"].read_text(encoding="utf-8")
     failed = {one["column"] for one in json.loads(text)["expectations"] if not one["passed"]}
     assert "height" in failed
+
+
+def test_rare_classes_are_brought_up_and_frequent_ones_left_alone(line, capsys):
+    ImageSet.load(line["train"]).take([0, 1, 5, 6, 7, 8, 9]).save(line["train"])
+    merged = merge(line, target="balance")
+    counts = merged.manifest.value_counts(["class_name", "origin"]).to_dict()
+    assert counts == {("dog", "real"): 5, ("cat", "real"): 2, ("cat", "synthetic"): 6}
+    told = json.loads(line["result"].read_text(encoding="utf-8"))["per_class"]
+    assert told["cat"] == {"real": 2, "accepted": 16, "share": 6, "synthetic": 6, "short": 0}
+    assert told["dog"] == {"real": 5, "accepted": 10, "share": 0, "synthetic": 0, "short": 0}
+    assert "asked for" not in capsys.readouterr().out
+
+
+def test_a_class_that_falls_short_of_a_target_is_told(line, capsys):
+    merged = merge(line, target=9)
+    synthetic = merged.manifest.query("origin == 'synthetic'")
+    assert synthetic.groupby(["gan_seed", "class_name"]).size().to_dict() == {
+        (0, "cat"): 4, (0, "dog"): 4, (4, "cat"): 4, (4, "dog"): 2,
+    }  # fmt: skip
+    assert "class 'dog' got 6 of the 8 images asked for" in capsys.readouterr().out
 
 
 def test_ratio_below_one_image_is_refused(line):

@@ -95,7 +95,7 @@ def test_a_stage_depends_on_what_decides_its_bytes_and_on_no_more(
         ("tasks/contracts/params/report.py", {"report"}),
         ("tasks/contracts/params/quality_filter.py", {"quality_filter"}),
         ("tasks/contracts/params/retrain.py", {"retrain"}),
-        ("tasks/contracts/params/merge.py", {"merge"}),
+        ("tasks/contracts/params/merge.py", {"generate", "merge"}),
         ("tasks/contracts/errors.py", set()),
         ("tasks/contracts/progress.py", set()),
         ("tasks/contracts/stage.py", set()),

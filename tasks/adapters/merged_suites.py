@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from tasks.adapters.suites import (
@@ -21,7 +23,6 @@ from tasks.adapters.suites import (
     untouched,
     with_usual_name,
 )
-from tasks.contracts.params.merge import MergeParams
 from tasks.data.tallies import classes_of, gan_counts
 
 _FROM = ("checkpoint", "gan_seed", "latent_seed")
@@ -33,7 +34,7 @@ def merged_suites(
     accepted: pd.DataFrame,
     train: pd.DataFrame,
     ledger: pd.DataFrame,
-    params: MergeParams,
+    asked: Mapping[int, int],
 ) -> list[Suite]:
     """Return what is asked of the merged set before it is written.
 
@@ -42,7 +43,7 @@ def merged_suites(
         accepted: likewise of every accepted synthetic image, chosen or not.
         train: likewise of real/train.
         ledger: ``image_id`` and ``split`` of every real image, held out or cut ones too.
-        params: the highest share of synthetic images of one GAN.
+        asked: label -> the most synthetic images of one GAN.
     """
     split_of = ledger.drop_duplicates("image_id").set_index("image_id")["split"]
     size = {column: train[column].mode().tolist() for column in SIZE}
@@ -70,7 +71,7 @@ def merged_suites(
         no_copy,
         *(present(name, f"No synthetic image lacks its {name}", FAULTY_LINE) for name in _FROM),
     )
-    most = params.synthetic_per_real
+    most = sum(asked.values()) / len(train)
     ratio = between(
         "ratio", f"No GAN gives more than {most:g} synthetic images for every real one",
         "Run `ganlift run --from merge --force`", min_value=0, max_value=most,
@@ -88,6 +89,27 @@ def merged_suites(
         Suite("merged, synthetic", "merged", "images", synthetic, synthetic_checks),
         Suite("accepted", "accepted", "images", accepted, pool_checks),
         Suite("ratio", "merged", "GANs", gan_counts(merged), (ratio,)),
+        *_by_class(merged, names, asked),
         Suite("ledger", "splits ledger", "ids", ledger.assign(source=ledger["image_id"]),
               (one_split,)),
     ]  # fmt: skip
+
+
+def _by_class(
+    merged: pd.DataFrame, names: Mapping[int, str], asked: Mapping[int, int]
+) -> list[Suite]:
+    """Return what is asked of each class of a GAN; nothing where all are asked for as many."""
+    if max(asked.values()) - min(asked.values()) <= 1:
+        return []
+    synthetic = merged[merged["origin"] == "synthetic"]
+    counts = synthetic.groupby(["gan_seed", "label"]).size().reset_index(name="synthetic")
+    counts["source"] = [
+        f"GAN {gan}, class {names.get(label, label)}"
+        for gan, label in zip(counts["gan_seed"], counts["label"], strict=True)
+    ]
+    counts["beyond"] = counts["synthetic"] - counts["label"].map(dict(asked)).fillna(0)
+    within = between(
+        "beyond", "No GAN gives a class more images than were asked for",
+        "Run `ganlift run --from merge --force`", max_value=0,
+    )  # fmt: skip
+    return [Suite("classes", "merged", "classes of GANs", counts, (within,))]

@@ -37,10 +37,19 @@ _NO_ROWS = np.array([], dtype=np.int64)
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The two parts of what one run trains on; either may be empty, not both."""
+    """What one run trains on.
+
+    Attributes:
+        real: the real images; perhaps none.
+        added: the images beside them; perhaps none, but not of both.
+        stand_ins: real images in place of added ones, where some class is given none: each class
+            is filled up with them to as many as it has real images, so that every class weighs
+            as much as before and an added image is shown no more often than a real one.
+    """
 
     real: Examples
     added: Examples
+    stand_ins: Examples
 
 
 def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
@@ -62,6 +71,11 @@ def missing_images(arm: Arm, data: TrainingData) -> str | None:
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "no unlabelled image got a label"
     counts = _counts(data.real, data)
+    if not arm.share:  # nothing real
+        for gan_seed, images in data.filtered.items():
+            for name, count in zip(data.class_names, _counts(images, data), strict=True):
+                if not count:
+                    return f"class {name!r} is given no image of GAN {gan_seed}"
     wanted = _quotas(arm.share, data) - counts
     for name, lack, there in zip(data.class_names, wanted, _counts(data.spare, data), strict=True):
         if lack > there:
@@ -85,7 +99,16 @@ def training_set(arm: Arm, data: TrainingData, *, gan_seed: int, seed: int) -> T
     """
     made = None if arm.addition is None else ADDITIONS[arm.addition](data, gan_seed, seed)
     added = data.real.take(_NO_ROWS) if made is None else made
-    return TrainingSet(_real_share(arm.share, data, seed), added)
+    real = _real_share(arm.share, data, seed)
+    return TrainingSet(real, added, real.take(_stand_ins(real, added, data, seed)))
+
+
+def _stand_ins(real: Examples, added: Examples, data: TrainingData, seed: int) -> Rows:
+    """Rows of real images that fill up each class; none where every class is given some."""
+    given = _counts(added, data)
+    if not len(added) or not len(real) or given.all():
+        return _NO_ROWS
+    return _some(real, _counts(real, data) - given, seed)
 
 
 def _real_share(share: float, data: TrainingData, seed: int) -> Examples:

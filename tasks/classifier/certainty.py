@@ -79,7 +79,7 @@ def certainty(
     image.
 
     Raises:
-        UserError: more folds than training images, or a training diverged.
+        UserError: more folds than groups of training images, or a training diverged.
     """
     fitted = cross_fit(
         train,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from torch import nn
 
 from tasks.classifier.examples import Examples
@@ -82,16 +83,17 @@ def cross_fit(
     """Fit one classifier a fold, on the other folds, in worker processes.
 
     Raises:
-        UserError: more folds than training images, or a training diverged.
+        UserError: more folds than groups of training images, or a training diverged.
     """
-    if folds > len(train):
+    groups = pd.factorize(train.manifest["group"])[0].astype(np.int64)
+    if folds > len(set(groups.tolist())):
         raise UserError(
             f"quality_filter.folds: {folds}",
-            f"more than the {len(train)} training images",
+            f"more than the {len(set(groups.tolist()))} groups of training images",
             "Use 2 to 10",
         )
     examples, classes = Examples.of(train), len(train.class_names)
-    fold_of = stratified_folds(examples.labels, folds, seed)
+    fold_of = stratified_folds(examples.labels, groups, folds, seed)
     jobs = (
         (examples.take(np.flatnonzero(fold_of != fold)), schedule, classes, seed + fold)
         for fold in range(folds)
@@ -103,16 +105,21 @@ def cross_fit(
     return CrossFit(networks, examples, fold_of)
 
 
-def stratified_folds(labels: Labels, folds: int, seed: int) -> Labels:
-    """Give each row a fold, ``[N]`` in 0..folds-1: even, and every class evenly spread.
+def stratified_folds(labels: Labels, groups: Labels, folds: int, seed: int) -> Labels:
+    """Give each row a fold, ``[N]`` in 0..folds-1: even, every class evenly spread, groups whole.
 
-    scikit-learn's ``StratifiedKFold`` refuses classes of fewer images than folds.
+    A group is dealt as one of the class of its first row. scikit-learn's ``StratifiedGroupKFold``
+    refuses classes of fewer images than folds.
     """
     rng = np.random.default_rng([seed, 3])
-    classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    _, firsts, members = np.unique(groups, return_index=True, return_inverse=True)
+    ordered = np.sort(firsts)  # groups in the order of their first rows
+    of_group = labels[ordered]
+    classes = [np.flatnonzero(of_group == label) for label in np.unique(of_group)]
     dealt = np.concatenate([rng.permutation(rows) for rows in classes])
-    result = np.empty(len(labels), dtype=np.int64)
-    result[dealt] = np.arange(len(labels)) % folds  # the next class goes on where one ends
+    fold_of = np.empty(len(ordered), dtype=np.int64)
+    fold_of[dealt] = np.arange(len(ordered)) % folds  # the next class goes on where one ends
+    result: Labels = fold_of[np.searchsorted(ordered, firsts[members])]
     return result
 
 

@@ -33,7 +33,7 @@ class Fitted:
         network: in eval mode.
         steps: optimiser steps taken.
         real_seen: real images shown, repeats counted.
-        added_seen: added images shown, likewise.
+        added_seen: added images shown, likewise, and real ones in their place.
     """
 
     network: nn.Module
@@ -94,7 +94,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
 
     Attributes:
         real_seen: real images given out so far.
-        added_seen: added images given out so far.
+        added_seen: added images given out so far, real ones in their place too.
     """
 
     def __init__(
@@ -110,8 +110,10 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         self._seed, self._blend = seed, blend
         size = batch_size if len(chosen.real) else 0
         self._real = _Part(chosen.real, size, augment, np.random.default_rng([seed, 2]))
-        size = added_per_step(batch_size, len(chosen.real), len(chosen.added))
-        self._added = _Part(chosen.added, size, augment, np.random.default_rng([seed, 4]))
+        beside, size = chosen.added, added_per_step(batch_size, len(chosen.real), len(chosen.added))
+        if len(chosen.stand_ins):
+            beside, size = chosen.added.joined(chosen.stand_ins), batch_size
+        self._added = _Part(beside, size, augment, np.random.default_rng([seed, 4]))
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""

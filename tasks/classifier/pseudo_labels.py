@@ -91,7 +91,7 @@ def pseudo_label(
         val: labelled images to set the threshold on; see `precise_threshold`.
         unlabelled: M images, possibly none.
         steps: optimiser steps of each member.
-        members: classifiers in the ensemble, at least 2; no more are made than images to train on.
+        members: classifiers in the ensemble, at least 2; no more are made than groups to train on.
         seed: of folds, weights, batches and augmentation; the same seed gives the same result.
         watch: told the share of members that are done.
         target: precision to reach on real/val.
@@ -106,7 +106,7 @@ def pseudo_label(
     fitted = cross_fit(
         train,
         schedule,
-        folds=min(members, len(train)),
+        folds=min(members, train.manifest["group"].nunique()),
         seed=seed,
         watch=lambda share, text: watch(share / 2, text),
     )

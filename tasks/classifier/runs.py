@@ -176,7 +176,7 @@ class KeptRuns:
             "arm": [run.name, asdict(run.arm)],
             "schedule": asdict(run.schedule),
             "seed": _seed(self._conditions, run),
-            "trained on": [chosen.real.identity, chosen.added.identity],
+            "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 

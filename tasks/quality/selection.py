@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,11 +31,13 @@ class Scored:
             go by (p_real, confidence, margin, agrees, realism, authentic, is_copy, is_duplicate).
         real: scores of held-out real images: score, gan_seed, label, value.
         describe: features of pool images, made when a rule asks for them.
+        asked: label -> images that the merge asks of each GAN; None where that is not known.
     """
 
     table: pd.DataFrame
     real: pd.DataFrame
     describe: Describe
+    asked: Mapping[int, int] | None = None
 
 
 def real_scores(
@@ -92,17 +95,22 @@ def decide(scored: Scored, params: QualityFilterParams, seed: int) -> pd.DataFra
     return table.assign(reason=pd.Series(reason, dtype="str"))
 
 
-def check_every_class(table: pd.DataFrame, params: QualityFilterParams) -> None:
-    """Refuse a filter that leaves a class of a GAN without images.
+def check_every_class(
+    table: pd.DataFrame, params: QualityFilterParams, asked: Mapping[int, int] | None = None
+) -> None:
+    """Refuse a filter that leaves a class of a GAN without images, unless none are asked for.
 
     Args:
-        table: gan_seed, class_name and reason of the pool.
+        table: gan_seed, label, class_name and reason of the pool.
         params: with which it was decided.
+        asked: as in `Scored`.
 
     Raises:
         UserError: names the class, the GAN and the rule that rejected most.
     """
     mends = {rule.reason: rule.mend for rule in in_force(params)}
+    if asked is not None:
+        table = table[table["label"].map(dict(asked)) > 0]
     for (gan_seed, class_name), rows in table.groupby(["gan_seed", "class_name"]):
         counts = rows["reason"].value_counts()
         if ACCEPTED not in counts:
@@ -113,6 +121,42 @@ def check_every_class(table: pd.DataFrame, params: QualityFilterParams) -> None:
                 f"{counts.iloc[0]} fell to {worst}",
                 f"{mends[worst]}, raise generate.per_class, or train longer (train_gan.total_kimg)",
             )
+
+
+@dataclass(frozen=True)
+class Shortfall:
+    """A class of which fewer images were accepted than the merge asks for.
+
+    Attributes:
+        asked: of each GAN.
+        accepted: of the GAN that has fewest.
+        per_needed: images to make for each that is asked for, at this GAN's rate of acceptance
+            with a tenth to spare.
+    """
+
+    asked: int
+    accepted: int
+    per_needed: int
+
+
+def shortfalls(table: pd.DataFrame, asked: Mapping[int, int]) -> dict[str, Shortfall]:
+    """Return the classes that fall short, by name.
+
+    Args:
+        table: gan_seed, label, class_name and reason of the pool; every class of every GAN has
+            an accepted image where one is asked for.
+        asked: as in `Scored`.
+    """
+    kept = table.assign(kept=table["reason"].eq(ACCEPTED))
+    counts = kept.groupby(["label", "class_name", "gan_seed"])["kept"].agg(["sum", "size"])
+    short = {}
+    fewest = counts.reset_index().sort_values(["label", "sum"]).drop_duplicates("label")
+    for row in fewest.to_dict("records"):
+        accepted, wanted = int(row["sum"]), asked[int(row["label"])]
+        if accepted < wanted:
+            more = math.ceil(1.1 * int(row["size"]) / accepted)
+            short[str(row["class_name"])] = Shortfall(wanted, accepted, more)
+    return short
 
 
 def random_control(scores: pd.DataFrame, seed: int) -> npt.NDArray[np.int64]:

@@ -68,7 +68,7 @@ def tune(
         kept = np.flatnonzero(table["reason"] == ACCEPTED)
         rows.append({key: getattr(params, key) for key in TUNED} | {"accepted": len(kept)})
         try:
-            check_every_class(table, params)
+            check_every_class(table, params, scored.asked)
         except UserError as error:
             refusal = refusal or error  # that of the gentlest
         else:

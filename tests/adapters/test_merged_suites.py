@@ -6,7 +6,6 @@ import pytest
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding
 from tasks.adapters.merged_suites import merged_suites
-from tasks.contracts.params.merge import MergeParams
 from tasks.data.pixel_stats import describe
 from tests.adapters.planted_faults import (
     EQUAL,
@@ -40,7 +39,8 @@ def merge_inputs(per_class: int = 4) -> dict[str, pd.DataFrame]:
 
 def failed_of_merge(inputs: dict[str, pd.DataFrame], ratio: float = 1.0):
     asked = {name: frame for name, frame in inputs.items() if name != "val"}
-    suites = merged_suites(**asked, params=MergeParams(synthetic_per_real=ratio))
+    each = int(ratio * len(inputs["train"]) / 2)
+    suites = merged_suites(**asked, asked={0: each, 1: each})
     return [finding for finding in check_suites(suites) if not finding.passed]
 
 
@@ -152,3 +152,12 @@ def test_too_high_a_ratio_names_the_gan():
     (finding,) = failed_of_merge(inputs, ratio=0.75)
     assert (finding.column, [row.source for row in finding.failing]) == ("ratio", ["GAN 0"])
     assert finding.failing[0].value == "ratio 1"
+
+
+def test_more_of_a_class_than_were_asked_for_names_gan_and_class():
+    inputs = merge_inputs()
+    asked = {name: frame for name, frame in inputs.items() if name != "val"}
+    suites = merged_suites(**asked, asked={0: 5, 1: 3})
+    (finding,) = [one for one in check_suites(suites) if not one.passed]
+    assert finding.column == "beyond"
+    assert [row.source for row in finding.failing] == ["GAN 0, class dog", "GAN 1, class dog"]

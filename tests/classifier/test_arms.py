@@ -121,6 +121,38 @@ def test_as_many_are_added_of_each_class_as_the_gan_has_accepted(name: str, gan_
         assert len(set(ids(added))) == len(added)
 
 
+def brought_up(cats: int, dogs: int) -> TrainingData:
+    """6 and 4 real images; one GAN gave so many of each class."""
+    accepted = some(synthetic_set(POOL, 3), (cats, dogs))
+    empty = noise_set(1, seed=5).take([])
+    return TrainingData.of(
+        merged=concatenate([some(noise_set(6), REAL), accepted]),
+        control=synthetic_set(POOL, 3),
+        spare=empty,
+        pseudo=empty,
+    )
+
+
+@pytest.mark.parametrize("name", [REPEATED, UNFILTERED, FILTERED])
+def test_a_class_that_is_given_nothing_keeps_its_weight_by_real_images(name: str) -> None:
+    data = brought_up(0, 3)
+    chosen = training_set(ARM_TABLE[name], data, gan_seed=3, seed=2)
+    assert counts(chosen.added) == (0, 3)
+    assert counts(chosen.stand_ins) == (6, 1)  # so that 3 + 1 dogs are shown as often as 4
+    assert set(ids(chosen.stand_ins)) <= set(ids(data.real))
+
+
+def test_nothing_stands_in_where_every_class_is_given_some_or_none_is_added() -> None:
+    for data, name in ((data_of(), FILTERED), (data_of(), REPEATED), (brought_up(0, 3), "real")):
+        assert len(training_set(ARM_TABLE[name], data, gan_seed=3, seed=2).stand_ins) == 0
+
+
+def test_synthetic_images_alone_are_not_trained_on_where_a_class_has_none() -> None:
+    arm = ARM_TABLE[SYNTHETIC_ONLY]
+    assert missing_images(arm, brought_up(1, 3)) is None
+    assert missing_images(arm, brought_up(0, 3)) == "class 'cat' is given no image of GAN 3"
+
+
 def test_filtered_and_unfiltered_differ_in_choice_alone() -> None:
     data = data_of()
     one, two = (

@@ -52,7 +52,7 @@ def test_an_image_is_judged_by_a_classifier_that_never_saw_it() -> None:
 def test_each_fold_is_judged_by_the_fit_on_the_others() -> None:
     train, others = shape_set(6), shape_set(3, seed=5)
     result = crossed(train, QUICK, folds=3)
-    fold_of = stratified_folds(train.labels, 3, 0)
+    fold_of = stratified_folds(train.labels, np.arange(len(train)), 3, 0)
     unseen = result.out_of_fold(whole)
     assert unseen["label"].tolist() == train.labels.tolist()
     members = result.members(Examples.of(others))
@@ -117,7 +117,7 @@ def test_progress_ends_at_one() -> None:
 
 
 def test_more_folds_than_images_are_refused() -> None:
-    with pytest.raises(UserError, match=r"folds: 7: more than the 6 training images"):
+    with pytest.raises(UserError, match=r"folds: 7: more than the 6 groups of training images"):
         crossed(shape_set(2), QUICK, folds=7)
 
 
@@ -126,8 +126,10 @@ def test_folds_are_even_over_all_and_over_every_class(
     drawn: list[int], folds: int, seed: int
 ) -> None:
     labels = np.array(drawn)
-    fold_of = stratified_folds(labels, folds, seed)
-    assert fold_of.tolist() == stratified_folds(labels, folds, seed).tolist()
+    fold_of = stratified_folds(labels, np.arange(len(labels)), folds, seed)
+    assert (
+        fold_of.tolist() == stratified_folds(labels, np.arange(len(labels)), folds, seed).tolist()
+    )
     for rows in (np.full(len(labels), True), *(labels == label for label in np.unique(labels))):
         sizes = np.bincount(fold_of[rows], minlength=folds)
         assert len(sizes) == folds
@@ -136,4 +138,22 @@ def test_folds_are_even_over_all_and_over_every_class(
 
 def test_folds_are_drawn_anew_by_another_seed() -> None:
     labels = np.repeat([0, 1], 20)
-    assert stratified_folds(labels, 4, 0).tolist() != stratified_folds(labels, 4, 1).tolist()
+    one, two = (stratified_folds(labels, np.arange(40), 4, seed) for seed in (0, 1))
+    assert one.tolist() != two.tolist()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 4)), min_size=1, max_size=80),
+    st.integers(2, 9),
+)
+def test_no_group_is_parted_by_folds_which_are_even_in_groups(
+    drawn: list[tuple[int, int]], folds: int
+) -> None:
+    groups = np.array([group for group, _ in drawn])
+    fold_of = stratified_folds(np.array([label for _, label in drawn]), groups, folds, 0)
+    of_group = {
+        (group, fold) for group, fold in zip(groups.tolist(), fold_of.tolist(), strict=True)
+    }
+    assert len(of_group) == len(set(groups.tolist()))
+    sizes = np.bincount([fold for _, fold in of_group], minlength=folds)
+    assert sizes.max() - sizes.min() <= 1

@@ -28,7 +28,7 @@ Batch = tuple[Tensor, Tensor]
 def train(added=NONE, *, real=REAL, recipe="classical", seed: int = 3, steps: int = 4) -> Fitted:
     row = RECIPES[recipe]
     return train_arm(
-        TrainingSet(real, added),
+        TrainingSet(real, added, NONE),
         dataclasses.replace(SCHEDULE, steps=steps),
         augment=row.augment and row.augment(AUGMENTATION.ground, True),
         blend=row.blend and row.blend(3),
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_the_same_images_beside_the_real_ones_are_drawn_anew() -> None:
     """A repeat has rows and augmentation of its own, or it would only double the gradient."""
-    shown = Exposure(TrainingSet(REAL, REAL), 12, augment=AUGMENTATION, blend=None, seed=0)
+    shown = Exposure(TrainingSet(REAL, REAL, NONE), 12, augment=AUGMENTATION, blend=None, seed=0)
     images, _ = next(shown)
     assert len(images) == 24
     assert not torch.equal(images[:12], images[12:])
@@ -129,11 +129,24 @@ def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -
 
 def test_classes_are_shown_alike_in_both_parts() -> None:
     rare = REAL.take(np.array([0, *range(6, 18)]))  # one circle, six of the others
-    shown = Exposure(TrainingSet(rare, SYNTHETIC), 30, augment=None, blend=None, seed=0)
+    shown = Exposure(TrainingSet(rare, SYNTHETIC, NONE), 30, augment=None, blend=None, seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     for part in (labels[:, :30], labels[:, 30:]):
         counts = np.bincount(part.flatten())
         assert np.abs(counts / counts.sum() - 1 / 3).max() < 0.06
+
+
+def test_classes_that_are_given_nothing_weigh_as_much_as_before() -> None:
+    """Two circles and six of the others; four circles are added, and real images stand in."""
+    rare = REAL.take(np.array([0, 1, *range(6, 18)]))
+    circles = SYNTHETIC.take(np.arange(4))
+    chosen = TrainingSet(rare, circles, rare.take(np.arange(2, 14)))
+    shown = Exposure(chosen, 30, augment=None, blend=None, seed=0)
+    labels = torch.stack([next(shown)[1] for _ in range(20)])
+    assert labels.shape == (20, 60)
+    beside = np.bincount(labels[:, 30:].flatten())
+    assert np.abs(beside / beside.sum() - 1 / 3).max() < 0.06
+    assert (shown.real_seen, shown.added_seen) == (600, 600)
 
 
 def test_mixing_takes_the_augmented_real_batch_and_mixes_labels_with_it(
@@ -167,7 +180,8 @@ def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
     """The state a network draws from is the same whatever was drawn for the batch."""
     states = []
     for added in (NONE, SYNTHETIC):
-        shown = Exposure(TrainingSet(REAL, added), 12, augment=AUGMENTATION, blend=None, seed=1)
+        chosen = TrainingSet(REAL, added, NONE)
+        shown = Exposure(chosen, 12, augment=AUGMENTATION, blend=None, seed=1)
         next(shown)
         states.append(torch.rand(3).tolist())
     assert states[0] == states[1]

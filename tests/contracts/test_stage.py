@@ -56,7 +56,10 @@ time.sleep(60)
 def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A stage module beside a params.yaml, in the working folder."""
     (tmp_path / "merge.py").write_text(MERGE)
-    values = tiny_values() | {"seed": 7, "merge": {"synthetic_per_real": 2.5}}
+    values = tiny_values() | {
+        "seed": 7,
+        "merge": {"target_per_class": "ratio", "synthetic_per_real": 2.5},
+    }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stage, "die_with_parent", lambda: None)  # this process is the tests'
@@ -116,7 +119,9 @@ def test_a_user_error_is_one_line_and_status_1(merge: ModuleType, tmp_path: Path
 def test_another_stages_section_stops_nobody(
     merge: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path("params.yaml").write_text("{seed: 7, merge: {synthetic_per_real: 2.5}, retrain: broken}")
+    Path("params.yaml").write_text(
+        "{seed: 7, merge: {target_per_class: ratio, synthetic_per_real: 2.5}, retrain: broken}"
+    )
     call(merge, monkeypatch, *OPTIONS, "shapes")
     assert Path("made.txt").exists()
 

@@ -88,7 +88,7 @@ def tiny_values() -> dict[str, Any]:
             "grid_kimg": 0.032,
             "state_kimg": 0.016,
         },
-        "generate": {"per_class": 5},
+        "generate": {"per_class": 5, "per_needed": 4},
         "quality_filter": {
             "folds": 2,
             "classifier_steps": 3,
@@ -107,7 +107,7 @@ def tiny_values() -> dict[str, Any]:
             "diversity": "none",
             "tune": False,
         },
-        "merge": {"synthetic_per_real": 1.0},
+        "merge": {"target_per_class": "ratio", "synthetic_per_real": 1.0},
         "retrain": {
             "classifier": "small_cnn",
             "weights": None,

@@ -38,7 +38,8 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "filter", "schedule", "ui", "grid", "predict", "compare", "track", "docs"]
+    "command",
+    ["run", "filter", "schedule", "ui", "grid", "predict", "export", "compare", "track", "docs"],
 )
 def test_every_help_shows_an_example(
     command: str,

@@ -9,6 +9,7 @@ import pytest
 from tasks import generate
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
+from tasks.contracts.params.generate import GenerateParams
 from tasks.gan import pool as pool_module
 from tasks.gan.checkpoint import checkpoint_hash, load_generator, save_checkpoint
 from tasks.gan.model import build_gan
@@ -29,7 +30,24 @@ def gans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def generated(gans: Path, out: Path, seed: int = 0) -> ImageSet:
-    generate.run(gan=gans, pool=out, params=tiny_params().generate, seed=seed)
+    return generated_for(gans, out, tiny_params().generate, seed=seed)
+
+
+def generated_for(
+    gans: Path, out: Path, params: GenerateParams, target: str = "ratio", seed: int = 0
+) -> ImageSet:
+    """Real images: 5 circles, 3 squares and 1 triangle."""
+    train = shape_set(5).take([0, 1, 2, 3, 4, 5, 6, 7, 10])
+    train.save(out.parent / "train")
+    generate.run(
+        gan=gans,
+        train=out.parent / "train",
+        target_per_class=target,
+        synthetic_per_real="2.0",
+        pool=out,
+        params=params,
+        seed=seed,
+    )
     return ImageSet.load(out)
 
 
@@ -70,7 +88,7 @@ def test_the_same_seed_gives_the_same_bytes_another_another_pool(
 
 
 def made(folders: dict[int, Path], per_class: int, seed: int, out: Path) -> ImageSet:
-    make_pool(folders, per_class, seed, out, lambda done, text: None)
+    make_pool(folders, dict.fromkeys(range(3), per_class), seed, out, lambda done, text: None)
     return ImageSet.load(out)
 
 
@@ -91,7 +109,10 @@ def test_a_pool_is_written_as_it_is_made(tmp_path: Path, monkeypatch: pytest.Mon
     )
     done: list[float] = []
     tracemalloc.start()
-    make_pool({0: tmp_path / "0"}, 500, 0, tmp_path / "pool", lambda share, _: done.append(share))
+    counts = dict.fromkeys(range(3), 500)
+    make_pool(
+        {0: tmp_path / "0"}, counts, 0, tmp_path / "pool", lambda share, _: done.append(share)
+    )
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert ImageSet.load(tmp_path / "pool").images.shape == (1500, 64, 64, 3)
@@ -130,6 +151,38 @@ def test_fresh_images_have_the_labels_asked_for(gans: Path) -> None:
     fresh = make_fresh(gans / "0", 0, labels, seed=0)
     assert fresh.labels.tolist() == labels.tolist()
     assert fresh.manifest["class_name"].tolist() == [SHAPES[label] for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [("ratio", [24, 24, 24]), ("balance", [16, 16, 16]), ("20", [60, 68, 76])],
+)
+def test_as_many_are_made_as_the_merge_needs(
+    gans: Path, tmp_path: Path, target: str, made: list[int]
+) -> None:
+    params = GenerateParams(per_class="auto", per_needed=4)
+    pool = generated_for(gans, tmp_path / "pool", params, target)
+    counts = pool.manifest.groupby(["gan_seed", "label"]).size()
+    assert counts.to_dict() == {
+        (seed, label): made[label] for seed in (0, 11) for label in (0, 1, 2)
+    }
+
+
+def test_more_for_a_class_leaves_the_images_of_the_others_as_they_were(
+    gans: Path, tmp_path: Path
+) -> None:
+    params = GenerateParams(per_class="auto", per_needed=4)
+    small, large = (
+        generated_for(gans, tmp_path / target / "pool", params, target).manifest
+        for target in ("balance", "20")
+    )
+    assert set(small["image_id"]) <= set(large["image_id"])
+
+
+def test_a_target_that_no_setting_knows_is_named(gans: Path, tmp_path: Path) -> None:
+    params = GenerateParams(per_class="auto", per_needed=4)
+    with pytest.raises(UserError, match=r"merge\.target_per_class"):
+        generated_for(gans, tmp_path / "pool", params, "evenly")
 
 
 def test_without_a_checkpoint_nothing_is_made(tmp_path: Path) -> None:

@@ -72,6 +72,18 @@ def test_images_of_a_group_are_drawn_together():
     assert np.any(weights[:, 0] != weights[:, 2])
 
 
+def test_what_a_group_shares_is_not_taken_for_evidence_of_each_image():
+    """Four exposures of a scene are right or wrong together: the mean is as unsure as of one."""
+    right = np.random.default_rng(3).integers(0, 2, 60).repeat(4).astype(float)
+    labels = np.zeros(240, dtype=np.int64)
+    spread = {
+        name: (stacked(labels, groups, 4000) @ right / 240).std()
+        for name, groups in (("scene", np.arange(60).repeat(4)), ("image", np.arange(240)))
+    }
+    assert spread["scene"] == pytest.approx(right[::4].std(ddof=1) / 60**0.5, rel=0.05)
+    assert spread["scene"] / spread["image"] == pytest.approx(2.0, rel=0.06)
+
+
 def test_groups_that_span_classes_are_drawn_from_all():
     strata, members = image_units(np.array([0, 1, 0, 1]), np.array([5, 5, 6, 6]))
     np.testing.assert_array_equal(strata, [0, 0])

@@ -104,6 +104,25 @@ def test_copies_are_thrown_out(inputs: Path, out: Path) -> None:
     assert scores["nearest_distance"][11] == pytest.approx(1 / 8)
 
 
+def test_what_the_merge_asks_for_is_held_against_what_was_accepted(
+    inputs: Path, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = ImageSet.load(inputs / "pool")
+    asked = pool.manifest["label"].map({0: 1, 1: PER_CLASS, 2: 0})
+    ImageSet(pool.images, pool.manifest.assign(asked=asked)).save(tmp_path / "pool")
+    again = run(inputs, tmp_path / "again", pool=tmp_path / "pool")
+    for name in ("sets/accepted", "sets/control"):  # the figure is for the filter alone
+        for file in ("images.npy", "manifest.parquet"):
+            assert (again / name / file).read_bytes() == (out / name / file).read_bytes()
+    short = json.loads((again / "c/filter.json").read_text())["short"]
+    assert list(short) == [SHAPES[1]]
+    assert short[SHAPES[1]]["asked"] == PER_CLASS
+    assert short[SHAPES[1]]["accepted"] < PER_CLASS
+    mend = f"`ganlift run --set generate.per_needed={short[SHAPES[1]]['per_needed']}`"
+    assert mend in capsys.readouterr().out
+    assert "short" not in json.loads((out / "c/filter.json").read_text())
+
+
 def test_scores_reasons_metrics_and_sets_agree(inputs: Path, out: Path) -> None:
     pool, accepted = ImageSet.load(inputs / "pool"), ImageSet.load(out / "sets/accepted")
     scores = pd.read_parquet(out / "a/scores.parquet")

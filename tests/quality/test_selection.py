@@ -15,9 +15,11 @@ from tasks.quality.selection import (
     ACCEPTED,
     REASONS,
     Scored,
+    Shortfall,
     check_every_class,
     decide,
     real_scores,
+    shortfalls,
     with_thresholds,
 )
 from tests.contracts.tiny import tiny_params
@@ -208,3 +210,31 @@ def test_one_accepted_image_of_each_class_and_gan_is_enough() -> None:
     both = pd.concat([judged(ACCEPTED), judged("copy").assign(gan_seed=8)])
     with pytest.raises(UserError, match="GAN 8"):
         check_every_class(both, params())
+
+
+def judged_by_class(accepted: Mapping[tuple[int, int], int], made: int = 10) -> pd.DataFrame:
+    """So many accepted of each GAN and class, of 10 made."""
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "gan_seed": gan,
+                "label": label,
+                "class_name": ["ant", "bee"][label],
+                "reason": [ACCEPTED] * count + ["copy"] * (made - count),
+            }
+        )
+        for (gan, label), count in accepted.items()
+    )
+
+
+def test_a_class_of_which_none_are_asked_for_may_be_empty() -> None:
+    table = judged_by_class({(0, 0): 4, (0, 1): 0})
+    check_every_class(table, params(), {0: 4, 1: 0})
+    with pytest.raises(UserError, match="class 'bee'"):
+        check_every_class(table, params(), {0: 4, 1: 1})
+
+
+def test_a_class_falls_short_by_the_gan_that_has_fewest() -> None:
+    table = judged_by_class({(0, 0): 9, (3, 0): 5, (0, 1): 0, (3, 1): 9})
+    assert shortfalls(table, {0: 5, 1: 0}) == {}
+    assert shortfalls(table, {0: 8, 1: 0}) == {"ant": Shortfall(8, 5, 3)}  # 10/5 and a tenth
