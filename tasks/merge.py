@@ -23,7 +23,7 @@ from tasks.data.pixel_stats import describe
 from tasks.data.tallies import classes_of, gan_counts
 
 _FROM = {"checkpoint": "str", "gan_seed": "Int64", "latent_seed": "Int64"}
-_UNREAD = ["pixel_min", "pixel_max", "pixel_std"]  # blank images are the other gate's business
+_UNREAD = ["pixel_min", "pixel_max", "pixel_std", "brightness", "sharpness"]  # the other gate reads
 
 
 def run(

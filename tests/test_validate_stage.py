@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.adapters.validation_page import picture
+from tasks.adapters.validation_pictures import picture
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.validate import ValidateParams
@@ -18,8 +18,10 @@ from tasks.validate import run
 from tests.data.fake_sets import image_set, noise_set
 
 PARAMS = ValidateParams(
-    min_train_per_class=2, min_val_per_class=2, min_test_per_class=2, min_pixel_std=1.0
-)
+    min_train_per_class=2, min_val_per_class=2, min_test_per_class=2, min_pixel_std=1.0,
+    useful_train_per_class=1, useful_val_per_class=1, useful_test_per_class=1,
+    max_robust_z=100.0, max_drift=0.5, max_suspect_share=0.05,
+)  # fmt: skip
 NASTY = ('<b>&"', "<script>alert(1)</script>")
 
 
@@ -27,9 +29,14 @@ NASTY = ('<b>&"', "<script>alert(1)</script>")
 def line(tmp_path) -> dict[str, Path]:
     for seed, split in enumerate(("train", "val", "test")):
         noise_set(4, NASTY, seed=seed).save(tmp_path / "real" / split)
+    rejects, twins = tmp_path / "ingest_rejects.csv", tmp_path / "ingest_twins.csv"
+    rejects.write_text("source,class_name,reason,mend\n", encoding="utf-8")
+    twins.write_text("", encoding="utf-8")
     made = {"gate": "gate", "result": "validation.json", "page": "validation.html"}
     return {
         **{split: tmp_path / "real" / split for split in ("train", "val", "test")},
+        "rejects": rejects,
+        "twins": twins,
         **{name: tmp_path / "reports" / file for name, file in made.items()},
     }
 
@@ -44,11 +51,16 @@ def darken(folder: Path, count: int) -> ImageSet:
     return dark
 
 
+def cards(page: Path) -> str:
+    """What the page says of the expectations that failed."""
+    return "".join(re.findall("<article.*?</article>", page.read_text(encoding="utf-8"), re.DOTALL))
+
+
 def test_clean_sets_open_the_gate(line):
     run(**line, params=PARAMS, seed=0)
     assert line["gate"].read_bytes() == b"passed\n"
     result = json.loads(line["result"].read_text(encoding="utf-8"))
-    assert result["schema"] == "ganlift/validation/1"
+    assert result["schema"] == "ganlift/validation/2"
     assert result["success"] is True
     assert {split: counts["images"] for split, counts in result["splits"].items()} == {
         "train": 8, "val": 8, "test": 8,
@@ -56,6 +68,98 @@ def test_clean_sets_open_the_gate(line):
     assert all(counts["failed"] == 0 for counts in result["splits"].values())
     assert len(result["expectations"]) == result["checked"]
     assert "Gate open" in line["page"].read_text(encoding="utf-8")
+
+
+def test_warnings_are_told_and_leave_the_gate_open(line, capsys):
+    params = PARAMS.model_copy(update={"useful_test_per_class": 50})
+    run(**line, params=params, seed=0)
+    assert line["gate"].read_bytes() == b"passed\n"
+    result = json.loads(line["result"].read_text(encoding="utf-8"))
+    assert (result["success"], result["failed"], result["warned"]) == (True, 0, 1)
+    assert result["splits"]["test"]["warned"] == 1
+    (told,) = (one for one in result["expectations"] if not one["passed"])
+    assert told["severity"] == "warn"
+    assert "warning on test" in capsys.readouterr().out.splitlines()[-1]
+    page = line["page"].read_text(encoding="utf-8")
+    assert "Gate open, with 1 warning" in page
+    assert "Gate closed" not in page
+    assert "±49 percentage points" in " ".join(page.split())
+
+
+def test_refusal_names_what_stops_and_no_warning(line):
+    darken(line["val"], 3)
+    params = PARAMS.model_copy(update={"useful_train_per_class": 50})
+    with pytest.raises(UserError) as error:
+        run(**line, params=params, seed=0)
+    assert "pixel_std" in str(error.value)
+    assert "more failed" not in str(error.value)
+
+
+def test_page_says_whether_groups_were_given(line):
+    run(**line, params=PARAMS, seed=0)
+    assert "No groups were given" in line["page"].read_text(encoding="utf-8")
+    train = ImageSet.load(line["train"])
+    train.manifest["group"] = "patient 1"
+    ImageSet(np.array(train.images), train.manifest).save(line["train"])
+    run(**line, params=PARAMS, seed=0)
+    page = line["page"].read_text(encoding="utf-8")
+    assert "No groups were given" not in page
+    assert "No group is in two splits" in page
+
+
+def test_page_shows_classes_sizes_twins_and_files_left_out(line):
+    train = ImageSet.load(line["train"])
+    train.manifest["original_width"], train.manifest["original_height"] = 100, [100] * 7 + [25]
+    train.manifest["source"] = [f"{number}.png" for number in range(8)]
+    train = ImageSet(np.array(train.images), train.manifest)
+    train.save(line["train"])
+    line["twins"].write_text(
+        "source_a,source_b,class_a,class_b,correlation\n"
+        "0.png,7.png,<b>,<i>,0.97\n1.png,gone.png,<b>,<b>,0.99\n",
+        encoding="utf-8",
+    )
+    line["rejects"].write_text(
+        "source,class_name,reason,mend\na,,it is <b>no image,x\nb,,it is <b>no image,x\n",
+        encoding="utf-8",
+    )
+    run(**line, params=PARAMS, seed=0)
+    page = line["page"].read_text(encoding="utf-8")
+    words = " ".join(re.sub("<[^>]*>", " ", page).split())
+    assert all(picture(image, 64) in page for image in train.images)
+    assert "train 100×25 100×100 100×100 0 % 75 %" in words
+    assert all(picture(train.images[row]) in page for row in (0, 7))
+    assert "correlation 0.97; their labels differ" in page
+    assert "gone.png" not in page
+    assert "it is &lt;b&gt;no image 2" in words
+    assert json.loads(line["result"].read_text(encoding="utf-8"))["twin_pairs"] == 2
+
+
+def test_wrong_labels_are_shown_and_test_is_not_judged(line):
+    for seed, split in enumerate(("train", "val", "test")):
+        whole = noise_set(40, NASTY, seed=10 + seed)
+        images = whole.images // 4 + (whole.labels * 128).astype(np.uint8)[:, None, None, None]
+        wrong = whole.labels
+        wrong[0] = 1
+        image_set(images, wrong.tolist(), NASTY, source=f"{split}.png").save(line[split])
+    run(**line, params=PARAMS, seed=0)
+    told = json.loads(line["result"].read_text(encoding="utf-8"))["labels"]
+    assert told["judged"]
+    assert sorted((row["split"], row["row"], row["suggested"]) for row in told["rows"]) == [
+        ("train", 0, NASTY[0]), ("val", 0, NASTY[0]),
+    ]  # fmt: skip
+    page = line["page"].read_text(encoding="utf-8")
+    assert "2 of the training and validation images look like" in " ".join(page.split())
+    assert "<b>&" not in page
+
+
+def test_a_class_of_a_hundred_has_pictures_and_the_page_stays_small(line):
+    names = [f"class {number:02d}" for number in range(100)]
+    for seed, split in enumerate(("train", "val", "test")):
+        noise_set(3, names, seed=seed, shape=(32, 32, 3)).save(line[split])
+    run(**line, params=PARAMS, seed=0)
+    page = line["page"].read_text(encoding="utf-8")
+    assert page.count("data:image/png") == 200
+    assert len(page) < 3_000_000
 
 
 def test_blank_images_close_the_gate_and_are_named_and_shown(line):
@@ -75,8 +179,7 @@ def test_blank_images_close_the_gate_and_are_named_and_shown(line):
     assert result["splits"]["val"]["failed"] == 1
     (failed,) = (one for one in result["expectations"] if not one["passed"])
     assert [row["image_id"] for row in failed["rows"]] == dark.manifest["image_id"][:3].tolist()
-    page = line["page"].read_text(encoding="utf-8")
-    shown = re.findall(r'src="(data:image/png;base64,[^"]+)"', page)
+    shown = re.findall(r'src="(data:image/png;base64,[^"]+)"', cards(line["page"]))
     assert shown == [picture(image) for image in dark.images[:3]]
 
 
@@ -85,9 +188,9 @@ def test_page_shows_24_images_and_counts_the_rest(line):
     darken(line["val"], 30)
     with pytest.raises(UserError):
         run(**line, params=PARAMS, seed=0)
-    page = line["page"].read_text(encoding="utf-8")
-    assert page.count("data:image/png") == 24
-    assert "and 6 more" in page
+    told = cards(line["page"])
+    assert told.count("data:image/png") == 24
+    assert "and 6 more" in told
 
 
 def test_page_escapes_names_and_needs_no_network(line):
@@ -102,7 +205,8 @@ def test_page_escapes_names_and_needs_no_network(line):
     assert "<img src=x" not in page
     assert "&lt;b&gt;&amp;" in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert not re.search(r'(src|href)="(?!data:)|url\(|@import|//', page)
+    bare = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "data:", page)
+    assert not re.search(r'(src|href)="(?!data:)|url\(|@import|//', bare)
 
 
 def test_same_inputs_give_the_same_bytes(line, tmp_path):

@@ -117,6 +117,9 @@ def _expectation_suite(suite: Suite) -> ExpectationSuite:
     """
     import great_expectations as gx
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
+    severities = {"stop": FailureSeverity.CRITICAL, "warn": FailureSeverity.WARNING}
 
     configurations = [
         ExpectationConfiguration(
@@ -124,6 +127,7 @@ def _expectation_suite(suite: Suite) -> ExpectationSuite:
             dict(check.arguments),
             meta={"check": place},
             description=check.explanation,
+            severity=severities[check.severity],
         )
         for place, check in enumerate(suite.checks)
     ]
@@ -147,7 +151,7 @@ def _finding(suite: Suite, check: Check, result: Mapping[str, Any], passed: bool
         raise RuntimeError(f"{check.expectation} on {suite.name} could not be evaluated: {result}")
     return Finding(
         check.expectation, suite.split, ", ".join(check.columns), passed, observed,
-        check.explanation, check.mend, failing,
+        check.explanation, check.mend, () if passed else failing, check.severity,
     )  # fmt: skip
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.contracts.errors import UserError
+
+Severity = Literal["stop", "warn"]
+"""What a failed expectation does: it closes the gate, or is told and leaves it open."""
 
 _ROWS_IN_JSON = 20
 _ROWS_IN_MESSAGE = 3
@@ -45,6 +48,7 @@ class Finding:
         failing: every row that broke it.
         explanation: what it asks and why, in words.
         mend: what to do when it fails.
+        severity: whether a failure closes the gate.
     """
 
     expectation: str
@@ -55,6 +59,17 @@ class Finding:
     explanation: str
     mend: str
     failing: tuple[FailingRow, ...] = field(default=())
+    severity: Severity = "stop"
+
+    @property
+    def stops(self) -> bool:
+        """Whether it closes the gate."""
+        return not self.passed and self.severity == "stop"
+
+    @property
+    def warns(self) -> bool:
+        """Whether it failed without closing the gate."""
+        return not self.passed and self.severity == "warn"
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values; of the failing rows their count and the first 20."""
@@ -62,6 +77,7 @@ class Finding:
             "expectation": self.expectation,
             "split": self.split,
             "column": self.column,
+            "severity": self.severity,
             "passed": self.passed,
             "observed": self.observed,
             "explanation": self.explanation,
@@ -73,9 +89,9 @@ class Finding:
 def refusal(stage: str, findings: Sequence[Finding], look_at: Path) -> UserError:
     """Return the error of a gate that did not open: expectation, split, rows and mend.
 
-    The first expectation that failed is named in full, the others are counted.
+    The first expectation that closed it is named in full, the others that did are counted.
     """
-    failed = [finding for finding in findings if not finding.passed]
+    failed = [finding for finding in findings if finding.stops]
     first = failed[0]
     subject = f"{first.expectation}({first.column})" if first.column else first.expectation
     sources = ", ".join(

@@ -6,11 +6,12 @@ Expectations carry Great Expectations' own names and arguments; `expectations` c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
+from tasks.adapters.findings import Severity
 from tasks.contracts.image_set import COLUMNS
 
 TELLING = ("row", "image_id", "source")  # which image a failing row is
@@ -21,12 +22,16 @@ FAULTY_LINE = "Run `ganlift run --force` to make the image sets again"
 
 @dataclass(frozen=True)
 class Check:
-    """One expectation: Great Expectations' name and arguments, what it means, how to mend."""
+    """One expectation: Great Expectations' name and arguments, what it means, how to mend.
+
+    A ``warn`` that fails is told and leaves the gate open.
+    """
 
     expectation: str
     arguments: Mapping[str, Any]
     explanation: str
     mend: str
+    severity: Severity = "stop"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,6 +109,11 @@ def sizes(sizes: Mapping[str, list[int]]) -> tuple[Check, ...]:
         in_set(column, values, f"Every image has the {column} of the training images", FAULTY_LINE)
         for column, values in sizes.items()
     )
+
+
+def warn(check: Check) -> Check:
+    """Return the check as one that is told when it fails and leaves the gate open."""
+    return replace(check, severity="warn")
 
 
 def rows(explanation: str, least: int) -> Check:

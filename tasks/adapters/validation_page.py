@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
 from tasks.adapters.findings import FailingRow, Finding
-from tasks.contracts.image_set import Images, ImageSet
+from tasks.adapters.real_suites import SUGGESTED, groups_given, recall_within
+from tasks.adapters.validation_pictures import (
+    galleries,
+    original_sizes,
+    picture,
+    suspect_pictures,
+    twin_pictures,
+)
+from tasks.classifier.suspects import LEAST_RECALL, LabelSuspects
+from tasks.contracts.image_set import ImageSet
 from tasks.contracts.pages import templates
 from tasks.contracts.params.validate import ValidateParams
-from tasks.data.pictures import png_base64, to_picture
 from tasks.data.tallies import class_counts, classes_of
 
-_SHOWN = 24
-_EDGE_PX = 96
+_SHOWN = 24  # pictures of a finding that failed
+_SHOWN_IN_ALL = 240
+_REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -29,55 +38,94 @@ class _Failure:
     left_out: int
 
 
+@dataclass(frozen=True)
+class _Counts:
+    """How many images there are: of each class by split, and of the rarest class in test."""
+
+    classes: list[tuple[str, dict[str, int]]]
+    fewest_train: int
+    rarest: str
+    rarest_test: int
+    recall_within: float
+
+
 def render_page(
-    findings: Sequence[Finding], sets: Mapping[str, ImageSet], params: ValidateParams
+    findings: Sequence[Finding],
+    sets: Mapping[str, ImageSet],
+    params: ValidateParams,
+    *,
+    labels: LabelSuspects,
+    suspects: pd.DataFrame,
+    twins: pd.DataFrame,
+    rejects: pd.DataFrame,
 ) -> str:
-    """Return the page: what was found, the failing images, and how many images of each class.
+    """Return the page: what was found, the images it concerns, and what there is of each class.
 
     Args:
         findings: all of them, in the order checked.
         sets: split -> the images, in the order to show.
-        params: least images of a class in each split.
+        params: least and useful images of a class in each split.
+        labels: what the probe of labels says.
+        suspects: its suspects, with ``split``, ``row``, ``class_name``, ``suggested``,
+            ``p_given`` and ``p_suggested``.
+        twins: pairs of near-twins, with their sources, classes and correlation.
+        rejects: files that ingest left out, with ``reason``.
     """
     template = templates(Path(__file__).parent).get_template("validation.html.j2")
-    asked: dict[tuple[str, str], dict[str, Finding]] = {}  # of every set the same, a row each
+    asked: dict[tuple[str, str, str], dict[str, Finding]] = {}  # of every set alike, a row each
     for finding in findings:
         if finding.split in sets:
-            asked.setdefault((finding.expectation, finding.column), {})[finding.split] = finding
-    failures = [_failure(finding, sets) for finding in findings if not finding.passed]
+            kind = (finding.expectation, finding.column, finding.severity)
+            asked.setdefault(kind, {})[finding.split] = finding
+    broken = [finding for finding in findings if not finding.passed]
+    most = max(4, min(_SHOWN, _SHOWN_IN_ALL // max(1, len(broken))))
+    failures = [
+        _failure(finding, sets, 0 if finding.column == SUGGESTED else most) for finding in broken
+    ]  # the suspects have a place of their own
+    reasons = Counter(sorted(rejects["reason"]) if len(rejects) else []).most_common()
     return template.render(
-        failures=failures,
+        stops=[failure for failure in failures if failure.finding.stops],
+        warnings=[failure for failure in failures if failure.finding.warns],
         findings=findings,
         asked=list(asked.values()),
         across=[finding for finding in findings if finding.split not in sets],
         images={split: len(image_set) for split, image_set in sets.items()},
-        classes=_classes(sets),
+        counts=_counts(sets),
         least={split: getattr(params, f"min_{split}_per_class") for split in sets},
+        useful={split: getattr(params, f"useful_{split}_per_class") for split in sets},
+        groups_given=groups_given([image_set.manifest for image_set in sets.values()]),
+        galleries=galleries(sets),
+        sizes=original_sizes(sets),
+        labels=labels,
+        least_recall=LEAST_RECALL,
+        suspects=suspect_pictures(sets, suspects),
+        suspect_count=len(suspects),
+        twins=twin_pictures(sets, twins),
+        twin_pairs=len(twins),
+        rejects=len(rejects),
+        reasons=reasons[:_REASONS],
+        other_reasons=sum(files for _, files in reasons[_REASONS:]),
     )
 
 
-def picture(image: Images) -> str:
-    """Return one image (``[H, W, C]`` uint8) as a PNG data URI of about 96 pixels.
-
-    Small images are enlarged by a whole factor without smoothing, so every pixel is seen.
-    """
-    edge = max(image.shape[:2])
-    drawn = to_picture(image)
-    if edge <= _EDGE_PX:
-        factor = _EDGE_PX // edge
-        size = (drawn.width * factor, drawn.height * factor)
-        drawn = drawn.resize(size, Image.Resampling.NEAREST)
-    else:
-        drawn.thumbnail((_EDGE_PX, _EDGE_PX))
-    return f"data:image/png;base64,{png_base64(drawn)}"
-
-
-def _failure(finding: Finding, sets: Mapping[str, ImageSet]) -> _Failure:
+def _failure(finding: Finding, sets: Mapping[str, ImageSet], most: int) -> _Failure:
     rows = tuple(
         (row, "" if row.row is None else picture(sets[row.split].images[row.row]))
-        for row in finding.failing[:_SHOWN]
+        for row in finding.failing[:most]
     )
-    return _Failure(finding, rows, len(finding.failing) - len(rows))
+    return _Failure(finding, rows, len(finding.failing) - len(rows) if most else 0)
+
+
+def _counts(sets: Mapping[str, ImageSet]) -> _Counts:
+    classes = _classes(sets)
+    rarest, of = min(classes, key=lambda one: one[1]["test"])
+    return _Counts(
+        classes,
+        fewest_train=min(counts["train"] for _, counts in classes),
+        rarest=rarest,
+        rarest_test=of["test"],
+        recall_within=recall_within(of["test"]),
+    )
 
 
 def _classes(sets: Mapping[str, ImageSet]) -> list[tuple[str, dict[str, int]]]:

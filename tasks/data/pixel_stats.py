@@ -1,4 +1,4 @@
-"""Numbers about every image of a set, for the gates: content hash, value range, size."""
+"""Numbers about every image of a set, for the gates: content hash, value range, sharpness, size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def pixel_stats(images: Images) -> pd.DataFrame:
 
     Returns:
         N rows with ``pixel_id`` (sha256 of the pixels, as `image_id`), ``pixel_min`` and
-        ``pixel_max`` (int64), ``pixel_std`` (float64, grey levels), and
+        ``pixel_max`` (int64), ``brightness`` (float64, the mean grey level), ``pixel_std``,
+        ``sharpness`` (float64, grey levels, mean difference of neighbours), and
         ``height``, ``width``, ``channels`` (int64). ``pixel_std`` is the largest standard
         deviation of a channel over the image's positions: an image of one flat colour has 0.
     """
@@ -48,11 +49,17 @@ def _measure(images: Images) -> pd.DataFrame:
     total = pixels.sum(axis=1, dtype=np.int64)
     squares = np.einsum("npc,npc->nc", pixels, pixels, dtype=np.int64, casting="unsafe")
     variance: npt.NDArray[np.float64] = (area * squares - total**2) / area**2
+    steps, gaps = np.zeros(count, dtype=np.int64), channels * (2 * area - height - width)
+    for axis in (1, 2):
+        step = np.abs(np.diff(images.astype(np.int16), axis=axis))
+        steps += step.sum(axis=(1, 2, 3), dtype=np.int64)
     return pd.DataFrame(
         {
             "pixel_id": pd.Series([image_id(image) for image in images], dtype="str"),
             "pixel_min": pixels.min(axis=(1, 2)).astype(np.int64),
             "pixel_max": pixels.max(axis=(1, 2)).astype(np.int64),
+            "brightness": total.sum(axis=1) / (area * channels),
             "pixel_std": np.sqrt(variance).max(axis=1),
+            "sharpness": steps / max(1, gaps),
         }
     )

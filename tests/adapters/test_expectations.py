@@ -11,7 +11,7 @@ import pytest
 
 from tasks.adapters.expectations import build_data_docs, check_suites
 from tasks.adapters.findings import Finding, refusal
-from tasks.adapters.real_suites import real_suites
+from tasks.adapters.real_suites import groups_given, real_suites
 from tasks.adapters.suites import Check, Suite
 from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_stats import describe
@@ -26,11 +26,13 @@ from tests.adapters.planted_faults import (
     broken_by,
     plant,
 )
-from tests.data.fake_sets import noise_set
+from tests.data.fake_sets import image_set, noise_set
 
 PARAMS = ValidateParams(
-    min_train_per_class=3, min_val_per_class=2, min_test_per_class=4, min_pixel_std=1.0
-)
+    min_train_per_class=3, min_val_per_class=2, min_test_per_class=4, min_pixel_std=1.0,
+    useful_train_per_class=1, useful_val_per_class=1, useful_test_per_class=1,
+    max_robust_z=1000.0, max_drift=0.1, max_suspect_share=0.05,
+)  # fmt: skip
 Frames = dict[str, pd.DataFrame]
 
 
@@ -125,7 +127,7 @@ def test_faulty_cell_fails_its_own_expectation_alone(cell_findings, row, fault):
 def test_rows_without_a_fault_fail_nothing(cell_findings):
     assert broken_by(cell_findings, len(CELL_FAULTS)) == set()
     assert not any(one.failing for one in cell_findings if one.passed)
-    assert [one.passed for one in cell_findings if one.column == "images"] == [True]
+    assert [one.passed for one in cell_findings if one.column == "images"] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,72 @@ def test_fault_across_splits(frames, spoil, expected):
         assert {row.split for row in finding.failing} == {"train", "val"}
 
 
+def test_outliers_few_images_and_drift_warn_and_do_not_stop(frames):
+    frames["val"].loc[1, "pixel_std"] = 4.0
+    frames["train"] = describe(noise_set(60, seed=9))
+    bright = noise_set(60, seed=8)
+    dark = image_set(bright.images // 2, bright.labels.tolist(), ("cat", "dog"))
+    frames["test"] = describe(dark)
+    frames["train"].loc[0, "brightness"] = 255.0
+    few = {"useful_val_per_class": 10, "max_robust_z": 6.0}
+    failed = [
+        one
+        for one in check_suites(real_suites(frames, PARAMS.model_copy(update=few)))
+        if not one.passed
+    ]
+    assert all(one.warns and not one.stops for one in failed)
+    told = {(one.split, one.column): [row.source for row in one.failing] for one in failed}
+    assert told["train", "brightness_z"] == [frames["train"]["source"][0]]
+    assert frames["val"]["source"][1] in told["val", "contrast_z"]
+    assert told["val", "images"] == ["cat", "dog"]
+    assert told["all splits", "drift"] == [
+        "brightness of test", "contrast of test", "sharpness of test",
+    ]  # fmt: skip
+
+
+def test_few_test_images_are_told_as_how_well_recall_is_known(frames):
+    params = PARAMS.model_copy(update={"useful_test_per_class": 50})
+    (finding,) = (one for one in check_suites(real_suites(frames, params)) if not one.passed)
+    assert finding.warns
+    assert "±14 points" in finding.explanation
+    assert "with 5 of them the recall of cat is known to within ±44" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("groups", "given", "explanation"),
+    [
+        (None, False, None),
+        ("twins", False, "No pair of near-twins is in two splits"),
+        ("patient 1", True, "No group is in two splits"),
+    ],
+)
+def test_groups_are_asked_about_only_where_there_are_any(frames, groups, given, explanation):
+    if groups:
+        own = frames["train"].loc[0, "image_id"] if groups == "twins" else groups
+        frames["train"].loc[:1, "group"] = own
+    suites = real_suites(frames, PARAMS)
+    asked = [
+        check.explanation
+        for suite in suites
+        for check in suite.checks
+        if suite.split == "all splits" and check.columns == ("group",)
+    ]
+    assert groups_given(frames.values()) is given
+    assert [text.split(",")[0] for text in asked] == ([explanation] if explanation else [])
+
+
+def test_many_suspect_labels_warn_and_few_do_not(frames):
+    for seen, held in ((1, True), (6, False)):
+        suggested = pd.Series([None] * 8, dtype="object")
+        suggested[:seen] = "dog"
+        frames["train"]["suggested"] = suggested
+        params = PARAMS.model_copy(update={"max_suspect_share": 0.5})
+        findings = check_suites(real_suites(frames, params))
+        (finding,) = (one for one in findings if one.column == "suggested")
+        assert (finding.passed, finding.stops) == (held, False)
+        assert len(finding.failing) == (0 if held else 6)
+
+
 def test_a_single_class_fails(frames):
     single = {split: frame.query("label == 0") for split, frame in frames.items()}
     failed = [one for one in check_suites(real_suites(single, PARAMS)) if not one.passed]
@@ -171,14 +239,14 @@ def test_a_single_class_fails(frames):
 
 def test_class_missing_from_train_is_named(frames):
     frames["train"] = frames["train"].query("class_name != 'dog'").reset_index(drop=True)
-    failed = [one for one in check_suites(real_suites(frames, PARAMS)) if not one.passed]
+    failed = [one for one in check_suites(real_suites(frames, PARAMS)) if one.stops]
     assert [(one.split, one.column) for one in failed] == [("train", "images")]
     assert [(row.source, row.value) for row in failed[0].failing] == [("dog", "images 0")]
 
 
 def test_failing_rows_name_the_image(frames):
     frames["test"].loc[3, "pixel_std"] = 0.0
-    (finding,) = (one for one in check_suites(real_suites(frames, PARAMS)) if not one.passed)
+    (finding,) = (one for one in check_suites(real_suites(frames, PARAMS)) if one.stops)
     (row,) = finding.failing
     image = frames["test"].loc[3]
     assert (row.split, row.row, row.value) == ("test", 3, "pixel_std 0")
@@ -226,7 +294,7 @@ def test_data_docs_are_built_and_show_the_failure(tmp_path):
     assert index == tmp_path / "docs" / "index.html"
     assert "val images" in index.read_text(encoding="utf-8")
     pages = list((tmp_path / "docs" / "validations").rglob("*.html"))
-    assert len(pages) == 9
+    assert len(pages) == 12  # a suite each
     assert any("is blank" in page.read_text(encoding="utf-8") for page in pages)
 
 

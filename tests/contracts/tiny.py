@@ -40,6 +40,12 @@ def tiny_values() -> dict[str, Any]:
             "min_val_per_class": 1,
             "min_test_per_class": 1,
             "min_pixel_std": 1.0,
+            "useful_train_per_class": 1,
+            "useful_val_per_class": 1,
+            "useful_test_per_class": 1,
+            "max_robust_z": 6.0,
+            "max_drift": 0.1,
+            "max_suspect_share": 0.05,
         },
         "train_gan": {
             "seeds": [0, 1],
