@@ -8,6 +8,8 @@ from PIL import Image
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import parse_params
+from tasks.data.collection import split
+from tasks.data.reading import decode
 from tasks.planning.choices import image_choices, training_choices
 from tasks.planning.looks import Look, look
 from tasks.planning.mirror import Mirror, mirrored
@@ -64,14 +66,18 @@ def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:
 
 
 def test_what_the_plan_decodes_holds_no_image_that_ingest_puts_into_test(tmp_path: Path) -> None:
-    from tasks.data.splits import assign_split
+    seen = look(folder(tmp_path / "data", {"cup": 60, "fork": 60}))
+    planned = set(seen.decoded(INGEST, seed=0).manifest["image_id"])
+    items = [item for item in seen.sample if item.split is None]
+    images, done = decode(items, INGEST, lambda share, text: None)
+    parts = split(images, done.given, INGEST, seed=0)
+    assert 0 < len(planned) < 120
+    assert not planned & set(parts["test"].manifest["image_id"])
 
-    seen = look(folder(tmp_path / "data", {"cup": 30, "fork": 30}))
-    decoded = seen.decoded(INGEST, seed=0)
-    assert 0 < len(decoded) < 60
-    shares = {"val_share": INGEST.val_share, "test_share": INGEST.test_share}
-    places = {assign_split(one, seed=0, **shares) for one in decoded.manifest["image_id"]}
-    assert places == {"train", "val"}
+
+def test_unbalanced_classes_are_brought_up(tmp_path: Path) -> None:
+    found = settings(look(folder(tmp_path / "data", {"cup": 40, "fork": 100})))
+    assert (found["generate.per_class"], found["merge.target_per_class"]) == ("auto", "balance")
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_a_larger_set_keeps_the_default_recipe_and_generates_more(tmp_path: Path
     found = settings(seen)
     assert "train_gan.penalties.r1" not in found
     assert found["ingest.test_share"] == 0.2
-    assert found["generate.per_class"] == 420
+    assert (found["generate.per_class"], found["merge.target_per_class"]) == ("auto", "ratio")
     assert found["validate.min_test_per_class"] == 10
 
 
