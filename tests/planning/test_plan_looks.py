@@ -55,8 +55,8 @@ def test_a_look_counts_and_skips_what_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:
-    for split, count in (("train", 8), ("test", 5)):
-        folder(tmp_path / "data" / split, {"cup": count, "fork": count})
+    for given, count in (("train", 8), ("test", 5)):
+        folder(tmp_path / "data" / given, {"cup": count, "fork": count})
     seen = look(tmp_path / "data")
     assert {item.split for item in seen.sample} == {"train"}
     expected = seen.expected(INGEST)
