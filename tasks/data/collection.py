@@ -119,11 +119,13 @@ def split(
             one_class = images.manifest["class_name"] == name
             whole = images.manifest["group"][one_class].nunique()
             of = f" of {whole} groups" if whole < images_in.sum() else ""
+            alike = [other for other in names if other != name and _same(other, str(name))]
+            hint = f"Name its folder {alike[0]!r} in every split, or: " if alike else ""
             raise UserError(
                 f"class {name!r}",
                 f"its {images_in.sum()} images{of} leave none for {' and '.join(empty)}",
-                "Add images of it (a class needs 3 groups, one a split), drop the class, or put "
-                "them into train/ and test/ yourself",
+                f"{hint}Add images of it (a class needs 3 groups, one a split), drop the class, or "
+                "put them into train/ and test/ yourself",
             )
     ids, groups = (images.manifest[column].to_numpy() for column in ("image_id", "group"))
     labels = images.labels
@@ -167,3 +169,9 @@ def _places(
         place |= zip(names, assign_splits(names, **shares, seed=seed), strict=True)
     chosen = table["given"].where(table["given"].isin(["val", "test"]), table["group"].map(place))
     return chosen.to_numpy(dtype=np.str_)
+
+
+def _same(one: str, other: str) -> bool:
+    """Tell whether two names of classes may mean the same: but for case, spaces and signs."""
+    plain = ("".join(filter(str.isalnum, name.casefold())) for name in (one, other))
+    return next(plain) == next(plain) != ""

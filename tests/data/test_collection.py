@@ -290,3 +290,16 @@ def test_a_class_too_small_for_the_splits_is_named() -> None:
     )
     with pytest.raises(UserError, match=r"class 'elk': its 1 images leave none for \w+ and \w+"):
         split(images, [None] * 121, params(), 0)
+
+
+def test_a_class_that_is_spelt_otherwise_in_one_split_is_told() -> None:
+    images = noise_set(20)
+    names = images.manifest["class_name"].replace({"dog": "Dog "}).where(np.arange(40) % 4 == 3)
+    manifest = images.manifest.assign(class_name=names.fillna(images.manifest["class_name"]))
+    labels = {name: row for row, name in enumerate(sorted(set(manifest["class_name"])))}
+    manifest["label"] = manifest["class_name"].map(labels)
+    given = np.where(manifest["class_name"] == "Dog ", "test", "train").tolist()
+    with pytest.raises(
+        UserError, match=r"class 'Dog '.*leave none for train.*Name its folder 'dog'"
+    ):
+        split(ImageSet(images.images, manifest), given, params(), 0)
