@@ -1,8 +1,8 @@
 """How many planted twins are found, and how many honest images are joined, on real images.
 
-``python -m bench.twins --images /work/images --number 2000``: of each data set so many images, at
-32 pixels; a quarter of them has a twin, made by another exposure, crop, JPEG quality or size. An
-honest image counts as joined if it is paired with any other than its own twin.
+``python -m bench.twins --images /work/images --number 2000 --size 32``: of each data set so many
+images; a quarter of them has a twin, made by another exposure, crop, JPEG quality or size. An honest
+image counts as joined if it is paired with any other than its own twin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tasks.contracts.params.line import load_params
 from tasks.data.decoding import open_image, to_pixels
 from tasks.data.twins import find_twins
 
-SIZE = 32
 Draw = np.random.Generator
 
 
@@ -66,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--number", type=int, default=2000, help="images of each data set")
+    parser.add_argument("--size", type=int, default=32, help="pixels")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     threshold = load_params().ingest.twins
@@ -77,7 +77,7 @@ def main() -> None:
         chosen = [open_image(files[row]) for row in rng.permutation(len(files))[: given.number]]
 
         def pixels(image: Image.Image, depth: int = channels) -> Images:
-            return to_pixels(image, size=SIZE, channels=depth, fit="pad")
+            return to_pixels(image, size=given.size, channels=depth, fit="pad")
 
         images, of, kinds = [pixels(image) for image in chosen], {}, {}
         for number, image in enumerate(chosen[: given.number // 4]):

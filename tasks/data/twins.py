@@ -24,7 +24,7 @@ LEAST_SIZE = 16  # pixels; in smaller images honest ones look alike
 _SIDE = 32  # pixels at which images are compared, at most
 _LOW = 8  # frequencies of the hash in each direction
 _CANDIDATES = 16  # nearest images by hash that are looked at
-_BAND = (0.7, 2.0)  # standard deviations of the two blurs whose difference is compared, in pixels
+_BAND = (0.7, 2.0)  # deviations of two blurs whose difference is compared, in pixels at `_SIDE`
 _CROPS = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875)  # sides of what the twin may show
 _PLACES = (0.0, 1 / 3, 2 / 3, 1.0)
 _USUAL = 5  # how many neighbours of an image may be its twins while the next says what is usual
@@ -100,7 +100,8 @@ def _nearest(hashes: Floats) -> npt.NDArray[np.int64]:
 
 
 def _band(grey: Floats) -> Floats:
-    fine, coarse = (gaussian_filter(grey, (0, blur, blur)) for blur in _BAND)
+    scale = grey.shape[1] / _SIDE
+    fine, coarse = (gaussian_filter(grey, (0, blur * scale, blur * scale)) for blur in _BAND)
     return np.asarray(fine - coarse, dtype=np.float32)
 
 

@@ -61,7 +61,7 @@ def test_params_are_frozen() -> None:
         ("quality_filtr", "quality_filter"),
         ("sed", "seed"),
         ("7", "There are seed, ingest, validate, train_gan,"),  # nothing is near
-        ("merge.7", "merge takes synthetic_per_real"),
+        ("merge.7", "merge takes target_per_class, synthetic_per_real"),
     ],
 )
 def test_an_unknown_key_names_the_nearest_valid_one(path: str, nearest: str) -> None:

@@ -85,7 +85,10 @@ def test_an_export_is_a_source_that_gives_the_same_images(project) -> None:
         "class_0__up", "class_1_con", "Café ☕",
     }  # fmt: skip
     assert set(pd.read_csv(out / "metadata.csv")["label"]) == set(HARD)
-    names = ("train", "val", "test", "unlabelled", "spare", "splits", "rejects", "cut", "summary")
+    names = (
+        *("train", "val", "test", "unlabelled", "spare", "splits", "rejects", "twins", "cut"),
+        "summary",
+    )
     again = {name: Path("again") / name for name in names}
     ingest.run(source=out, **again, params=tiny_params().ingest, seed=0)
     for split in ("train", "val", "test"):
