@@ -1,8 +1,8 @@
 """How many planted twins are found, and how many honest images are joined, on real images.
 
 ``python -m bench.twins --images /work/images --number 2000 --size 32``: of each data set so many
-images; a quarter of them has a twin, made by another exposure, crop, JPEG quality or size. An honest
-image counts as joined if it is paired with any other than its own twin.
+images; a quarter of them has a twin, made by another exposure, crop, JPEG quality or size. An
+honest image counts as joined if it is paired with any other than its own twin.
 """
 
 from __future__ import annotations
