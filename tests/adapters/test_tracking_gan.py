@@ -78,4 +78,6 @@ def test_logging_of_gans_and_of_results_know_nothing_of_each_other() -> None:
         f"{room}.{shared}" for shared in ("lineage", "saved_model", "store")
     }
     sections = {one for one in gan if one.startswith("tasks.contracts.params.")}
-    assert sections == {f"tasks.contracts.params.{n}" for n in ("reading", "sections", "train_gan")}
+    assert sections == {
+        f"tasks.contracts.params.{n}" for n in ("forms", "reading", "sections", "train_gan")
+    }
