@@ -1,4 +1,4 @@
-"""``ganlift filter --preview``: accepted and rejected images side by side, before the merge."""
+"""``ganlift filter --preview``: real, accepted and rejected images side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def write_preview() -> Path:
     if not scores.is_file():
         raise UserError(str(scores), "is missing", "Run `ganlift filter --preview`")
     pool = ImageSet.load(where["pool"])
-    page = render_preview(pool, pd.read_parquet(scores), load_params().seed)
+    real = ImageSet.load(where["train"])
+    page = render_preview(pool, pd.read_parquet(scores), real, load_params().seed)
     with published("filter_preview", {"page": PAGE}) as aside:
         aside["page"].write_text(page, encoding="utf-8")
     return PAGE

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
-from tasks.data.pictures import enlarged, to_picture
 from tasks.gan.checkpoint import CONFIG, checkpoints, load_config, load_generator
 from tasks.gan.pictures import PICTURES, offered
 
@@ -19,7 +18,7 @@ class Frame:
     Attributes:
         kind: a name in `PICTURES`.
         out: PNG to write; by default the kind's name, in the working directory.
-        scale: times each pixel is repeated; by default as often as makes it easy to see.
+        scale: times an image's pixels are repeated; by default as often as makes it easy to see.
         force: write over a file that is there.
     """
 
@@ -40,7 +39,7 @@ def draw_checkpoint(folder: Path, gan_seed: int | None, frame: Frame) -> Path:
         raise UserError(f"--kind {frame.kind}", "unknown kind", choose(frame.kind, list(PICTURES)))
     out = _free(frame)
     checkpoint = _find(folder, gan_seed)
-    classes = len(load_config(checkpoint)["class_names"])
+    names = load_config(checkpoint)["class_names"]
     generator = load_generator(checkpoint)
     kinds = offered(generator)
     if frame.kind not in kinds:
@@ -49,7 +48,7 @@ def draw_checkpoint(folder: Path, gan_seed: int | None, frame: Frame) -> Path:
             f"the network in {checkpoint} does not offer it",
             f"Choose one of {', '.join(kinds)}",
         )
-    picture = enlarged(to_picture(PICTURES[frame.kind](generator, classes)), frame.scale)
+    picture = PICTURES[frame.kind](generator, names).picture(frame.scale)
     with out.open("wb" if frame.force else "xb") as file:
         picture.save(file, "PNG")
     return out

@@ -9,8 +9,6 @@ from PIL import Image
 
 from tasks.contracts.image_set import Images
 
-_LEAST_PIXELS = 512  # a smaller picture is enlarged: 8x8 images are hard to see
-
 
 def to_picture(pixels: Images) -> Image.Image:
     """Return uint8 ``[H, W, 1 or 3]`` as a grey or colour picture."""
@@ -22,10 +20,3 @@ def png_base64(picture: Image.Image) -> str:
     stream = BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return base64.b64encode(stream.getvalue()).decode()
-
-
-def enlarged(picture: Image.Image, factor: int | None = None) -> Image.Image:
-    """Repeat each pixel ``factor`` times both ways; by default until 512 px are nearly reached."""
-    factor = factor or max(1, _LEAST_PIXELS // max(picture.size))
-    size = (picture.width * factor, picture.height * factor)
-    return picture.resize(size, Image.Resampling.NEAREST)

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
-from tasks.gan.pictures import PICTURES, offered, png
+from tasks.gan.pictures import PICTURES, offered
 from tasks.gan.state import GanOutcome, Tick
 
 _CURVES = ("loss_g", "loss_d", "logit_real", "logit_fake", "grad_norm_g", "grad_norm_d")
@@ -62,10 +62,10 @@ class History:
         """Take note of how it ended, draw what its checkpoint offers and write what was told."""
         self.outcome, self.checkpoint = outcome, checkpoint_hash(self.weights)
         generator = load_generator(self.weights)
-        classes = len(load_config(self.weights)["class_names"])
+        names = load_config(self.weights)["class_names"]
         for kind in offered(generator):
             if kind != "classes":  # the grids on the way show them
-                (self.grids / f"{kind}.png").write_bytes(png(PICTURES[kind](generator, classes)))
+                (self.grids / f"{kind}.png").write_bytes(PICTURES[kind](generator, names).png())
         content = _CONTENT.dump_python((self.told, outcome, self.checkpoint), mode="json")
         (self.folder / _FILE).write_text(json.dumps(content), encoding="utf-8")
 

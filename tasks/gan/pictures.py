@@ -1,14 +1,13 @@
 """Pictures that show what a generator has learned.
 
-Every picture is uint8 ``[H, W, C]`` with grey lines between its images, made of fixed latents: two
-checkpoints differ by their weights alone. A row is a class; of more than 32 classes, 32 spread
-evenly over all are shown. The generator has to be in eval mode.
+Every picture is a `Board` made of fixed latents: two checkpoints differ by their weights alone. A
+row is a class; of more than 32 classes, 32 spread evenly over all are shown. The generator has to
+be in eval mode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import Protocol, TypeGuard
 
 import numpy as np
@@ -16,15 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import Images, Labels
+from tasks.contracts.image_set import Labels
 from tasks.data.batches import to_images
-from tasks.data.pictures import to_picture
+from tasks.gan.board import Board
 from tasks.gan.sampling import latents_of, lies_on, sample
 
 TRUNCATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLUMNS = 8  # of a grid of samples
 _MOST_ROWS = 32  # so that a picture of a thousand classes can be looked at
-_LINE = 128  # grey level between images
 _MIXED_CLASSES = 4  # of the style-mixing picture, which has several rows for each
 
 
@@ -49,22 +47,23 @@ def has_styles(generator: object) -> TypeGuard[StyleNetwork]:
     return all(hasattr(generator, name) for name in ("map", "mean_style", "synthesise"))
 
 
-def sample_grid(generator: nn.Module, classes: int) -> Images:
+def sample_grid(generator: nn.Module, names: Sequence[str]) -> Board:
     """Eight images of each class, of the same latents in every row and each time."""
-    labels = _shown(classes)
+    labels = _shown(names)
     latent_seeds = np.tile(np.arange(_COLUMNS, dtype=np.int64), len(labels))
     images = sample(generator, np.repeat(labels, _COLUMNS), latent_seeds)
-    return _board(images.reshape(len(labels), _COLUMNS, *images.shape[1:]))
+    cells = images.reshape(len(labels), _COLUMNS, *images.shape[1:])
+    return Board(cells, [names[label] for label in labels])
 
 
 @torch.inference_mode()
-def interpolation(generator: nn.Module, classes: int, steps: int = 8) -> Images:
+def interpolation(generator: nn.Module, names: Sequence[str], steps: int = 8) -> Board:
     """Walk from one fixed latent to another, one row a class and one column a step.
 
     Spherical between latents (Shoemake 1985, sec. 3.3: their length stays typical of a normal
     draw); straight between styles, which fill no sphere.
     """
-    labels = _labels(generator, classes)
+    labels = _labels(generator, names)
     first, last = (one.expand(len(labels), -1) for one in _latents(generator, 2).chunk(2))
     walk = [step / (steps - 1) for step in range(steps)]
     if has_styles(generator):
@@ -72,7 +71,7 @@ def interpolation(generator: nn.Module, classes: int, steps: int = 8) -> Images:
         columns = [generator.synthesise(torch.lerp(start, end, share)) for share in walk]
     else:
         columns = [generator(slerp(first, last, share), labels) for share in walk]
-    return _side_by_side(columns)
+    return _side_by_side(columns, [names[label] for label in labels])
 
 
 def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
@@ -85,14 +84,14 @@ def slerp(first: Tensor, last: Tensor, share: float) -> Tensor:
 
 @torch.inference_mode()
 def truncation_sweep(
-    generator: nn.Module, classes: int, values: Sequence[float] = TRUNCATIONS
-) -> Images:
+    generator: nn.Module, names: Sequence[str], values: Sequence[float] = TRUNCATIONS
+) -> Board:
     """From the most typical image to the freest, one row a class and one column a value.
 
     A value scales a style's distance to the mean style (Karras et al. 2019, app. B), or the
     latent where there are no styles.
     """
-    labels = _labels(generator, classes)
+    labels = _labels(generator, names)
     latents = _latents(generator, 1).expand(len(labels), -1)
     if has_styles(generator):
         mean = generator.mean_style[labels].unsqueeze(1)
@@ -100,26 +99,25 @@ def truncation_sweep(
         columns = [generator.synthesise(mean + value * offset) for value in values]
     else:
         columns = [generator(value * latents, labels) for value in values]
-    return _side_by_side(columns)
+    return _side_by_side(columns, [names[label] for label in labels])
 
 
 @torch.inference_mode()
-def style_mixing(generator: nn.Module, label: int, rows: int = 3, columns: int = 7) -> Images:
+def style_mixing(
+    generator: nn.Module, names: Sequence[str], rows: int = 3, columns: int = 7
+) -> Board:
     """Coarse layers of one image, fine ones of another (Karras et al. 2019, arXiv:1812.04948).
 
-    The sources stand in the first row (fine) and the first column (coarse), the corner is white.
+    The sources of a class stand in its first row (fine) and its first column (coarse), the corner
+    is white. The first few classes are shown, one above the other.
 
     Raises:
         UserError: the generator has no styles.
     """
-    return _side_by_side(_mixed(generator, label, rows, columns))
-
-
-@torch.inference_mode()
-def _mixing_by_class(generator: nn.Module, classes: int) -> Images:
-    """Return the style mixing of the first few classes, one above the other."""
-    parts = [_mixed(generator, label, 3, 7) for label in range(min(classes, _MIXED_CLASSES))]
-    return _side_by_side([torch.cat(column) for column in zip(*parts, strict=True)])
+    shown = names[:_MIXED_CLASSES]
+    parts = [_mixed(generator, label, rows, columns) for label in range(len(shown))]
+    whole = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return _side_by_side(whole, [part for name in shown for part in (name, *[""] * rows)])
 
 
 def _mixed(generator: nn.Module, label: int, rows: int, columns: int) -> list[Tensor]:
@@ -142,20 +140,13 @@ def _mixed(generator: nn.Module, label: int, rows: int, columns: int) -> list[Te
     return parts
 
 
-def png(picture: Images) -> bytes:
-    """Return a picture as PNG."""
-    stream = BytesIO()
-    to_picture(picture).save(stream, "PNG")
-    return stream.getvalue()
-
-
-PICTURES: dict[str, Callable[[nn.Module, int], Images]] = {
+PICTURES: dict[str, Callable[[nn.Module, Sequence[str]], Board]] = {
     "classes": sample_grid,
     "interpolation": interpolation,
     "truncation": truncation_sweep,
-    "style-mixing": _mixing_by_class,
+    "style-mixing": style_mixing,
 }
-"""A picture by name, of a generator and its number of classes."""
+"""A picture by name, of a generator and the names of its classes."""
 
 
 def offered(generator: nn.Module) -> tuple[str, ...]:
@@ -169,23 +160,16 @@ def _latents(generator: nn.Module, count: int) -> Tensor:
     return latents.to(lies_on(generator))
 
 
-def _shown(classes: int) -> Labels:
+def _shown(names: Sequence[str]) -> Labels:
     """Return the classes that have a row: all, or some that are spread evenly over all."""
-    return np.linspace(0, classes - 1, min(classes, _MOST_ROWS)).round().astype(np.int64)
+    rows = min(len(names), _MOST_ROWS)
+    return np.linspace(0, len(names) - 1, rows).round().astype(np.int64)
 
 
-def _labels(generator: nn.Module, classes: int) -> Tensor:
-    return torch.from_numpy(_shown(classes)).to(lies_on(generator))
+def _labels(generator: nn.Module, names: Sequence[str]) -> Tensor:
+    return torch.from_numpy(_shown(names)).to(lies_on(generator))
 
 
-def _side_by_side(columns: Sequence[Tensor]) -> Images:
+def _side_by_side(columns: Sequence[Tensor], names: Sequence[str]) -> Board:
     """Set columns of images, each ``[rows, C, H, W]``, side by side."""
-    return _board(np.stack([to_images(column) for column in columns], axis=1))
-
-
-def _board(cells: Images) -> Images:
-    """Lay out ``[rows, columns, H, W, C]`` as one picture, with a line of one pixel between."""
-    lined = np.pad(cells, ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=_LINE)
-    rows, across, height, width, channels = lined.shape
-    board = lined.transpose(0, 2, 1, 3, 4).reshape(rows * height, across * width, channels)
-    return board[:-1, :-1]
+    return Board(np.stack([to_images(column) for column in columns], axis=1), names)

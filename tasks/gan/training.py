@@ -20,7 +20,7 @@ from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan, ema_decay, update_ema
-from tasks.gan.pictures import png, sample_grid
+from tasks.gan.pictures import sample_grid
 from tasks.gan.sampling import sample
 from tasks.gan.state import (
     GanOutcome,
@@ -89,7 +89,7 @@ def train_gan(
             continue
         grid = None
         if run.ended or due(before, run.kimg, params.grid_kimg):
-            grid = png(sample_grid(gan.ema, len(train.class_names)))
+            grid = sample_grid(gan.ema, train.class_names).png()
         evaluation = None
         if run.ended or due(before, run.kimg, params.evaluation.every_kimg):
             evaluation = _judge(run, evaluate)

@@ -1,4 +1,4 @@
-"""A page of accepted and rejected images beside their scores, before anything is merged."""
+"""A page of accepted and rejected images beside real ones, before anything is merged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tasks.contracts.pages import templates
 from tasks.data.pictures import png_base64, to_picture
 from tasks.quality.selection import ACCEPTED
 
-_MOST = 12  # images of a class on either side
+_MOST = 4  # accepted images of a class, and rejected ones: ten classes are read in a minute
+_MOST_REAL = 12  # of a class, which have no scores beside them
 _MOST_DIGITS = 6  # of a score that all but equals its threshold
 _FIGURES = (
     ("p_real", "p(real)", 2),
@@ -27,14 +28,14 @@ _FIGURES = (
 )
 
 
-def render_preview(pool: ImageSet, scores: pd.DataFrame, seed: int, most: int = _MOST) -> str:
+def render_preview(pool: ImageSet, scores: pd.DataFrame, real: ImageSet, seed: int) -> str:
     """Return HTML with its images inside, that loads nothing; all text from data is escaped.
 
     Args:
         pool: M images.
         scores: what the filter wrote of them, in the same order.
+        real: the training images, of the same classes.
         seed: of which images are shown: picked at random, not by looks.
-        most: images of a class on either side.
 
     Raises:
         UserError: the scores are those of another pool.
@@ -50,13 +51,15 @@ def render_preview(pool: ImageSet, scores: pd.DataFrame, seed: int, most: int = 
     classes = []
     for (_, name), rows in scores.groupby(["label", "class_name"]):
         good = accepted[rows.index]
-        sides = [_picked(rows[side], most, rng) for side in (good, ~good)]
+        sides = [_picked(rows[side], rng) for side in (good, ~good)]
+        shown = rng.permutation(np.flatnonzero(real.manifest["class_name"] == name))[:_MOST_REAL]
         classes.append(
             {
                 "name": name,
                 "pool": len(rows),
                 "accepted": int(good.sum()),
                 "reasons": rows.loc[~good, "reason"].value_counts().to_dict(),
+                "real": [_png(real.images[number]) for number in shown],
                 "sides": [
                     [_card(pool.images[number], side.loc[number]) for number in side.index]
                     for side in sides
@@ -70,20 +73,25 @@ def render_preview(pool: ImageSet, scores: pd.DataFrame, seed: int, most: int = 
         accepted=int(accepted.sum()),
         reasons=scores.loc[~accepted, "reason"].value_counts().to_dict(),
         gans=scores["gan_seed"].nunique(),
-        most=most,
+        most=_MOST,
+        most_real=_MOST_REAL,
     )
 
 
-def _picked(rows: pd.DataFrame, most: int, rng: np.random.Generator) -> pd.DataFrame:
+def _picked(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Some rows at random, those of one reason together."""
-    drawn = rows.iloc[rng.permutation(len(rows))[:most]]
+    drawn = rows.iloc[rng.permutation(len(rows))[:_MOST]]
     return drawn.sort_values("reason", kind="stable")
+
+
+def _png(image: npt.NDArray[np.uint8]) -> str:
+    return png_base64(to_picture(np.asarray(image)))
 
 
 def _card(image: npt.NDArray[np.uint8], row: pd.Series[Any]) -> dict[str, Any]:
     """What the page shows of one image."""
     return {
-        "png": png_base64(to_picture(np.asarray(image))),
+        "png": _png(image),
         "reason": row["reason"],
         "gan_seed": row["gan_seed"],
         "figures": [

@@ -12,18 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.adapters.fake_results import REPOSITORY, make_results, make_store
-from tests.adapters.logged import log_results
+from tasks.adapters.tracking import gan
+from tasks.adapters.tracking.lineage import run_page
+from tests.adapters.fake_results import DATASET, REPOSITORY, make_results, make_store
+from tests.adapters.logged import log_results, runs_of
 
 CHROMIUM = shutil.which("chromium")
 SERVE = "import sys; from tasks.adapters.tracking.server import serve; serve(int(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
-def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address that `serve` prints, while it serves."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """While `serve` serves: the address that it prints, and that of a GAN's run."""
     root = tmp_path_factory.mktemp("project")
     make_store(root)
     shutil.copy(REPOSITORY / "mlflow" / "server.env", root / "mlflow")
@@ -34,6 +37,8 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.delenv("DVC_ROOT", raising=False)
         patch.setenv("PYTHONPATH", str(REPOSITORY))
         log_results(paths)
+        patch.setattr(gan, "_FLUSH_SECONDS", 0.0)  # as if the pictures came minutes apart
+        gan_page = log_samples(root, paths)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
@@ -48,11 +53,21 @@ def answer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         settings = Path(f"/proc/{worker}/environ").read_text().split("\0")
         assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in settings  # of mlflow/server.env
         assert "DO_NOT_TRACK=true" in settings
-        yield server.stdout.readline().rpartition(" ")[2].strip()
+        answer = server.stdout.readline().rpartition(" ")[2].strip()
+        yield answer, f"http://127.0.0.1:{port}/{gan_page}"
     finally:
         server.kill()  # the hardest way: MLflow's own processes must go all the same
         server.wait()
         expect_closed(int(port))
+
+
+def log_samples(root: Path, paths: dict[str, Path]) -> str:
+    """Log a GAN that has drawn its samples twice, 64 and then 70 px wide; return its page."""
+    with gan.gan_run(dataset=DATASET, gan_seed=0, params={}, train=paths["train"]) as run:
+        for n, width in ((1, 64), (2, 70)):
+            Image.new("L", (width, 256), 100 * n).save(root / f"{n}.png")
+            run.tick({"kimg": 2.0 * n, "loss_g": 1.0}, root / f"{n}.png")
+    return run_page(runs_of("gan")[0].info.experiment_id, run.run_id, "/model-metrics")
 
 
 def below(parent: int) -> int:
@@ -72,19 +87,19 @@ def expect_closed(port: int) -> None:
 
 
 @pytest.fixture
-def page(answer: str) -> Iterator[Page]:
+def page() -> Iterator[Page]:
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 1700, "height": 1000})
         opened.set_default_timeout(30_000)
-        opened.goto(answer)
         yield opened
         browser.close()
 
 
-def test_the_answer_is_on_the_first_screen(page: Page) -> None:
+def test_the_answer_is_on_the_first_screen(page: Page, served: tuple[str, str]) -> None:
+    page.goto(served[0])
     heading = page.get_by_text("GAN images make the classifier better: +1.3 points [+0.4, +2.2]")
     expect(heading).to_be_in_viewport(timeout=30_000)
     expect(page.get_by_text("95 % confidence interval").first).to_be_in_viewport()
@@ -99,3 +114,13 @@ def test_the_answer_is_on_the_first_screen(page: Page) -> None:
     report = opened.value.frame_locator("iframe").get_by_role("heading", name="It helps")
     expect(report).to_be_visible(timeout=30_000)
     assert re.search(r"/artifacts/00_lift_report\.html", opened.value.url)
+
+
+def test_the_card_of_samples_opens_with_the_newest_picture(
+    page: Page, served: tuple[str, str]
+) -> None:
+    page.goto(served[1])
+    expect(page.get_by_text("loss_g").first).to_be_visible(timeout=30_000)
+    picture = page.locator("img[src*='samples']")
+    expect(picture).to_be_visible(timeout=30_000)
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 70

@@ -277,3 +277,25 @@ def test_classes_that_fell_short_are_all_named_in_a_box(pictures):
     box = page[page.index('<p class="warn" id="short">') :].partition("</p>")[0]
     assert "7 of 7 classes" in box
     assert all(name in box for name in names)
+
+
+def test_what_the_data_gate_warned_of_is_named_and_bounded(pictures):
+    assert 'id="amber"' not in page_of(fake_lift(("a", "b")), pictures)
+    warnings = [
+        {
+            "passed": False,
+            "severity": "warn",
+            "split": "test",
+            "explanation": f"Every class has {number} images.",
+            "observed": "1 of 2 classes fail (<i>ant</i>: 11)",
+        }
+        for number in range(50, 65)
+    ]
+    gate = {"expectations": [{"passed": True}, *warnings]}
+    page = page_of(fake_lift(("a", "b")), pictures, validation=gate)
+    assert "met 1 of 16 expectations; what they did not meet is a warning" in page
+    box = page[page.index('id="amber">') :].partition("</div>")[0]
+    said = "test: Every class has 50 images, but 1 of 2 classes fail (&lt;i&gt;ant&lt;/i&gt;: 11)."
+    assert said in box
+    assert box.count("<li>") == 12 + 1
+    assert "3 more stand in reports/validation.html" in box

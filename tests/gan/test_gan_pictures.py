@@ -21,7 +21,8 @@ from tasks.gan.pictures import (
 from tasks.gan.sampling import latents_of, sample
 from tests.contracts.tiny import tiny_params
 
-CLASSES, SIZE, LINE = 3, 2, 128
+NAMES, SIZE = ("ant", "bee", "cow"), 2
+CLASSES = len(NAMES)
 
 
 class Plain(nn.Module):
@@ -57,21 +58,12 @@ def grey(value: float) -> int:
     return round((value + 1) * 127.5)
 
 
-def cells(picture: np.ndarray) -> np.ndarray:
-    """[rows, columns, SIZE, SIZE] of a one-channel picture, without the lines between."""
-    whole = np.pad(picture[..., 0], (0, 1), constant_values=LINE)
-    rows, columns = (side // (SIZE + 1) for side in whole.shape)
-    parted = whole.reshape(rows, SIZE + 1, columns, SIZE + 1).swapaxes(1, 2)
-    assert (parted[:, :, -1] == LINE).all()
-    assert (parted[..., -1] == LINE).all()
-    return parted[:, :, :SIZE, :SIZE]
-
-
 @pytest.mark.parametrize("generator", [Plain(), Styled()])
 def test_a_walk_goes_from_one_image_to_the_other_and_rows_are_classes(generator: Plain) -> None:
-    picture = interpolation(generator.eval(), CLASSES, steps=5)
-    assert picture.shape == (CLASSES * 3 - 1, 5 * 3 - 1, 1)
-    assert picture.dtype == np.uint8
+    board = interpolation(generator.eval(), NAMES, steps=5)
+    assert board.cells.shape == (CLASSES, 5, SIZE, SIZE, 1)
+    assert board.cells.dtype == np.uint8
+    assert tuple(board.names) == NAMES
     latents, labels = latents_of(np.arange(2), 4), torch.arange(CLASSES)
     for column, latent in ((0, latents[:1]), (4, latents[1:])):
         latent = latent.expand(CLASSES, -1)
@@ -82,7 +74,7 @@ def test_a_walk_goes_from_one_image_to_the_other_and_rows_are_classes(generator:
                 else generator(latent, labels)
             )
         expected = [grey(image.flatten()[0].item()) for image in ends]
-        assert cells(picture)[:, column, 0, 0].tolist() == pytest.approx(expected, abs=1)
+        assert board.cells[:, column, 0, 0, 0].tolist() == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize(("classes", "shown"), [(3, [0, 1, 2]), (1000, [0, 32, 64, 999])])
@@ -91,11 +83,12 @@ def test_a_grid_has_a_row_a_class_and_of_many_some_that_are_spread_evenly(
 ) -> None:
     generator = Plain().eval()
     generator.scale = nn.Parameter(torch.tensor(2e-4))  # a grey of its own for each few classes
-    grid = cells(sample_grid(generator, classes))
-    assert grid.shape[:2] == (min(classes, 32), 8)
+    board = sample_grid(generator, [f"class {label}" for label in range(classes)])
+    assert board.cells.shape[:2] == (len(board.names), 8) == (min(classes, 32), 8)
     for row, label in zip((0, 1, 2, -1), shown, strict=False):
         alone = sample(generator, np.full(8, label), np.arange(8))
-        np.testing.assert_array_equal(grid[row], alone[..., 0])
+        np.testing.assert_array_equal(board.cells[row], alone)
+        assert board.names[row] == f"class {label}"
 
 
 def test_slerp_keeps_length_and_turns_evenly() -> None:
@@ -114,7 +107,9 @@ def test_slerp_keeps_length_and_turns_evenly() -> None:
 @pytest.mark.parametrize("generator", [Plain(), Styled()])
 def test_truncation_ends_at_the_mean_and_at_the_image_itself(generator: Plain) -> None:
     values = (0.0, 0.5, 1.0)
-    picture = cells(truncation_sweep(generator.eval(), CLASSES, values))
+    board = truncation_sweep(generator.eval(), NAMES, values)
+    assert tuple(board.names) == NAMES
+    picture = board.cells[..., 0]
     assert picture.shape[:2] == (CLASSES, len(values))
     mean = [0.1 * (k if isinstance(generator, Styled) else 2 * k) for k in range(CLASSES)]
     assert picture[:, 0, 0, 0].tolist() == pytest.approx([grey(m) for m in mean], abs=1)
@@ -123,8 +118,10 @@ def test_truncation_ends_at_the_mean_and_at_the_image_itself(generator: Plain) -
 
 
 def test_mixing_takes_coarse_layers_by_row_and_fine_ones_by_column() -> None:
-    picture = cells(style_mixing(Styled().eval(), 1, rows=2, columns=3))
-    assert picture.shape[:2] == (3, 4)
+    board = style_mixing(Styled().eval(), NAMES, rows=2, columns=3)
+    assert board.cells.shape[:2] == (9, 4)
+    assert list(board.names) == ["ant", "", "", "bee", "", "", "cow", "", ""]
+    picture = board.cells[3:6, ..., 0]
     assert (picture[0, 0] == 255).all()
     for row in (1, 2):
         for column in (1, 2, 3):
@@ -137,7 +134,7 @@ def test_a_network_without_styles_offers_no_mixing_and_says_so() -> None:
     assert offered(Plain()) == ("classes", "interpolation", "truncation")
     assert offered(Styled()) == tuple(PICTURES)
     with pytest.raises(UserError, match=r"no styles to mix\. Choose one of classes"):
-        style_mixing(Plain(), 0)
+        style_mixing(Plain(), NAMES)
 
 
 @pytest.mark.parametrize("network", ["conv", "stylegan", "vae"])
@@ -148,9 +145,10 @@ def test_every_offered_picture_of_a_real_network(network: str, classes: int, cha
         train_gan={"network": network} | (vae if network == "vae" else {})
     ).train_gan
     generator = build_generator(NetworkSpec.of(params, (8, 8, channels), classes)).eval()
+    names = [f"class {label}" for label in range(classes)]
     for kind in offered(generator):
-        picture = PICTURES[kind](generator, classes)
+        board = PICTURES[kind](generator, names)
         rows = 4 * min(classes, 4) if kind == "style-mixing" else min(classes, 32)
-        assert picture.shape[0] == rows * 9 - 1
-        assert picture.shape[2] == channels
-        np.testing.assert_array_equal(picture, PICTURES[kind](generator, classes))
+        assert board.cells.shape[0] == len(board.names) == rows
+        assert board.cells.shape[4] == channels
+        assert board.png() == PICTURES[kind](generator, names).png()

@@ -10,11 +10,11 @@ from torch import nn
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan, build_gan
-from tasks.gan.pictures import png, sample_grid
+from tasks.gan.pictures import sample_grid
 from tasks.gan.sampling import sample
 from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.training import train_gan
-from tests.contracts.tiny import shape_set, tiny_params
+from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 from tests.data.fake_sets import image_set
 
 
@@ -99,7 +99,7 @@ def test_a_tick_tells_all_curves_and_the_last_grid_is_the_averages() -> None:
         assert tick.curves["grad_norm_g"] > 0
         assert tick.curves["grad_norm_d"] > 0
         assert tick.images_per_second > 0
-    assert ticks[-1].grid == png(sample_grid(gan.ema, 3))
+    assert ticks[-1].grid == sample_grid(gan.ema, SHAPES).png()
 
 
 def test_curves_are_means_over_a_ticks_steps() -> None:

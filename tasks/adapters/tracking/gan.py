@@ -26,7 +26,6 @@ from tasks.adapters.tracking.saved_model import log_model, save_model
 from tasks.adapters.tracking.store import Store, home, store_at, tracking_uri
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.image_set import ImageSet
-from tasks.data.pictures import enlarged
 
 if TYPE_CHECKING:
     from mlflow.models import Model
@@ -41,9 +40,10 @@ _BATCH = 1000  # metrics a call, MLflow's limit
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "rich", "safetensors", "torch")
 _DESCRIPTION = """\
 The GAN with seed {seed}. **Model metrics** shows its training curves, its evaluations on real/val
-and its sample grid over time: a row of the grid is a class, and the slider under it moves through
-training. The step of every metric is the number of real images shown so far. The logged model makes
-any synthetic image again from its row of the manifest:
+and its samples over time: a row is a class. Their card begins at step 0, which always holds the
+newest picture; the slider under it moves through training. The step of every metric and of every
+other picture is the number of real images shown so far. The logged model makes any synthetic image
+again from its row of the manifest:
 `mlflow.pyfunc.load_model("runs:/{run}/generator").predict(manifest[["label", "latent_seed"]])`.
 """
 
@@ -150,10 +150,13 @@ class GanRun:
         while self._metrics:
             client.log_batch(self.run_id, metrics=[Metric(*m) for m in self._metrics[:_BATCH]])
             del self._metrics[:_BATCH]
+        if self._grids:
+            self._last_grid = self._grids[-1][1]
+            # MLflow's card opens at step 0, blank where none lies there; of several the last shows
+            self._log_picture(self._last_grid, key="samples", step=0)
         while self._grids:
             step, path = self._grids[0]
-            client.log_image(self.run_id, _shown(path), key="samples", step=step, synchronous=True)
-            self._last_grid = path
+            self._log_picture(path, key="samples", step=step)
             del self._grids[0]
         if self._health:
             client.set_tag(self.run_id, _HEALTH, self._health)
@@ -166,7 +169,7 @@ class GanRun:
         shown = {} if self._last_grid is None else {"samples": self._last_grid}
         note = self._description()
         for name, path in (shown | {path.stem: path for path in pictures}).items():
-            client.log_image(self.run_id, _shown(path), f"{name}_last.png")
+            self._log_picture(path, f"{name}_last.png")
             note += f"\n![{name}](get-artifact?path={name}_last.png&run_uuid={self.run_id})"
         client.set_tag(self.run_id, NOTE, note)
         first = self._store.finished(experiment, CHECKPOINT, checkpoint)
@@ -183,6 +186,20 @@ class GanRun:
         else:
             client.set_tag(self.run_id, "ganlift.repeat_of", first.info.run_id)
         self._store.end(self.run_id, "FINISHED")
+
+    def _log_picture(
+        self,
+        path: Path,
+        artifact: str | None = None,
+        *,
+        key: str | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Log a picture as an artifact, or at a step of the card that its key names."""
+        with Image.open(path) as picture:
+            self._store.client().log_image(
+                self.run_id, picture, artifact, key=key, step=step, synchronous=True
+            )
 
     def _description(self) -> str:
         return self._health_note + _DESCRIPTION.format(seed=self._gan_seed, run=self.run_id)
@@ -310,9 +327,3 @@ def _evaluation_metrics(evaluation: GanEvaluation) -> dict[str, float]:
         taken.add(part.lower())
         metrics |= {f"eval/{safe_part(name)}/{part}": value for name, value in numbers.items()}
     return metrics
-
-
-def _shown(path: Path) -> Image.Image:
-    """Return a picture as MLflow shows it: a small one enlarged, pixels kept sharp."""
-    with Image.open(path) as picture:
-        return enlarged(picture.convert("RGB"))
