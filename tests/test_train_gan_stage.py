@@ -25,6 +25,7 @@ from tasks import train_gan
 from tasks.contracts.errors import UserError
 from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
+from tasks.gan.board import GAP
 from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.history import History
 from tasks.gan.worker import GanJob, Message
@@ -110,7 +111,7 @@ def test_every_gan_is_trained_judged_drawn_and_told(told: Told) -> None:
         assert kids["value"].idxmin() == gan["kept_kimg"]
         for name in ("interpolation", "truncation"):
             with Image.open(out / "grids" / seed / f"{name}.png") as picture:
-                assert picture.height == 9 * len(SHAPES) - 1
+                assert picture.height == len(SHAPES) * (48 + GAP) + GAP
     assert told.count() == {"tick": 8, "evaluated": 4, "health": 2, "finish": 2}
     assert len(ImageSet.load(out / "pseudo")) == 0
     assert not list(Path(".ganlift/train_gan").rglob("*.safetensors"))
