@@ -168,8 +168,8 @@ def filter_pool(
         bool,
         typer.Option(
             "--preview",
-            help="Write a page that shows accepted and rejected images of each class with their "
-            "scores.",
+            help="Write a page that shows real, accepted and rejected images of each class, with "
+            "their scores.",
         ),
     ] = False,
 ) -> None:
