@@ -27,7 +27,7 @@ from tasks.classifier.saved import (
     weights_digest,
 )
 from tasks.classifier.scores import Predictions, scores_of
-from tasks.classifier.settling import SEEDS, Settling
+from tasks.classifier.settling import SEEDS, USUAL, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
 from tasks.contracts.arms import FILTERED
@@ -43,6 +43,7 @@ SCHEMA = "ganlift/retrain/2"
 Scores = dict[str, float]
 _Said = tuple[ClassifierRun, Predictions]
 _KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
+_LARGER = 1.5  # steps with added images cost up to twice as much; in the mean of all arms
 _KEPT_BYTES = 4 * 10**9
 _ROWS = 2**17  # of the table of predictions that are made at a time
 
@@ -192,11 +193,12 @@ def _conditions(
 
 
 def _settling_share(recipes: Sequence[str], params: RetrainParams) -> float:
-    """Return how much of the stage settling takes at the most, 0 to 1, by steps trained."""
-    lengths, seeds = params.lengths, len(params.seeds)
+    """Return how much of the stage settling usually takes, 0 to 1, by steps trained."""
+    lengths, seeds = params.lengths[:USUAL], len(params.seeds)
     tried = 0 if len(recipes) == len(lengths) == 1 else len(recipes) * min(seeds, SEEDS)
     ahead, arms = tried * sum(lengths), len(arm_table(recipes[0], params.fractions))
-    return ahead / (ahead + arms * seeds * lengths[-1])
+    chosen = lengths[min(1, len(lengths) - 1)]  # the last doubling gains nothing
+    return ahead / (ahead + _LARGER * arms * seeds * chosen)
 
 
 def _arms(

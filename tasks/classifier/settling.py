@@ -23,6 +23,7 @@ from tasks.contracts.arms import REAL
 from tasks.contracts.errors import UserError
 from tasks.contracts.kept import Kept
 
+USUAL = 3  # lengths that are tried before the gain ends, as most data sets have it
 SEEDS = 4  # of the classifiers that settle, the first ones
 _DIGITS = 6
 
@@ -186,8 +187,8 @@ class Settling:
             for run in runs_of({REAL: Arm(recipe)}, self._conditions.data, self._seeds, schedule)
         ]
         steps = schedule.steps
-        all_steps = max(steps, sum(self._lengths))
         shorter = sum(length for length in self._lengths if length < steps)
+        all_steps = max(shorter + steps, sum(self._lengths[:USUAL]))
         results = KeptRuns(self._conditions, {"val": self._val}, self._kept).results(
             runs,
             lambda share, _: self._watch(
