@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -51,8 +52,9 @@ def follow_code(root: Path) -> None:
     """Let a project's link show the code that runs, should that have moved since."""
     link = root / CODE
     if link.is_symlink() and link.resolve() != _code():
-        link.unlink()
-        link.symlink_to(_code())
+        beside = root / f".{CODE}-{os.getpid()}"
+        beside.symlink_to(_code())
+        beside.replace(link)  # at once: a project without it, left by a kill, could not be used
 
 
 def _code() -> Path:
