@@ -87,5 +87,5 @@ def test_the_answer_over_all_folds_is_told_once_and_each_fold_has_its_row(
 
 
 def test_a_fold_that_has_not_run_is_named(folds: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="3/reports/runs.parquet: is missing"):
+    with pytest.raises(UserError, match=r"3/reports/runs\.parquet: is missing"):
         run(folds, tmp_path, count=3)

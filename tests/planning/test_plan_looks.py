@@ -123,8 +123,8 @@ def test_folds_are_chosen_where_the_rarest_class_is_too_small_for_shares(
 
 
 def test_folds_are_not_chosen_where_the_source_says_what_is_tested_on(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        folder(tmp_path / "data" / split, {"cup": 12, "fork": 40}, size=(8, 8))
+    for name in ("train", "test"):
+        folder(tmp_path / "data" / name, {"cup": 12, "fork": 40}, size=(8, 8))
     assert settings(look(tmp_path / "data"))["ingest.folds"] is None
 
 
