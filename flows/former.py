@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flows.folds import OVER_ALL
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import refuse_foreign
 
@@ -33,7 +34,7 @@ def set_aside(root: Path, source: str) -> Path | None:
         number += 1
     place = FORMER / f"{name}-{number}"
     for path in ours:
-        to = root / place / path.relative_to(_REPORTS)
+        to = root / place / (path.relative_to(_REPORTS) if path.parts[0] == _REPORTS else path)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(root / path, to)
     Console(highlight=False).print(f"The reports of {source} were moved to {place}.", markup=False)
@@ -41,12 +42,16 @@ def set_aside(root: Path, source: str) -> Path | None:
 
 
 def _reports(root: Path) -> list[tuple[str, Path]]:
-    """Return every report that ``dvc.yaml`` names, with its stage."""
+    """Return every report that ``dvc.yaml`` and ``folds/dvc.yaml`` name, with its stage."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
         outs = [(stage.name, Path(str(out))) for stage in repo.index.stages for out in stage.outs]
-    return [(stage, path) for stage, path in outs if path.parts[0] == _REPORTS]
+    return [
+        (stage.partition("@")[0], path)
+        for stage, path in outs
+        if _REPORTS in path.parts or stage == OVER_ALL
+    ]
 
 
 def _is_ours(path: Path, stage: str) -> bool:

@@ -29,7 +29,7 @@ Explanation = Annotated[Path, OUTPUT, EXPLANATION]
 """One that is put in place also when the stage fails with a `UserError`: it tells why."""
 
 ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
-LOCK = Path("dvc.lock")
+LOCKS = (Path("dvc.lock"), Path("folds/dvc.lock"))  # their paths begin at the project's root
 _Entries = dict[str, list[tuple[int, int, str]]]
 _Ledger = dict[str, _Entries]
 """By output, then by file in it ("" is the output itself): bytes, mtime in ns, md5.
@@ -165,13 +165,16 @@ def _digest(path: Path) -> str | None:
 
 def _locked(stage: str, path: Path) -> str | None:
     """Return the md5 of an output that ``dvc.lock`` records, None where it records none."""
-    if not LOCK.is_file():
-        return None
-    outs = (yaml.safe_load(LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
-    return next(
-        (out["md5"] for out in outs.get(stage, {}).get("outs", []) if out["path"] == str(path)),
-        None,
-    )
+    for lock in LOCKS:
+        if not lock.is_file():
+            continue
+        stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+        for name, of in stages.items():
+            if name.partition("@")[0] == stage:  # "retrain@2" is that of fold 2
+                for out in of.get("outs", []):
+                    if out["path"] == str(path):
+                        return str(out["md5"])
+    return None
 
 
 def _ledger(stage: str) -> _Ledger:
