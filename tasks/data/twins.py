@@ -37,7 +37,7 @@ _USUAL = 5  # how many neighbours of an image may be its twins while the next sa
 _SHARE = 0.25  # of the way from what is usual to 1 that twins have to go beyond it
 _CHUNK = 1024  # images that are hashed at a time
 _COMPARED = 64  # images of which all crops are in memory at a time
-_ALIKE = 2**24  # similarities of hashes that are in memory at a time
+_ALIKE = 2**22  # similarities of hashes that are in memory at a time
 
 
 def find_twins(
