@@ -42,6 +42,7 @@ from tasks.gan.worker import GanJob, Message, content_key, states_of, train_one
 from tasks.quality.evaluation import Evaluator
 
 _STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
+_SAMPLES = Path(".ganlift/samples.png")  # the newest strip of any GAN, where it is easy to find
 _KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
@@ -223,7 +224,10 @@ def _trained(
         tick, grid = history.told[-1]
         _tell(runs[gan_seed], history, tick, grid)
         if grid is not None:
-            samples = f", samples {history.grids / grid}"
+            beside = _SAMPLES.with_name(f".{_SAMPLES.name}")
+            shutil.copyfile(history.grids / grid, beside)
+            beside.replace(_SAMPLES)  # at once: a viewer may have it open
+            samples = f", samples {_SAMPLES}"
         done[gan_seed] = news.done
         text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
         watch(min(1.0, sum(done.values()) / len(done)), text + samples)
