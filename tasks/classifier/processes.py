@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from tasks.contracts.killed import killed
 from tasks.contracts.machine import one_thread
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.parent import die_with_parent
 
 Result = TypeVar("Result")
+_SIGNAL = re.compile(r"SIG\w+\(-(\d+)\)")
 
 
 def fit_in_processes(
@@ -25,12 +30,30 @@ def fit_in_processes(
     Args:
         task: a function of a module, not a closure.
         jobs: taken one by one, so that they need not all be held.
+
+    Raises:
+        UserError: a worker was killed.
     """
     calls = (joblib.delayed(_alone)(task, *job) for job in jobs)
-    yield from joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")(calls)
+    several = joblib.Parallel(
+        n_jobs=joblib.cpu_count(),
+        return_as="generator",
+        initializer=die_with_parent,  # before the first job, whose task has imports
+        initargs=(os.getpid(),),
+    )
+    try:
+        yield from several(calls)
+    except TerminatedWorkerError as error:
+        by = _SIGNAL.search(str(error))
+        if by is None:
+            raise
+        raise killed(
+            "a process that fits classifiers",
+            int(by[1]),
+            "Set LOKY_MAX_CPU_COUNT to fewer processes at once, then run again",
+        ) from None
 
 
 def _alone(task: Callable[..., Result], *arguments: Any) -> Result:
-    die_with_parent()
     one_thread()
     return task(*arguments)
