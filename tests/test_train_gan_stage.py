@@ -276,7 +276,7 @@ def die(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
     ("worker", "words"),
     [
         (wait_to_be_stopped, "GAN 1: failed"),
-        (die, "training process: killed; was the memory exhausted"),
+        (die, "training process: killed; was the memory"),
     ],
 )
 def test_when_one_fails_the_others_stop(

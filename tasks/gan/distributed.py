@@ -108,7 +108,7 @@ def launch(
                 raise killed(
                     f"train_gan: process {failed.error_index} of one GAN",
                     -failed.exit_code,
-                    "Lower train_gan.width or batch_size, then run again: it goes on from its state",
+                    "Lower train_gan.batch_size, then run again: it goes on from its last state",
                 ) from None
             raise UserError(
                 "train_gan",
