@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import joblib
+from joblib.externals.loky.backend.context import set_start_method
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from tasks.contracts.fork_server import fork_server
 from tasks.contracts.killed import killed
 from tasks.contracts.machine import one_thread
 from tasks.contracts.parent import die_with_parent
@@ -35,21 +36,20 @@ def fit_in_processes(
         UserError: a worker was killed.
     """
     calls = (joblib.delayed(_alone)(task, *job) for job in jobs)
+    set_start_method(fork_server().get_start_method(), force=True)
     several = joblib.Parallel(
         n_jobs=joblib.cpu_count(),
         return_as="generator",
-        initializer=die_with_parent,  # before the first job, whose task has imports
-        initargs=(os.getpid(),),
+        max_nbytes=None,  # other arrays are sent: who owns a file of theirs is not told to a fork
+        initializer=die_with_parent,
     )
     try:
         yield from several(calls)
     except TerminatedWorkerError as error:
         by = _SIGNAL.search(str(error))
-        if by is None:
-            raise
         raise killed(
             "a process that fits classifiers",
-            int(by[1]),
+            int(by[1]) if by else None,
             "Set LOKY_MAX_CPU_COUNT to fewer processes at once, then run again",
         ) from None
 

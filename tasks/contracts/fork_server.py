@@ -7,6 +7,8 @@ import sys
 from multiprocessing.context import ForkServerContext
 
 _FIRST = "tasks.contracts.first"
+_LAST = "tasks.contracts.last"
+_LATER = "torch._dynamo"  # which every process would import with its first optimiser, in seconds
 
 
 def fork_server() -> ForkServerContext:
@@ -17,5 +19,6 @@ def fork_server() -> ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     loaded = [name for name in sys.modules if name.startswith("tasks.")]
-    context.set_forkserver_preload([_FIRST, *loaded])
+    later = [_LATER] if "torch" in sys.modules else []
+    context.set_forkserver_preload([_FIRST, *loaded, *later, _LAST])
     return context
