@@ -24,11 +24,12 @@ from prefect.runtime import deployment
 from prefect.states import Completed
 from rich.console import Console
 
-from flows.child import child, lines
+from flows.child import Memory, child, lines
 from flows.display import display, ended
 from flows.durations import Place
 from flows.folds import label
 from flows.outs import bring_back, is_up_to_date
+from flows.reasons import CHATTER, reason
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
@@ -36,18 +37,6 @@ ALONE = Place(1, 1, None)
 LONGEST_STAGE_SECONDS = 24 * 3600
 SECONDS_BETWEEN_ARTIFACTS = 10.0
 SHOWN = {"Completed": "done", "Cached": "cached", "Unchanged": "unchanged"}  # by state's name
-CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
-    "Running stage '",
-    "> ",
-    "Generating lock file",
-    "Updating lock file",
-    "To track the changes with git",
-    "\tgit add",
-    "To enable auto staging",
-    "\tdvc config",
-    "Use `dvc push`",
-    "ERROR: failed to reproduce",
-)
 
 
 class StageError(UserError):
@@ -101,7 +90,8 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
     with display(label(stage), console, place) as shown:
         told = _artifact(label(stage))
         with child(command, subprocess.PIPE, root) as process:
-            for line in lines(process):
+            memory = Memory(process)
+            for line in lines(process, meanwhile=memory.look):
                 step = parse_line(line)
                 if step:
                     shown.share(*step)
@@ -113,7 +103,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
                     shown.line(line)
             status = process.wait()
         if status != 0:
-            raise StageError(_reason(label(stage), heard, status))
+            raise StageError(reason(label(stage), heard, status, memory.most))
     return "Unchanged" if "didn't change" in "\n".join(heard) else "Completed"
 
 
@@ -133,19 +123,3 @@ def _artifact(stage: str) -> Callable[[float], None]:
             update_progress_artifact(artifact, 100 * share)
 
     return tell
-
-
-def _reason(stage: str, heard: list[str], status: int) -> str:
-    """Return the line a person reads: the stage's own ``error:``, DVC's, or where to look."""
-    for line in reversed(heard):
-        if line.startswith("error: "):
-            return line.removeprefix("error: ")
-    dvc = next((line for line in reversed(heard) if line.startswith("ERROR: ")), "")
-    if dvc and "failed to run:" not in dvc:
-        return (
-            f"stage {stage}: {dvc.removeprefix('ERROR: ').rstrip('.')}. Mend that, then run again."
-        )
-    ending = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
-    what = f"its command broke off ({said[-1].strip()})" if said else f"it broke off ({ending})"
-    return f"stage {stage}: {what}. The lines above tell more; mend that, then run again."

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import queue
 import shutil
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -26,13 +21,15 @@ from tasks.adapters.tracking.gan import GanRun, gan_run, is_logged
 from tasks.classifier.features import FeatureJudge, inception_judge, train_judge
 from tasks.classifier.networks import SmallCnn
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
-from tasks.contracts.errors import UserError
+from tasks.contracts.fork_server import fork_server
 from tasks.contracts.gate import require_passed
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.kept import Kept
+from tasks.contracts.killed import killed
 from tasks.contracts.machine import one_thread
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
 from tasks.contracts.stage import stage_main
 from tasks.gan.history import History, save_tables
@@ -264,13 +261,12 @@ def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
     Raises:
         UserError: a GAN could not be trained, or its process was killed.
     """
-    context = multiprocessing.get_context("forkserver")  # whose imports every worker is spared
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith("tasks.")])
+    context = fork_server()
     many = joblib.cpu_count() // jobs[0].params.processes
     gpu = device_of(jobs[0].params).type == "cuda"
     workers = 1 if gpu else max(1, min(many, len(jobs)))
     manager = SyncManager(ctx=context)
-    manager.start(initializer=_end_with_stage)
+    manager.start(initializer=die_with_parent)
     with (
         manager,
         ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
@@ -280,9 +276,9 @@ def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
         try:
             yield from _until_done(messages, futures)
         except BrokenProcessPool:
-            raise UserError(
-                "train_gan",
-                "a training process was killed, most likely for want of memory",
+            raise killed(
+                "train_gan: a training process",
+                None,
                 "Lower train_gan.width or batch_size, then run again: it goes on from its state",
             ) from None
         finally:
@@ -305,20 +301,8 @@ def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> 
 
 
 def _start_worker() -> None:
-    _end_with_stage()
+    die_with_parent()
     one_thread()
-
-
-def _end_with_stage() -> None:
-    """End this process when the stage ends, even by SIGKILL; its parent is the fork server."""
-    stage = multiprocessing.parent_process()
-    assert stage is not None
-
-    def wait() -> None:
-        stage.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":

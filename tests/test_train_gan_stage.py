@@ -276,7 +276,10 @@ def die(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
 
 @pytest.mark.parametrize(
     ("worker", "words"),
-    [(wait_to_be_stopped, "GAN 1: failed"), (die, "process was killed, most likely for want of")],
+    [
+        (wait_to_be_stopped, "GAN 1: failed"),
+        (die, "training process: killed; was the memory"),
+    ],
 )
 def test_when_one_fails_the_others_stop(
     worker: object, words: str, told: Told, monkeypatch: pytest.MonkeyPatch

@@ -6,9 +6,7 @@ python -m tasks.merge --train data/real/train --accepted data/synthetic/accepted
 from __future__ import annotations
 
 import argparse
-import ctypes
 import inspect
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,18 +17,6 @@ from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section
 
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing).
-
-    Without it, killing DVC leaves a training run alive beside the next one. A process with
-    children of its own that it ends on SIGTERM is better asked with that.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
-
 
 def stage_main(run: Callable[..., None], section: str | None = None) -> None:
     """Run a stage: each `Path` (or `str` or `int`) parameter of `run` is a required ``--option``.
@@ -40,7 +26,6 @@ def stage_main(run: Callable[..., None], section: str | None = None) -> None:
     has succeeded (see `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit
     status 1.
     """
-    die_with_parent()
     hold_instructions()
     stage = Path(inspect.getfile(run)).stem
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)

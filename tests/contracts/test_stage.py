@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,15 +39,6 @@ if __name__ == "__main__":
     stage_main(run)
 '''
 OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--why", "why.txt", "--dataset"]
-PARENT = """
-import subprocess, sys, time
-child = (
-    "import time; from tasks.contracts.stage import die_with_parent; "
-    "{call}; print('up', flush=True); time.sleep(60)"
-)
-subprocess.Popen([sys.executable, "-c", child])
-time.sleep(60)
-"""
 
 
 @pytest.fixture
@@ -62,7 +51,6 @@ def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "die_with_parent", lambda: None)  # this process is the tests'
     spec = importlib.util.spec_from_file_location("merge", tmp_path / "merge.py")
     assert spec
     assert spec.loader
@@ -144,20 +132,3 @@ def test_portable_holds_the_instructions_before_anything_is_loaded(
     )
     held = {"1": ["loaded", "loaded", "AVX2"], "0": ["loaded", "None"]}
     assert done.stdout.split() == held[asked]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-@pytest.mark.parametrize("by", ["SIGKILL", "SIGTERM"])
-def test_a_killed_parent_takes_its_child_with_it(by: str) -> None:
-    script = PARENT.format(call=f"import signal; die_with_parent(signal.{by})")
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    )
-    assert parent.stdout
-    with parent.stdout as shared:  # parent and child write to it: it ends when both have
-        assert shared.readline() == "up\n"
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-        ended, _, _ = select.select([shared], [], [], 20)
-        assert ended
-        assert shared.read() == ""

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -144,6 +148,28 @@ def test_a_stage_that_never_ends_is_stopped_with_all_its_children(
         impatient()
     assert gone(int((line / "pids").read_text()))
     assert _files(line) == before
+
+
+def test_a_killed_stage_is_told_at_once_though_its_orphans_hold_on(
+    line: Path, run: Run, gone: Callable[[int], bool]
+) -> None:
+    before = _files(line)
+    _order(line, "merge", "hang merge")
+    killed = threading.Thread(target=_kill_stage, args=(line / "pids",))
+    killed.start()
+    with pytest.raises(UserError, match=r"stage merge: killed by signal 9; was.* Lower generate"):
+        run("merge")
+    killed.join()
+    assert gone(int((line / "pids").read_text()))
+    assert _files(line) == before
+
+
+def _kill_stage(told: Path) -> None:
+    """Kill a stage as the kernel does when memory is out, once it has a process of its own."""
+    while not (told.is_file() and told.read_text()):
+        time.sleep(0.05)
+    status = Path(f"/proc/{told.read_text()}/stat").read_text()
+    os.kill(int(status.rpartition(")")[2].split()[1]), signal.SIGKILL)
 
 
 def test_what_dvc_itself_refuses_is_said_in_a_line(line: Path, run: Run) -> None:
