@@ -7,6 +7,7 @@ of params that never ran.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from rich.console import Console
 
 from flows.child import child, lines
@@ -81,11 +82,19 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     started = time.monotonic()
     try:
         name = _outcome(stage, root, force, console, place)
+    except StageError as error:
+        ended(console, stage, "failed", time.monotonic() - started)
+        return failed(error)
     except BaseException:
         ended(console, stage, "failed", time.monotonic() - started)
         raise
     ended(console, stage, SHOWN[name], time.monotonic() - started)
     return Completed(name=name)
+
+
+def failed(error: UserError) -> State[None]:
+    """Return a failure whose one line Prefect's page shows; raised, it would log a traceback."""
+    return Failed(message=str(error), data=error)
 
 
 def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
@@ -107,8 +116,9 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
                     told(step[0])
                     continue
                 heard.append(line)
-                get_run_logger().info(line)
-                if line and not line.startswith((*CHATTER, "error: ")):
+                chatter = not line or line.startswith(CHATTER)
+                get_run_logger().log(logging.DEBUG if chatter else logging.INFO, line)
+                if not chatter and not line.startswith("error: "):
                     shown.line(line)
             status = process.wait()
         if status != 0:

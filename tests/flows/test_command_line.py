@@ -207,7 +207,7 @@ def test_a_server_the_user_named_must_answer(monkeypatch: pytest.MonkeyPatch, li
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
     number: signal.Signals, line: Path, prefect_url: str, gone: Callable[[int], bool]
 ) -> None:
@@ -222,7 +222,7 @@ def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
         text=True,
         start_new_session=True,
         # a shell that starts the tests in the background has SIGINT ignored, which is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     pids = line / "pids"
     while process.poll() is None and not (pids.is_file() and pids.read_text()):
