@@ -56,6 +56,9 @@ def _enter_project() -> Path:
 
         follow_code(root)
     os.chdir(root)
+    from flows.mending import mend
+
+    mend(root)
     return root
 
 

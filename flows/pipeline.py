@@ -16,6 +16,7 @@ from prefect.runtime import deployment, flow_run
 
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
+from flows.mending import mend
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
@@ -74,6 +75,7 @@ def pipeline(
     try:
         stages = selected(from_stage, until)
         with run_lock(root):
+            mend(root)
             end_dead_runs(root)
             with noted(root, UUID(flow_run.id)):
                 return _line(stages, root, from_stage is not None, force)

@@ -123,27 +123,19 @@ def take_places() -> None:
 
 def keep_lock() -> None:
     """Keep a copy of ``dvc.lock``, which DVC empties before it writes it anew."""
-    if LOCK.is_file():
+    if LOCK.is_file() and not is_lock_broken():
         _replace(KEPT_LOCK, LOCK.read_text(encoding="utf-8"))
 
 
+def is_lock_broken() -> bool:
+    """Tell whether ``dvc.lock`` breaks off in a line: DVC was killed as it wrote, or writes now."""
+    return LOCK.is_file() and not LOCK.read_bytes().endswith(b"\n")
+
+
 def restore_lock() -> None:
-    """Put the copy of ``dvc.lock`` back if DVC was killed as it wrote; call while DVC is idle."""
-    if KEPT_LOCK.is_file():
-        if LOCK.is_file() and _is_broken(LOCK.read_text(encoding="utf-8")):
-            shutil.copyfile(KEPT_LOCK, LOCK)
-        KEPT_LOCK.unlink()
-
-
-def _is_broken(lock: str) -> bool:
-    """Tell whether a ``dvc.lock`` breaks off: DVC keeps every stage and ends with a line's end."""
-    try:
-        found = yaml.safe_load(lock)
-    except yaml.YAMLError:
-        return True
-    kept = yaml.safe_load(KEPT_LOCK.read_text(encoding="utf-8"))
-    stages = [(content or {}).get("stages") or {} for content in (found, kept)]
-    return not lock.endswith("\n") or not stages[0].keys() >= stages[1].keys()
+    """Put the copy of ``dvc.lock`` back if it is broken; call while DVC writes nothing."""
+    if KEPT_LOCK.is_file() and is_lock_broken():
+        _replace(LOCK, KEPT_LOCK.read_text(encoding="utf-8"))
 
 
 def _publish(stage: str, moves: Mapping[Path, Path]) -> None:

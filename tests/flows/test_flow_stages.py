@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import urllib.request
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.edit_params import edit_params
-from flows.outs import is_up_to_date, missing_inputs
+from flows.mending import mend
+from flows.outs import bring_back, is_up_to_date, missing_inputs
 from tasks.contracts.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
@@ -39,13 +41,12 @@ def _order(root: Path, stage: str, text: str) -> None:
     (root / "orders" / stage).write_text(text)
 
 
-def _ask(url: str, **body: object) -> list[dict[str, Any]]:
+def _ask(url: str, **body: object) -> Any:
     question = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(question) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
-    return found
+        return json.load(answer)
 
 
 def test_unchanged_cached_and_done_are_told_apart(
@@ -150,6 +151,68 @@ def test_what_dvc_itself_refuses_is_said_in_a_line(line: Path, run: Run) -> None
     (line / "orders" / "ingest").unlink()
     with pytest.raises(UserError, match=r"^stage ingest: .*orders/ingest"):
         run()
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_kill_as_outputs_come_back_leaves_all_or_none(
+    step: int, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _files(line)
+    (line / "out" / "merge" / "data").unlink()
+    (line / "out" / "merge").rmdir()
+    (line / "page" / "merge.html").unlink()
+    steps = iter(range(1, 100))
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def step_or_end(*arguments: Any, **named: Any) -> Any:
+            if next(steps) >= step:
+                raise KeyboardInterrupt
+            return call(*arguments, **named)
+
+        return step_or_end
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            assert bring_back(line, "merge")
+    mend(line)
+    back = {path: text for path, text in before.items() if path in _files(line)}
+    assert back == _files(line)
+    assert len(before) - len(back) in (0, 2)
+    assert bring_back(line, "merge") or back == before
+    assert _files(line) == before
+
+
+def test_what_the_cache_has_no_more_does_not_come_back_in_part(line: Path) -> None:
+    shutil.rmtree(line / "out" / "merge")
+    shutil.rmtree(line / ".dvc" / "cache")
+    assert not bring_back(line, "merge")
+    assert not (line / "out" / "merge").exists()
+
+
+def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefect_url: str) -> None:
+    dead = _ask(f"{prefect_url}/flows/", name="ganlift")
+    killed = _ask(f"{prefect_url}/flow_runs/", flow_id=dead["id"], state={"type": "RUNNING"})
+    at_work = _ask(
+        f"{prefect_url}/task_runs/",
+        flow_run_id=killed["id"],
+        task_key="stage",
+        dynamic_key="0",
+        state={"type": "RUNNING"},
+    )
+    from flows.recovery import NOTES
+
+    note = line / NOTES / killed["id"]
+    note.parent.mkdir(parents=True)
+    note.touch()
+    run("report")
+    ended = [
+        _ask(f"{prefect_url}/flow_runs/filter", flow_runs={"id": {"any_": [killed["id"]]}}),
+        _ask(f"{prefect_url}/task_runs/filter", task_runs={"id": {"any_": [at_work["id"]]}}),
+    ]
+    assert [one["state_type"] for (one,) in ended] == ["CRASHED", "CRASHED"]
+    assert not list(note.parent.iterdir())
 
 
 def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -> None:
