@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from tasks.contracts.errors import UserError
@@ -13,6 +14,23 @@ from tasks.contracts.outputs import refuse_foreign
 
 FORMER = Path(".ganlift/former")
 _REPORTS = "reports"
+
+
+def make_room(root: Path, source: str) -> Path | None:
+    """Move aside the reports of the data set that stage ingest ran last, if it was another one.
+
+    That is in ``dvc.lock``, so that it does not matter who changed params.yaml, nor whether the
+    run that was to move them was killed.
+
+    Returns:
+        where they are now, relative to ``root``; None where there was nothing to move.
+    """
+    lock = root / "dvc.lock"
+    if not lock.is_file():
+        return None
+    ran = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].get("ingest", {})
+    before = ran.get("params", {}).get("params.yaml", {}).get("ingest", {}).get("source", source)
+    return set_aside(root, before) if before != source else None
 
 
 def set_aside(root: Path, source: str) -> Path | None:
@@ -25,7 +43,8 @@ def set_aside(root: Path, source: str) -> Path | None:
         the folder, relative to ``root``; None where there was nothing to move.
     """
     ours = [path for stage, path in _reports(root) if path.exists() and _is_ours(path, stage)]
-    if not ours:
+    half = FORMER / ".on-the-way"  # gone on with, if a run was killed as it moved them
+    if not ours and not (root / half).exists():
         return None
     name = re.sub(r"[^\w.-]+", "-", Path(source).stem).strip("-.") or "data"
     number = 1
@@ -33,9 +52,10 @@ def set_aside(root: Path, source: str) -> Path | None:
         number += 1
     place = FORMER / f"{name}-{number}"
     for path in ours:
-        to = root / place / path.relative_to(_REPORTS)
+        to = root / half / path.relative_to(_REPORTS)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(root / path, to)
+    (root / half).replace(root / place)
     Console(highlight=False).print(f"The reports of {source} were moved to {place}.", markup=False)
     return place
 

@@ -16,6 +16,7 @@ from prefect.runtime import deployment, flow_run
 
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
+from flows.former import make_room
 from flows.mending import mend
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
@@ -86,6 +87,8 @@ def pipeline(
 def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> dict[str, str]:
     if begins_late:
         _see_inputs(root, stages[0])
+    if stages[0] == "ingest":
+        make_room(root, load_params(root / FILE).ingest.source)
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
     states = dict(_visited(stages, root, force))

@@ -16,7 +16,6 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited
-from flows.former import set_aside
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.answer.words import MEANING
@@ -78,8 +77,6 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
-        if wanted != before:
-            set_aside(root, before)
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
 

@@ -137,3 +137,37 @@ def test_reports_of_the_data_set_before_are_moved_and_foreign_files_stay(
     assert (tmp_path / place / "lift.html").read_text(encoding="utf-8") == "ours"
     assert {path.name for path in Path("reports").iterdir()} == {"lift.json", "notes.txt"}
     assert former.set_aside(tmp_path, "/photos/cups") is None
+
+
+def test_reports_are_moved_by_what_the_lock_says_and_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may be killed after params.yaml names other images, or as it moves the reports."""
+    monkeypatch.chdir(tmp_path)
+    reports = {name: Path(f"reports/{name}.html") for name in ("first", "second")}
+    with published("report", reports) as aside:
+        for path in aside.values():
+            path.write_text("ours", encoding="utf-8")
+    outs = [("report", path) for path in reports.values()]
+    monkeypatch.setattr(former, "_reports", lambda _: outs)
+    assert former.make_room(tmp_path, "/photos/forks") is None
+    ran = {"params": {"params.yaml": {"ingest": {"source": "/photos/cups"}}}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"ingest": ran}}), encoding="utf-8")
+    assert former.make_room(tmp_path, "/photos/cups") is None
+
+    move, moved = shutil.move, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(path)
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            former.make_room(tmp_path, "/photos/forks")
+    place = former.make_room(tmp_path, "/photos/forks")
+    assert place == Path(".ganlift/former/cups-1")
+    assert {path.name for path in (tmp_path / place).iterdir()} == {"first.html", "second.html"}
+    assert former.make_room(tmp_path, "/photos/forks") is None
