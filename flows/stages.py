@@ -11,13 +11,9 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
@@ -29,12 +25,12 @@ from flows.child import child, lines
 from flows.display import display, ended
 from flows.durations import Place
 from flows.outs import bring_back, is_up_to_date
+from flows.progress_artifact import told_progress
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
 ALONE = Place(1, 1, None)
 LONGEST_STAGE_SECONDS = 24 * 3600
-SECONDS_BETWEEN_ARTIFACTS = 10.0
 SHOWN = {"Completed": "done", "Cached": "cached", "Unchanged": "unchanged"}  # by state's name
 CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
     "Running stage '",
@@ -84,6 +80,7 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
         name = _outcome(stage, root, force, console, place)
     except StageError as error:
         ended(console, stage, "failed", time.monotonic() - started)
+        logging.getLogger("prefect.task_runs").addFilter(_is_no_repetition)
         return failed(error)
     except BaseException:
         ended(console, stage, "failed", time.monotonic() - started)
@@ -97,6 +94,11 @@ def failed(error: UserError) -> State[None]:
     return Failed(message=str(error), data=error)
 
 
+def _is_no_repetition(record: logging.LogRecord) -> bool:
+    """Tell whether Prefect says more than the state of a failed stage, which shows the line."""
+    return not str(record.msg).startswith("Task run failed with")
+
+
 def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
     if not force:
         if is_up_to_date(root, stage):
@@ -106,8 +108,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     command += ["--force"] if force else []
     heard: list[str] = []
-    with display(stage, console, place) as shown:
-        told = _artifact(stage)
+    with display(stage, console, place) as shown, told_progress(stage) as told:
         with child(command, subprocess.PIPE, root) as process:
             for line in lines(process):
                 step = parse_line(line)
@@ -116,32 +117,15 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
                     told(step[0])
                     continue
                 heard.append(line)
-                chatter = not line or line.startswith(CHATTER)
-                get_run_logger().log(logging.DEBUG if chatter else logging.INFO, line)
-                if not chatter and not line.startswith("error: "):
+                if not line or line.startswith((*CHATTER, "error: ")):  # told when the stage ends
+                    get_run_logger().debug(line)
+                else:
+                    get_run_logger().info(line)
                     shown.line(line)
             status = process.wait()
         if status != 0:
             raise StageError(_reason(stage, heard, status))
     return "Unchanged" if "didn't change" in "\n".join(heard) else "Completed"
-
-
-def _artifact(stage: str) -> Callable[[float], None]:
-    """Return what tells Prefect's page the share done, seldom enough to cost nothing."""
-    last = time.monotonic()
-    artifact: UUID | None = None
-
-    def tell(share: float) -> None:
-        nonlocal last, artifact
-        if time.monotonic() - last < SECONDS_BETWEEN_ARTIFACTS:
-            return
-        last = time.monotonic()
-        if artifact is None:
-            artifact = cast(UUID, create_progress_artifact(100 * share, description=stage))
-        else:
-            update_progress_artifact(artifact, 100 * share)
-
-    return tell
 
 
 def _reason(stage: str, heard: list[str], status: int) -> str:

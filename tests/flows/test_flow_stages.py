@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
 import shutil
 import urllib.request
 from collections.abc import Callable
@@ -49,6 +51,20 @@ def _ask(url: str, **body: object) -> Any:
         return json.load(answer)
 
 
+def _latest(url: str) -> dict[str, Any]:
+    """The run that began last."""
+    (found,) = _ask(f"{url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
+    assert isinstance(found, dict)
+    return found
+
+
+def _progress(url: str, flow_run: str) -> list[dict[str, Any]]:
+    wanted = {"flow_run_id": {"any_": [flow_run]}, "type": {"any_": ["progress"]}}
+    found = _ask(f"{url}/artifacts/filter", artifacts=wanted)
+    assert isinstance(found, list)
+    return found
+
+
 def test_unchanged_cached_and_done_are_told_apart(
     line: Path, run: Run, dvc: Callable[..., str]
 ) -> None:
@@ -93,11 +109,59 @@ def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
 @pytest.mark.usefixtures("line")
 def test_each_run_tells_prefect_how_it_ended_and_the_verdict(run: Run, prefect_url: str) -> None:
     run("report")
-    (flow_run,) = _ask(f"{prefect_url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
-    (verdict,) = _ask(f"{prefect_url}/artifacts/latest/filter")
+    flow_run = _latest(prefect_url)
+    (verdict,) = _ask(
+        f"{prefect_url}/artifacts/latest/filter", artifacts={"key": {"any_": ["verdict"]}}
+    )
     assert flow_run["state_name"] == "Completed"
+    assert flow_run["name"] == "orders · helps +1.2 points"
     assert "# helps" in verdict["data"]
     assert "+1.2 points [+0.4, +2.0] (95 % confidence interval)" in verdict["data"]
+
+
+@pytest.mark.parametrize(
+    ("order", "share", "said"),
+    [("second", 100.0, "merge"), ("fail merge", 50.0, "merge: ended early, at 50%")],
+)
+def test_a_progress_bar_on_prefects_page_ends(
+    order: str,
+    share: float,
+    said: str,
+    line: Path,
+    run: Run,
+    prefect_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flows.progress_artifact.SECONDS_BETWEEN_ARTIFACTS", 0.0)
+    _order(line, "merge", order)
+    with suppress(UserError):
+        run("merge", "merge")
+    (bar,) = _progress(prefect_url, _latest(prefect_url)["id"])
+    assert (bar["data"], bar["description"]) == (share, said)
+
+
+def test_prefects_page_shows_a_failure_as_its_one_line_and_no_chatter(
+    line: Path, run: Run, prefect_url: str
+) -> None:
+    _order(line, "merge", "fail merge")
+    with pytest.raises(UserError):
+        run("merge", "merge")
+    flow_run = _latest(prefect_url)
+    assert flow_run["state"]["message"] == "thing 7: it is broken. Mend it."
+    assert re.fullmatch(r"orders · \d+ \w{3} \d{4}, \d\d:\d\d", flow_run["name"])
+    (stage,) = _ask(f"{prefect_url}/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    assert stage["state"]["message"] == "thing 7: it is broken. Mend it."
+    from prefect.logging.handlers import APILogHandler
+
+    from flows.stages import CHATTER
+
+    APILogHandler().flush()
+    logs = _ask(f"{prefect_url}/logs/filter", logs={"flow_run_id": {"any_": [flow_run["id"]]}})
+    said = [log["message"] for log in logs if log["level"] >= logging.INFO]
+    assert "merge at work" in said
+    assert not [text for text in said if "Traceback" in text or text.startswith(CHATTER)]
+    assert sum("thing 7" in text for text in said) == 2  # as the stage ends, and the run
+    assert "NoneType" not in "".join(said)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +265,8 @@ def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefec
         dynamic_key="0",
         state={"type": "RUNNING"},
     )
+    bar = {"type": "progress", "data": 42.0, "description": "merge"}
+    _ask(f"{prefect_url}/artifacts/", flow_run_id=killed["id"], **bar)
     from flows.recovery import NOTES
 
     note = line / NOTES / killed["id"]
@@ -213,6 +279,8 @@ def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefec
     ]
     assert [one["state_type"] for (one,) in ended] == ["CRASHED", "CRASHED"]
     assert not list(note.parent.iterdir())
+    (bar,) = _progress(prefect_url, killed["id"])
+    assert bar["description"] == "merge: the run was killed"
 
 
 def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -> None:
