@@ -80,7 +80,6 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
         name = _outcome(stage, root, force, console, place)
     except StageError as error:
         ended(console, stage, "failed", time.monotonic() - started)
-        logging.getLogger("prefect.task_runs").addFilter(_is_no_repetition)
         return failed(error)
     except BaseException:
         ended(console, stage, "failed", time.monotonic() - started)
@@ -91,12 +90,17 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
 
 def failed(error: UserError) -> State[None]:
     """Return a failure whose one line Prefect's page shows; raised, it would log a traceback."""
+    for logger in ("prefect.task_runs", "prefect.engine"):
+        logging.getLogger(logger).addFilter(_is_no_repetition)
     return Failed(message=str(error), data=error)
 
 
 def _is_no_repetition(record: logging.LogRecord) -> bool:
-    """Tell whether Prefect says more than the state of a failed stage, which shows the line."""
-    return not str(record.msg).startswith("Task run failed with")
+    """Tell whether Prefect says more than the line of the state in which something failed."""
+    raised = record.exc_info[1] if record.exc_info else None
+    return not (
+        isinstance(raised, UserError) or str(record.msg).startswith("Task run failed with state")
+    )
 
 
 def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
