@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,18 +12,32 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import is_lock_broken, restore_lock, take_places
 
 DVC_LOCK = Path(".dvc/tmp/lock")
+DVC_HOLDS = Path(".dvc/tmp/rwlock")  # which of its processes reads or writes which path
 
 
 def mend(root: Path) -> None:
-    """Let outputs on their way arrive, and see that ``dvc.lock`` is whole.
+    """Let outputs on their way arrive, and see that DVC's books are whole.
 
-    Costs two looks at the disk where nothing was killed. Works in the project's folder, as the
+    Costs a few looks at the disk where nothing was killed. Works in the project's folder, as the
     outputs do; what is at work there is left alone.
     """
     take_places()
-    if is_lock_broken():
-        with suppress(UserError, BlockingIOError), run_lock(root):
-            DVC_LOCK.parent.mkdir(parents=True, exist_ok=True)
-            with DVC_LOCK.open("a", encoding="utf-8") as file:  # DVC takes it as we do
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                restore_lock()
+    if not is_lock_broken() and not _are_holds_broken():
+        return
+    with suppress(UserError, BlockingIOError), run_lock(root):
+        DVC_LOCK.parent.mkdir(parents=True, exist_ok=True)
+        with DVC_LOCK.open("a", encoding="utf-8") as file:  # DVC holds it whenever it writes them
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            restore_lock()
+            if _are_holds_broken():
+                DVC_HOLDS.unlink()
+
+
+def _are_holds_broken() -> bool:
+    try:
+        json.loads(DVC_HOLDS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False

@@ -44,8 +44,11 @@ STAGES = (
 
 def _begun() -> str:
     """Return a run's name while it works: its data set, and when it began."""
-    when = datetime.now().astimezone()
-    return f"{_data_set(find_root(Path.cwd()))} · {when:%-d %b %Y, %H:%M}"
+    try:
+        data_set = _data_set(find_root(Path.cwd()))
+    except UserError:  # which the run says as it ends
+        data_set = "ganlift"
+    return f"{data_set} · {datetime.now().astimezone():%-d %b %Y, %H:%M}"
 
 
 # Retries belong to tasks: a concurrency limit cancels those of a flow.

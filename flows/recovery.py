@@ -24,6 +24,7 @@ from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from flows.prefect_server import is_own
 from flows.project import run_lock
 from tasks.contracts.errors import UserError
 
@@ -56,14 +57,16 @@ def end_dead_runs(root: Path) -> None:
 
 
 def free_schedule(root: Path, deployment: UUID) -> None:
-    """End what is dead on a server that is this project's own, and free the schedule's slot.
+    """End what is dead and free the schedule's slot; call before anything is served.
 
-    Call before anything is served: a run that is at work on that server then is one that a
-    person has started by hand, and it is noted. A server that the user named outlives its runs
-    and takes a slot back itself when no run renews it.
+    On a server that is this project's own, a run at work can then only be one that a person has
+    started, and it is noted. A server that the user named may know runs of other projects: there
+    the noted ones alone are ended, and it takes a slot back itself when no run renews it.
     """
     with suppress(UserError), run_lock(root):  # held by a run: that one ended the dead ones
         end_dead_runs(root)
+    if not is_own(root):
+        return
     living = {note.name for note in (root / NOTES).glob("*")}
     at_work = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=AT_WORK)))
     with get_client(sync_client=True) as client:

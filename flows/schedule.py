@@ -16,7 +16,6 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from flows.pipeline import pipeline
-from flows.prefect_server import is_own
 from flows.recovery import free_schedule
 from tasks.contracts.errors import UserError
 
@@ -73,8 +72,7 @@ def serve(root: Path, schedule: Schedule) -> None:
 async def _serve(root: Path, deployment: RunnerDeployment) -> None:
     runner, stopped = Runner(limit=1), asyncio.Event()
     found = await runner.aadd_deployment(deployment)
-    if is_own(root):
-        await asyncio.to_thread(free_schedule, root, found)
+    await asyncio.to_thread(free_schedule, root, found)
     serving = asyncio.create_task(runner.start())
     await asyncio.sleep(0)  # until it has set Prefect's handler, which leaves a run at work behind
     for number in STOPPING:

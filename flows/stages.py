@@ -43,6 +43,7 @@ CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
     "\tdvc config",
     "Use `dvc push`",
     "ERROR: failed to reproduce",
+    "WARNING: Process '",  # had been killed, and what it held is free
 )
 
 

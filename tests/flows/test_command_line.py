@@ -17,6 +17,7 @@ import yaml
 
 from flows import cli, prefect_server
 from flows.child import environment
+from flows.mending import DVC_HOLDS
 from flows.presets import TABLE
 from flows.project import SCHEDULE_LOCK
 from tasks.contracts.errors import UserError
@@ -235,9 +236,11 @@ def test_any_command_first_mends_what_a_killed_one_left(
     (aside / MOVING).write_text('["out/merge"]')
     (line / KEPT_LOCK).write_text(lock)
     (line / "dvc.lock").write_text(lock[:-9])
+    (line / DVC_HOLDS).write_text("")
     assert _main(monkeypatch, "export", "nothing", "folder") == 1
     assert (line / "out" / "merge" / "data").is_file()
     assert not list((line / "out").glob(".*"))
+    assert not (line / DVC_HOLDS).exists()
     assert (line / "dvc.lock").read_text() == lock
 
 

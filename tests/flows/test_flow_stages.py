@@ -140,6 +140,18 @@ def test_a_progress_bar_on_prefects_page_ends(
     assert (bar["data"], bar["description"]) == (share, said)
 
 
+def test_params_that_cannot_be_read_are_the_runs_one_line(
+    line: Path, run: Run, prefect_url: str
+) -> None:
+    (line / "params.yaml").write_text("nonsense: 1\n")
+    with pytest.raises(UserError):
+        run()
+    flow_run = _latest(prefect_url)
+    assert flow_run["name"].startswith("ganlift · ")
+    assert "nonsense" in flow_run["state"]["message"]
+    assert flow_run["state_name"] == "Failed"
+
+
 def test_prefects_page_shows_a_failure_as_its_one_line_and_no_chatter(
     line: Path, run: Run, prefect_url: str
 ) -> None:
