@@ -28,8 +28,11 @@ def make_room(root: Path, source: str) -> Path | None:
     lock = root / "dvc.lock"
     if not lock.is_file():
         return None
-    ran = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].get("ingest", {})
-    before = ran.get("params", {}).get("params.yaml", {}).get("ingest", {}).get("source", source)
+    try:
+        ran = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]["ingest"]
+        before = ran["params"]["params.yaml"]["ingest"]["source"]
+    except (yaml.YAMLError, KeyError, TypeError):  # it never ran, or DVC will say what is wrong
+        return None
     return set_aside(root, before) if before != source else None
 
 

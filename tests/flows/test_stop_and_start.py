@@ -68,9 +68,15 @@ class Served:
             time.sleep(0.1)
         raise AssertionError(f"it did not come about:\n{self._log.read_text()}")
 
+    def deployed(self) -> dict[str, Any] | None:
+        """The deployment whose cron fires, which is paused while no schedule is served."""
+        found = self.ask("deployments/name/ganlift/schedule")
+        fires = not found["paused"] and all(one["active"] for one in found["schedules"])
+        return dict(found) if fires else None
+
     def fire(self) -> str:
         """Let the schedule's next run fall due now, and return its id."""
-        found = self.eventually(lambda: self.ask("deployments/name/ganlift/schedule"))
+        found = self.eventually(self.deployed)
         path = f"deployments/{found['id']}/create_flow_run"
         return str(self.eventually(lambda: self.ask(path, {}))["id"])
 
