@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.project import run_lock
 from tasks.contracts.errors import UserError
-from tasks.contracts.outputs import is_lock_broken, restore_lock, take_places
+from tasks.contracts.outputs import is_lock_broken, restore_locks, take_places
 
 DVC_LOCK = Path(".dvc/tmp/lock")
 DVC_HOLDS = Path(".dvc/tmp/rwlock")  # which of its processes reads or writes which path
@@ -28,7 +28,7 @@ def mend(root: Path) -> None:
         DVC_LOCK.parent.mkdir(parents=True, exist_ok=True)
         with DVC_LOCK.open("a", encoding="utf-8") as file:  # DVC holds it whenever it writes them
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            restore_lock()
+            restore_locks()
             if _are_holds_broken():
                 DVC_HOLDS.unlink()
 

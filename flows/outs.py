@@ -46,7 +46,8 @@ def _copied(root: Path, stage: str, wanted: Sequence[str]) -> bool:
         (found,) = repo.stage.collect(stage)
         if any(out.changed_cache() for out in found.outs if str(out) in wanted):
             return False  # not in the cache, or not whole
-        with published(stage, {out: Path(out) for out in wanted}) as aside:
+        own = str(found.name).partition("@")[0]  # "retrain@2" is that of fold 2
+        with published(own, {out: Path(out) for out in wanted}) as aside:
             for out, place in aside.items():
                 repo.dvcfs.get(out, str(place), recursive=True)
     return True

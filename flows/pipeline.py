@@ -16,6 +16,8 @@ from prefect.runtime import deployment, flow_run
 
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
+from flows.folds import LIFT as LIFT_OVER_ALL
+from flows.folds import OVER_ALL, Visit, visits, write_folds
 from flows.former import make_room
 from flows.mending import mend
 from flows.outs import missing_inputs
@@ -67,7 +69,8 @@ def pipeline(
         force: run each, even if nothing has changed.
 
     Returns:
-        stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``.
+        stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``; with
+        ``ingest.folds``, each stage of each fold as ``fold 2 retrain``, then ``report_folds``.
 
     Raises:
         UserError: an unknown stage, a missing input of the first, another run at work, settings
@@ -88,15 +91,21 @@ def pipeline(
 
 
 def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> dict[str, str]:
+    ingest = load_params(root / FILE).ingest
+    if ingest.folds is not None:
+        write_folds(root, ingest.folds)
+    line = visits(stages, ingest.folds)
     if begins_late:
-        _see_inputs(root, stages[0])
+        for visit in line:
+            if visit.stage == stages[0]:
+                _see_inputs(root, visit)
     if stages[0] == "ingest":
-        make_room(root, load_params(root / FILE).ingest.source)
+        make_room(root, ingest.source)
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
-    states = dict(_visited(stages, root, force))
-    if "report" in states:
-        result = LiftResult.load(root / LIFT)
+    states = dict(_visited(line, root, force))
+    if found := {"report": LIFT, OVER_ALL: LIFT_OVER_ALL}.get(line[-1].name):
+        result = LiftResult.load(root / found)
         create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
         with get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, name=f"{_data_set(root)} · {short(result)}")
@@ -128,29 +137,30 @@ def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
     return STAGES[first : last + 1]
 
 
-def _visited(stages: Sequence[str], root: Path, force: bool) -> Iterator[tuple[str, str]]:
+def _visited(line: Sequence[Visit], root: Path, force: bool) -> Iterator[tuple[str, str]]:
     """Visit the stages; settings that a late one alone uses are checked before a GAN trains."""
     params = load_params(root / FILE)
-    trains = any(stage in TRAINING for stage in stages)
+    trains = any(visit.stage in TRAINING for visit in line)
     if trains:
         see_names(params)
     durations = Durations(root, STAGES, read_values(root / FILE))
-    for number, stage in enumerate(stages, start=1):
-        if trains and stage == max(stages[0], "validate", key=STAGES.index):
-            see_fit(root, params)
+    first_with_images = max(line[0].stage, "validate", key=STAGES.index)
+    for number, visit in enumerate(line, start=1):
+        if trains and visit.stage == first_with_images:
+            see_fit(root, visit.target, params)
         started = time.monotonic()
-        place = Place(number, len(stages), durations.later(stages[number:]))
-        yield stage, (state := _visit(stage, root, force, place))
-        if state == "done":
-            durations.add(stage, time.monotonic() - started)
+        later = durations.later([one.stage for one in line[number:]])
+        yield visit.name, (state := _visit(visit, root, force, Place(number, len(line), later)))
+        if state == "done" and visit.name != OVER_ALL:
+            durations.add(visit.stage, time.monotonic() - started)
 
 
-def _visit(stage: str, root: Path, force: bool, place: Place) -> str:
+def _visit(visit: Visit, root: Path, force: bool, place: Place) -> str:
     try:
-        state = reproduce(stage, root, force, place)
+        state = reproduce(visit.target, root, force, place)
     except TimeoutError:
         raise UserError(
-            f"stage {stage}",
+            f"stage {visit.name}",
             f"still at work after {LONGEST_STAGE_SECONDS // 3600} hours, so it was stopped",
             "Give it less to do (README, 'Your own images'), then run again",
         ) from None
@@ -159,11 +169,11 @@ def _visit(stage: str, root: Path, force: bool, place: Place) -> str:
     return SHOWN[str(state.name)]
 
 
-def _see_inputs(root: Path, stage: str) -> None:
-    missing = missing_inputs(root, stage)
+def _see_inputs(root: Path, visit: Visit) -> None:
+    missing = missing_inputs(root, visit.target)
     if missing:
         raise UserError(
-            f"stage {stage}",
+            f"stage {visit.name}",
             f"its input {missing[0]} does not exist",
             "Run an earlier stage first: leave out --from, or begin further up",
         )

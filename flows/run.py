@@ -16,6 +16,9 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited
+from flows.folds import LIFT as LIFT_OVER_ALL
+from flows.folds import OVER_ALL
+from flows.folds import PAGE as PAGE_OVER_ALL
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.answer.words import MEANING
@@ -106,19 +109,22 @@ def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
 def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
     console = Console(highlight=False)
     took = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    if "report" not in states:
+    files = {"report": (LIFT, PAGE), OVER_ALL: (LIFT_OVER_ALL, PAGE_OVER_ALL)}
+    last = list(states)[-1]
+    if last not in files:
         console.print(
             f"{', '.join(states)}: in place after {took}. `ganlift run` goes on from here."
         )
         return
-    result = LiftResult.load(root / LIFT)
+    lift, page = files[last]
+    result = LiftResult.load(root / lift)
     first, *others = lines(result)
     console.print(
         Panel(
             f"[bold {COLOURS[result.verdict]}]{result.verdict}[/]: {MEANING[result.verdict]}\n"
             f"[bold]{escape(first)}[/]\n"
             f"{escape(chr(10).join(others))}\n\n"
-            f"report   {PAGE}\n"
+            f"report   {page}\n"
             "MLflow   make ui, or ganlift ui\n"
             f"took     {took}",
             title="ganlift",

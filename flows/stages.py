@@ -24,6 +24,7 @@ from rich.console import Console
 from flows.child import child, lines
 from flows.display import display, ended
 from flows.durations import Place
+from flows.folds import label
 from flows.outs import bring_back, is_up_to_date
 from flows.progress_artifact import told_progress
 from tasks.contracts.errors import UserError
@@ -66,7 +67,7 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     """Bring one stage up to date; the state is named Unchanged, Cached or Completed.
 
     Args:
-        stage: its name in ``dvc.yaml``.
+        stage: its name in ``dvc.yaml``, or as DVC calls one of another file.
         root: the project's folder.
         force: run it even if nothing has changed.
         place: where it stands in the line.
@@ -80,12 +81,12 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     try:
         name = _outcome(stage, root, force, console, place)
     except StageError as error:
-        ended(console, stage, "failed", time.monotonic() - started)
+        ended(console, label(stage), "failed", time.monotonic() - started)
         return failed(error)
     except BaseException:
-        ended(console, stage, "failed", time.monotonic() - started)
+        ended(console, label(stage), "failed", time.monotonic() - started)
         raise
-    ended(console, stage, SHOWN[name], time.monotonic() - started)
+    ended(console, label(stage), SHOWN[name], time.monotonic() - started)
     return Completed(name=name)
 
 
@@ -113,7 +114,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     command += ["--force"] if force else []
     heard: list[str] = []
-    with display(stage, console, place) as shown, told_progress(stage) as told:
+    with display(label(stage), console, place) as shown, told_progress(label(stage)) as told:
         with child(command, subprocess.PIPE, root) as process:
             for line in lines(process):
                 step = parse_line(line)
@@ -129,7 +130,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
                     shown.line(line)
             status = process.wait()
         if status != 0:
-            raise StageError(_reason(stage, heard, status))
+            raise StageError(_reason(label(stage), heard, status))
     return "Unchanged" if "didn't change" in "\n".join(heard) else "Completed"
 
 

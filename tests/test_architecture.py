@@ -14,6 +14,7 @@ import grimp
 import pytest
 import yaml
 
+from flows.folds import OVER_ALL, folded
 from flows.pipeline import STAGES
 from tasks.contracts.params.line import Params, load_params
 
@@ -24,7 +25,7 @@ WRITES_SEALED = {"ingest"}
 
 
 def _plain(text: str, variables: dict[str, str]) -> str:
-    return re.sub(r"\$\{([\w.]+)\}", lambda match: variables[match[1]], text)
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: variables.get(match[1], match[0]), text)
 
 
 def _paths(entries: list[Any], variables: dict[str, str]) -> list[str]:
@@ -83,7 +84,7 @@ def _code(*rooms: str) -> list[Path]:
 
 def test_the_eight_names_are_in_step_and_in_order(line: dict[str, dict[str, Any]]) -> None:
     modules = {file.stem for file in (ROOT / "tasks").glob("*.py")} - {"__init__"}
-    assert modules == set(STAGES)
+    assert modules == {*STAGES, OVER_ALL}  # which a cross-validation alone has
     assert tuple(line) == STAGES
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert tuple(params) == ("seed", *STAGES)
@@ -111,7 +112,7 @@ def test_what_run_takes_is_what_the_command_gives(
 
 
 def test_every_path_of_a_command_is_declared(line: dict[str, dict[str, Any]]) -> None:
-    settings = set(_settings().values())
+    settings = {*_settings().values(), "0"}  # the fold of a line that has none
     for stage, block in line.items():
         for path in block["cmd"][4::2]:
             declared = any(Path(path).is_relative_to(p) for p in block["deps"] + block["outs"])
@@ -144,6 +145,28 @@ def test_the_test_split_is_sealed(
         for module in {f"tasks.{stage}"} | imports.find_upstream_modules(f"tasks.{stage}"):
             text = _source(module).read_text(encoding="utf-8")
             assert "real/test" not in text, f"{stage} can reach {module}, which names {SEALED}"
+
+
+def test_each_fold_seals_its_own_test_split_and_reads_no_other_fold() -> None:
+    file = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    stages = folded(file, 3)["stages"]
+    assert set(stages) == {*STAGES, OVER_ALL}
+    reads, writes = set(), set()
+    for name in STAGES:
+        assert stages[name]["foreach"] == [1, 2, 3]
+        block = {key: value for key, value in stages[name]["do"].items() if key != "wdir"}
+        own = "folds/${item}/"
+        for path in _paths(block["deps"], _settings()):
+            assert path.startswith((own, "tasks/", "data/embedded/")), f"{name} reads {path}"
+            reads |= {name} if _overlap(path, f"{own}{SEALED}") else set()
+        for kind in ("outs", "metrics", "plots"):
+            for path in _paths(block.get(kind, []), {}):
+                assert path.startswith(own), f"{name} writes {path}"
+                writes |= {name} if _overlap(path, f"{own}{SEALED}") else set()
+    assert (reads, writes) == (READS_SEALED, WRITES_SEALED)
+    read_last = [path for path in stages[OVER_ALL]["deps"] if not path.startswith("tasks/")]
+    assert {path.split("/")[1] for path in read_last} == {"1", "2", "3"}
+    assert all(path.split("/")[2] == "reports" for path in read_last)
 
 
 def test_no_name_shadows_a_tool_or_a_room() -> None:

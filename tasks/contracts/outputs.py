@@ -31,7 +31,8 @@ Explanation = Annotated[Path, OUTPUT, EXPLANATION]
 """One that is put in place also when the stage fails with a `UserError`: it tells why."""
 
 ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
-LOCK, KEPT_LOCK = Path("dvc.lock"), Path(".ganlift/dvc.lock")
+LOCKS = (Path("dvc.lock"), Path("folds/dvc.lock"))  # their paths begin at the project's root
+KEPT_LOCKS = Path(".ganlift/locks")
 MOVING = "moving.json"  # beside a stage's outputs aside: those that are taking their places
 _Content = TypeVar("_Content")
 _Entries = dict[str, list[tuple[int, int, str]]]
@@ -64,7 +65,7 @@ def published(
     for path in outputs.values():
         refuse_foreign(path, stage)
     take_places()
-    keep_lock()
+    keep_locks()
     aside = ASIDE / stage
     _remove(aside)
     places = {name: aside / path for name, path in outputs.items()}
@@ -121,21 +122,32 @@ def take_places() -> None:
             moving.unlink()
 
 
-def keep_lock() -> None:
-    """Keep a copy of ``dvc.lock``, which DVC empties before it writes it anew."""
-    if LOCK.is_file() and not is_lock_broken():
-        _replace(KEPT_LOCK, LOCK.read_text(encoding="utf-8"))
+def keep_locks() -> None:
+    """Keep copies of DVC's locks, each of which it empties before it writes it anew."""
+    for lock in LOCKS:
+        if lock.is_file() and not _is_broken(lock):
+            _replace(KEPT_LOCKS / lock, lock.read_text(encoding="utf-8"))
 
 
 def is_lock_broken() -> bool:
-    """Tell whether ``dvc.lock`` breaks off in a line: DVC was killed as it wrote, or writes now."""
-    return LOCK.is_file() and not LOCK.read_bytes().endswith(b"\n")
+    """Tell whether a lock breaks off in a line: DVC was killed as it wrote, or writes now."""
+    return any(map(_is_broken, LOCKS))
 
 
-def restore_lock() -> None:
-    """Put the copy of ``dvc.lock`` back if it is broken; call while DVC writes nothing."""
-    if KEPT_LOCK.is_file() and is_lock_broken():
-        _replace(LOCK, KEPT_LOCK.read_text(encoding="utf-8"))
+def restore_locks() -> None:
+    """Put copies of broken locks back; call while DVC writes nothing."""
+    for lock in LOCKS:
+        if _is_broken(lock) and (KEPT_LOCKS / lock).is_file():
+            _replace(lock, (KEPT_LOCKS / lock).read_text(encoding="utf-8"))
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock that records an output."""
+    return LOCKS[path.is_relative_to(LOCKS[1].parent)]
+
+
+def _is_broken(lock: Path) -> bool:
+    return lock.is_file() and not lock.read_bytes().endswith(b"\n")
 
 
 def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
@@ -227,13 +239,16 @@ def _digest(path: Path) -> str | None:
 
 def _locked(stage: str, path: Path) -> str | None:
     """Return the md5 of an output that ``dvc.lock`` records, None where it records none."""
-    if not LOCK.is_file():
-        return None
-    outs = (yaml.safe_load(LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
-    return next(
-        (out["md5"] for out in outs.get(stage, {}).get("outs", []) if out["path"] == str(path)),
-        None,
-    )
+    for lock in LOCKS:
+        if not lock.is_file():
+            continue
+        stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {})
+        for name, of in stages.items():
+            if name.partition("@")[0] == stage:  # "retrain@2" is that of fold 2
+                for out in of.get("outs", []):
+                    if out["path"] == str(path):
+                        return str(out["md5"])
+    return None
 
 
 def _ledger(stage: str) -> _Ledger:

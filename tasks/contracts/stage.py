@@ -32,12 +32,13 @@ def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
 
 
-def stage_main(run: Callable[..., None]) -> None:
-    """Run a stage: each `Path` (or `str`) parameter of `run` is a required ``--option``.
+def stage_main(run: Callable[..., None], section: str | None = None) -> None:
+    """Run a stage: each `Path` (or `str` or `int`) parameter of `run` is a required ``--option``.
 
-    ``params`` is the stage's own section of ``params.yaml`` and ``seed`` the root seed. What is
-    annotated as `Output` is written aside and put in place when the stage has succeeded (see
-    `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit status 1.
+    ``params`` is the stage's own section of ``params.yaml``, or the one that is named, and ``seed``
+    the root seed. What is annotated as `Output` is written aside and put in place when the stage
+    has succeeded (see `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit
+    status 1.
     """
     die_with_parent()
     hold_instructions()
@@ -47,11 +48,11 @@ def stage_main(run: Callable[..., None]) -> None:
     for name in inspect.signature(run).parameters:
         if name not in ("params", "seed"):
             parser.add_argument(f"--{name.replace('_', '-')}", type=hints[name], required=True)
-    given: dict[str, Path | str] = vars(parser.parse_args())
-    outputs = {name: Path(given[name]) for name in given if OUTPUT in get_args(marked[name])}
+    given: dict[str, Path | str | int] = vars(parser.parse_args())
+    outputs = {name: Path(str(given[name])) for name in given if OUTPUT in get_args(marked[name])}
     telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
     try:
-        params, seed = read_section(stage, hints["params"])
+        params, seed = read_section(section or stage, hints["params"])
         with published(stage, outputs, telling) as aside:
             run(**(given | aside), params=params, seed=seed)
     except UserError as error:

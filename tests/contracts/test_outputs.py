@@ -17,10 +17,10 @@ import pytest
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import (
     ASIDE,
-    LOCK,
+    LOCKS,
     MOVING,
     published,
-    restore_lock,
+    restore_locks,
     shown,
     take_places,
 )
@@ -258,12 +258,16 @@ COMPLETE = "schema: '2.0'\nstages:\n  ingest:\n    cmd: one\n  merge:\n    cmd: 
         ("<<<<<<< HEAD\n" + COMPLETE, False),
     ],
 )
-def test_a_lock_that_dvc_was_killed_in_writing_is_put_back(left: str, restored: bool) -> None:
-    LOCK.write_text(COMPLETE)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_that_dvc_was_killed_in_writing_is_put_back(
+    lock: Path, left: str, restored: bool
+) -> None:
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(COMPLETE)
     make("first")
-    LOCK.write_text(left)
-    restore_lock()
-    assert LOCK.read_text() == (COMPLETE if restored else left)
+    lock.write_text(left)
+    restore_locks()
+    assert lock.read_text() == (COMPLETE if restored else left)
 
 
 def test_outputs_may_lie_on_another_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from flows.mending import DVC_HOLDS
 from flows.presets import TABLE
 from flows.project import SCHEDULE_LOCK
 from tasks.contracts.errors import UserError
-from tasks.contracts.outputs import ASIDE, KEPT_LOCK, MOVING
+from tasks.contracts.outputs import ASIDE, KEPT_LOCKS, MOVING
 
 PARAMS = "params.yaml"
 
@@ -234,7 +234,8 @@ def test_any_command_first_mends_what_a_killed_one_left(
     (line / "out" / "merge").rename(line / "out" / ".merge.leaving")
     shutil.copytree(line / "out" / ".merge.leaving", line / "out" / ".merge.arriving")
     (aside / MOVING).write_text('["out/merge"]')
-    (line / KEPT_LOCK).write_text(lock)
+    (line / KEPT_LOCKS).mkdir(parents=True, exist_ok=True)
+    (line / KEPT_LOCKS / "dvc.lock").write_text(lock)
     (line / "dvc.lock").write_text(lock[:-9])
     (line / DVC_HOLDS).write_text("")
     assert _main(monkeypatch, "export", "nothing", "folder") == 1
