@@ -15,6 +15,7 @@ import typer
 from flows.project import find_root
 from tasks.contracts.errors import UserError
 
+STOPPING = (signal.SIGTERM, signal.SIGHUP)  # `kill` and a closed terminal, after which we clean up
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -28,14 +29,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a person's mistake is one line, not a trace."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `kill` cleans up too
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as ending:
-        if ending.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        if ending.code in [128 + number for number in (signal.SIGINT, *STOPPING)]:
             print("stopped", file=sys.stderr)
         raise
 
@@ -53,6 +56,9 @@ def _enter_project() -> Path:
 
         follow_code(root)
     os.chdir(root)
+    from flows.mending import mend
+
+    mend(root)
     return root
 
 

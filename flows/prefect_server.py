@@ -37,10 +37,19 @@ def settle(root: Path) -> bool:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # On disk: a server that starts again still knows what its runs hold.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(SECONDS_TO_START)),
     }.items():
         os.environ.setdefault(name, value)
     return ours
+
+
+def is_own(root: Path) -> bool:
+    """Tell whether the server and its history are this project's, rather than the user's."""
+    return os.environ.get("PREFECT_HOME") == str(root / HOME)
 
 
 def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:

@@ -18,6 +18,7 @@ CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
     "\tdvc config",
     "Use `dvc push`",
     "ERROR: failed to reproduce",
+    "WARNING: Process '",  # had been killed, and what it held is free
 )
 _FEWER = "set LOKY_MAX_CPU_COUNT to fewer processes at once"
 LESS = {  # memory, by stage

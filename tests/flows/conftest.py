@@ -33,7 +33,9 @@ from pathlib import Path
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import published
+from tasks.contracts.stage import die_with_parent
 
+die_with_parent()
 name, source = sys.argv[1:]
 print("progress 0.500 half way", flush=True)
 print(f"{name} at work", flush=True)
