@@ -14,6 +14,7 @@ import typer
 
 from flows.project import find_root
 from tasks.contracts.errors import UserError
+from tasks.contracts.proxies import reach_this_machine_directly
 
 app = typer.Typer(
     add_completion=False,
@@ -29,6 +30,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a person's mistake is one line, not a trace."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `kill` cleans up too
+    reach_this_machine_directly()
     try:
         app()
     except UserError as error:

@@ -22,6 +22,7 @@ DECIDES_NOTHING = {
     "tasks.contracts.outputs": "puts outputs in place",
     "tasks.contracts.params.reading": "reads settings, which DVC compares by value",
     "tasks.contracts.params.sections": "refuses wrong settings",
+    "tasks.contracts.proxies": "how other machines are reached",
     "tasks.contracts.progress": "what is shown meanwhile",
     "tasks.contracts.stage": "how a stage is started",
     "tasks.adapters.tracking": "logs what is there",

@@ -19,6 +19,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section, read_setting
+from tasks.contracts.proxies import reach_this_machine_directly
 
 _PR_SET_PDEATHSIG = 1
 
@@ -54,6 +55,7 @@ def stage_main(run: Callable[..., None]) -> None:
     """
     die_with_parent()
     hold_instructions()
+    reach_this_machine_directly()
     stage = Path(inspect.getfile(run)).stem
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
     settings = {name: key for name in hints if (key := _setting(marked[name]))}
