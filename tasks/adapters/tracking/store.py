@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.adapters.tracking.lineage import experiment_name
+from tasks.adapters.tracking.moved import follow
 from tasks.contracts.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _SETTINGS = {
 }
 _REST_SECONDS = 60.0  # after a failure, before the store is tried again
 _PROCESS = "ganlift.process"
+_SQLITE = "sqlite:///"
 
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
@@ -54,7 +56,7 @@ def tracking_uri() -> str:
 
 def local_uri() -> str:
     """Return the SQLite store of this project."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    return f"{_SQLITE}{home() / 'mlflow.db'}"
 
 
 def home() -> Path:
@@ -118,6 +120,8 @@ class Store:
                 client = MlflowClient(self.uri)
                 with self._alone():
                     client.search_experiments(max_results=1)
+                    if self.uri.startswith(_SQLITE):
+                        follow(Path(self.uri.removeprefix(_SQLITE)).resolve())
             self._client = client
         return self._client
 
@@ -183,17 +187,17 @@ class Store:
 
     def _artifacts(self) -> str | None:
         """Beside a SQLite file; elsewhere the server knows (its own default)."""
-        if not self.uri.startswith("sqlite:///"):
+        if not self.uri.startswith(_SQLITE):
             return None
-        return (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+        return (Path(self.uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold a lock while a SQLite store is made: two processes making one break it."""
-        if not self.uri.startswith("sqlite:///"):
+        if not self.uri.startswith(_SQLITE):
             yield
             return
-        folder = Path(self.uri.removeprefix("sqlite:///")).parent
+        folder = Path(self.uri.removeprefix(_SQLITE)).parent
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
