@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 
 from flows.project import find_root
-from tasks.contracts.errors import UserError
+from tasks.contracts.boundary import boundary
 from tasks.contracts.proxies import reach_this_machine_directly
 
 app = typer.Typer(
@@ -31,11 +32,10 @@ def main() -> None:
     """Run the command line; a person's mistake is one line, not a trace."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `kill` cleans up too
     reach_this_machine_directly()
+    logging.raiseExceptions = False  # Prefect's log that cannot be sent is no news to a person
     try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        with boundary():
+            app()
     except SystemExit as ending:
         if ending.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
             print("stopped", file=sys.stderr)

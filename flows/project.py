@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
+_LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 
 
@@ -38,11 +40,12 @@ def run_lock(root: Path) -> Iterator[None]:
     params.yaml until the flow has ended, which asks for it too.
 
     Raises:
-        UserError: another run holds it.
+        UserError: another run holds it, or the disk has no room for one.
     """
     if root in _held:
         yield
         return
+    _see_room(root)
     path = root / LOCK
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -64,3 +67,13 @@ def run_lock(root: Path) -> Iterator[None]:
             yield
         finally:
             _held.discard(root)
+
+
+def _see_room(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < _LEAST_FREE:
+        raise UserError(
+            str(root),
+            f"the disk has {free / 1e6:.0f} MB left, and a run needs {_LEAST_FREE / 1e6:.0f} MB",
+            "Free some space; `du -sh .ganlift .dvc/cache mlflow` shows what the project takes",
+        )

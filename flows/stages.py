@@ -27,6 +27,7 @@ from rich.console import Console
 from flows.child import child, lines
 from flows.display import display, ended
 from flows.durations import Place
+from flows.dvc_words import dvc_error
 from flows.outs import bring_back, is_up_to_date
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
@@ -139,11 +140,9 @@ def _reason(stage: str, heard: list[str], status: int) -> str:
     for line in reversed(heard):
         if line.startswith("error: "):
             return line.removeprefix("error: ")
-    dvc = next((line for line in reversed(heard) if line.startswith("ERROR: ")), "")
-    if dvc and "failed to run:" not in dvc:
-        return (
-            f"stage {stage}: {dvc.removeprefix('ERROR: ').rstrip('.')}. Mend that, then run again."
-        )
+    errors = [number for number, line in enumerate(heard) if line.startswith("ERROR: ")]
+    if errors and "failed to run:" not in heard[errors[-1]]:
+        return str(dvc_error(f"stage {stage}", heard[errors[-1] :]))
     ending = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
     said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
     what = f"its command broke off ({said[-1].strip()})" if said else f"it broke off ({ending})"

@@ -14,6 +14,7 @@ from flows.pipeline import STAGES
 ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.
 DECIDES_NOTHING = {
+    "tasks.contracts.boundary": "words of a refusal",
     "tasks.contracts.errors": "words of a refusal",
     "tasks.contracts.gate": "two constant words, passed and refused",
     "tasks.contracts.ground": "refuses or lets pass",

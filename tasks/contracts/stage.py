@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from tasks.contracts.errors import UserError
+from tasks.contracts.boundary import boundary
 from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section, read_setting
@@ -51,7 +51,7 @@ def stage_main(run: Callable[..., None]) -> None:
     ``params`` is the stage's own section of ``params.yaml`` and ``seed`` the root seed; what is
     annotated as `Setting` is one value of another section. What is annotated as `Output` is
     written aside and put in place when the stage has succeeded (see `tasks.contracts.outputs`).
-    A `UserError` becomes one line on stderr and exit status 1.
+    What a person can mend becomes one line on stderr and exit status 1.
     """
     die_with_parent()
     hold_instructions()
@@ -66,14 +66,11 @@ def stage_main(run: Callable[..., None]) -> None:
     given: dict[str, Path] = vars(parser.parse_args())
     outputs = {name: given[name] for name in given if OUTPUT in get_args(marked[name])}
     telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
-    try:
+    with boundary():
         params, seed = read_section(stage, hints["params"])
         others = {name: read_setting(key, hints[name]) for name, key in settings.items()}
         with published(stage, outputs, telling) as aside:
             run(**(given | aside | others), params=params, seed=seed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
 
 
 def _setting(hint: Any) -> str | None:

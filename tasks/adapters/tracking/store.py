@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from tasks.adapters.tracking.lineage import experiment_name
 from tasks.adapters.tracking.moved import follow
+from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
 if TYPE_CHECKING:
@@ -246,6 +247,8 @@ def asked(mend: str, *, registry: bool = False) -> Iterator[Store]:
     except UserError:
         raise
     except Exception as error:
+        if told := disk_error(error):
+            raise told from error
         thing, uri = ("registry", store.registry_uri) if registry else ("tracking", store.uri)
         raise UserError(thing, explain(uri, error), f"Start the server, then {mend}") from error
 
