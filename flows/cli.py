@@ -350,3 +350,13 @@ def docs() -> None:
     frames = {name: describe(ImageSet.load(where[name])) for name in ("train", "val", "test")}
     suites = real_suites(frames, load_params().validate)
     print(build_data_docs(suites, Path(".ganlift/data_docs")))
+
+
+@app.command(epilog="Example: [bold]ganlift doctor[/]")
+def doctor() -> None:
+    """Look at what a run needs of this machine and project, and say how to mend what is amiss."""
+    root = _enter_project()
+    from flows.doctor import show
+
+    if not show(root):
+        raise typer.Exit(1)

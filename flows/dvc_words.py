@@ -12,7 +12,7 @@ _OPENING = re.compile(r"^(ERROR: )?(failed to reproduce '[^']*': )?(unexpected e
 _BLOCKED = re.compile(r"'(?P<path>.+)' is busy, it is being blocked by:")
 _BLOCKER = re.compile(r"\(PID (\d+)\): (.*?)(?= \(PID \d+\)|$)")
 _NO_GIT = re.compile(r"(?P<root>.+) is not a git repository")
-_LOCKS = ".dvc/tmp/rwlock"
+LOCKS = ".dvc/tmp/rwlock"
 
 
 def dvc_error(thing: str, said: Sequence[str]) -> UserError:
@@ -33,7 +33,7 @@ def dvc_error(thing: str, said: Sequence[str]) -> UserError:
             thing,
             f"{blocked['path']} is in use by {by}",
             f"Wait until that ends, or stop it with `kill {numbers}`; if it is no command of DVC, "
-            f"remove {_LOCKS}",
+            f"remove {LOCKS}",
         )
     if bare := _NO_GIT.search(text):
         return UserError(
@@ -42,5 +42,5 @@ def dvc_error(thing: str, said: Sequence[str]) -> UserError:
             "Run `git init` there, or `dvc config --local core.no_scm true` to do without Git",
         )
     if "RWLock-file" in text:  # as a full disk leaves it
-        return UserError(thing, text, f"Remove {_LOCKS} if no other command of DVC is at work")
+        return UserError(thing, text, f"Remove {LOCKS} if no other command of DVC is at work")
     return disk_error_said(text, thing) or UserError(thing, text, "Mend that, then run again")

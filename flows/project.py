@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
-_LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
+LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 
 
@@ -71,9 +71,9 @@ def run_lock(root: Path) -> Iterator[None]:
 
 def _see_room(root: Path) -> None:
     free = shutil.disk_usage(root).free
-    if free < _LEAST_FREE:
+    if free < LEAST_FREE:
         raise UserError(
             str(root),
-            f"the disk has {free / 1e6:.0f} MB left, and a run needs {_LEAST_FREE / 1e6:.0f} MB",
+            f"the disk has {free / 1e6:.0f} MB left, and a run needs {LEAST_FREE / 1e6:.0f} MB",
             "Free some space; `du -sh .ganlift .dvc/cache mlflow` shows what the project takes",
         )

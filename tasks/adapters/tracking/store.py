@@ -204,13 +204,20 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def dead_runs(self, experiment_id: str) -> list[str]:
+        """Return the ids of runs whose process was killed, which would seem to run for ever."""
+        running = self.client().search_runs([experiment_id], "attributes.status = 'RUNNING'")
+        owners = {run.info.run_id: run.data.tags.get(_PROCESS, "") for run in running}
+        return [run_id for run_id, owner in owners.items() if _is_dead(owner)]
+
     def _close_dead_runs(self, experiment_id: str) -> None:
-        """End the runs whose process was killed, which would seem to run for ever."""
-        client = self.client()
-        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-            host, _, pid = run.data.tags.get(_PROCESS, "").rpartition(":")
-            if host == socket.gethostname() and not _alive(int(pid)):
-                self.end(run.info.run_id, "KILLED")
+        for run_id in self.dead_runs(experiment_id):
+            self.end(run_id, "KILLED")
+
+
+def _is_dead(owner: str) -> bool:
+    host, _, pid = owner.rpartition(":")
+    return host == socket.gethostname() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:
