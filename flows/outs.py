@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.contracts.errors import UserError
+from flows.dvc_words import dvc_error
 from tasks.contracts.outputs import published
 
 
@@ -63,7 +63,7 @@ def missing_inputs(root: Path, stage: str) -> list[str]:
             (found,) = repo.stage.collect(stage)
             return [str(dep) for dep in found.deps if not dep.exists]
     except DvcException as error:
-        raise UserError("dvc.yaml", str(error), "Mend it") from None
+        raise dvc_error("dvc.yaml", str(error).splitlines()) from None
 
 
 def _changes(root: Path, stage: str) -> list[dict[str, dict[str, str]] | str] | None:

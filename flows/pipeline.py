@@ -29,7 +29,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
 from tasks.contracts.params.reading import FILE, read_values
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.parent import die_with_parent
 from tasks.lift.result import LiftResult
 
 STAGES = (

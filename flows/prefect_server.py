@@ -67,7 +67,7 @@ def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:
         UserError: the port is taken; or, from the function, no server answers.
     """
     if not settle(root):
-        return _see_answering
+        return see_answering
     if port is None:
         port = _free_port()
     else:
@@ -75,7 +75,12 @@ def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:
     return _start(root, port, *options)
 
 
-def _see_answering() -> None:
+def see_answering() -> None:
+    """See that the server which the user has named answers.
+
+    Raises:
+        UserError: it does not.
+    """
     from prefect.client.orchestration import get_client
 
     address = os.environ.get("PREFECT_API_URL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
 SCHEDULE_LOCK = Path(".ganlift/schedule.lock")
+LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 
 
@@ -38,7 +40,7 @@ def run_lock(root: Path) -> AbstractContextManager[None]:
     params.yaml until the flow has ended, which asks for it too.
 
     Raises:
-        UserError: another run holds it.
+        UserError: another run holds it, or the disk has no room for one.
     """
     return _alone(root, LOCK, "run")
 
@@ -58,6 +60,7 @@ def _alone(root: Path, lock: Path, what: str) -> Iterator[None]:
     if path in _held:
         yield
         return
+    _see_room(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -78,3 +81,13 @@ def _alone(root: Path, lock: Path, what: str) -> Iterator[None]:
             yield
         finally:
             _held.discard(path)
+
+
+def _see_room(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < LEAST_FREE:
+        raise UserError(
+            str(root),
+            f"the disk has {free / 1e6:.0f} MB left, and a run needs {LEAST_FREE / 1e6:.0f} MB",
+            "Free some space; `du -sh .ganlift .dvc/cache mlflow` shows what the project takes",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from flows.dvc_words import dvc_error
 from tasks.contracts.killed import killed
 
 CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
@@ -48,14 +49,14 @@ def reason(stage: str, heard: Sequence[str], status: int, held: int) -> str:
     for line in reversed(heard):
         if line.startswith("error: "):
             return line.removeprefix("error: ")
-    dvc = next((line for line in reversed(heard) if line.startswith("ERROR: ")), "")
-    by = _signal(dvc, status)
+    errors = [number for number, line in enumerate(heard) if line.startswith("ERROR: ")]
+    dvc = heard[errors[-1] :] if errors else []
+    by = _signal(dvc[0] if dvc else "", status)
     if by is not None:
-        return str(killed(f"stage {stage}", by, f"{LESS[stage.split()[-1]]}, then run again", held))
-    if dvc and "failed to run:" not in dvc:
-        return (
-            f"stage {stage}: {dvc.removeprefix('ERROR: ').rstrip('.')}. Mend that, then run again."
-        )
+        less = f"{LESS[stage.split()[-1]]}, then run again"
+        return str(killed(f"stage {stage}", by, less, held))
+    if dvc and "failed to run:" not in dvc[0]:
+        return str(dvc_error(f"stage {stage}", dvc))
     said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
     ending = f"its command broke off ({said[-1].strip()})" if said else "it broke off"
     what = ending if said else f"{ending} (exit status {status})"

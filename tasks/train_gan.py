@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.managers import SyncManager
 from pathlib import Path
+from typing import Annotated
 
 import joblib
 import numpy as np
@@ -31,7 +32,7 @@ from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.gan.history import History, save_tables
 from tasks.gan.model import check_training_set, device_of
 from tasks.gan.state import GanOutcome, Tick
@@ -53,7 +54,7 @@ def run(
     val: Path,
     unlabelled: Path,
     gate: Path,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     out: Output,
     pseudo: Output,
     metrics: Output,

@@ -13,6 +13,7 @@ import yaml
 
 from flows import prefect_server
 from flows.child import environment
+from flows.new_project import make_project
 from tests.answer.fake_report import fake_lift
 
 REPOSITORY = Path(__file__).parents[2]
@@ -131,6 +132,22 @@ def line(_ran_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     shutil.copytree(_ran_once, root)
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def _new_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects") / "my tiles"
+    make_project(folder)
+    return folder
+
+
+@pytest.fixture
+def project(_new_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project in which nothing has run, and enter it."""
+    folder = tmp_path / "my tiles"
+    shutil.copytree(_new_project, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 HOLDER = """

@@ -46,7 +46,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs"),
+        *("compare", "track", "docs", "doctor"),
     ],
 )
 def test_every_help_shows_an_example(
