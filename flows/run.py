@@ -15,7 +15,7 @@ from rich.panel import Panel
 
 from flows import prefect_server
 from flows.early import see_names
-from flows.edit_params import check_source, edit_params, edited
+from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.former import set_aside
 from flows.project import run_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
@@ -49,7 +49,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
         text = (root / PARAMS).read_text(encoding="utf-8")
         settings: Sequence[str] = wishes.settings
         if wishes.source is not None:
-            from flows.plan import settings_for  # with torch, which takes a second
+            source_setting(wishes.source, root)  # a wrong one need not wait for torch's import
+            from flows.plan import settings_for
 
             settings = settings_for(wishes.source, root, settings, text)
         now, text = text, edited(text, settings)
