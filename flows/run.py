@@ -15,7 +15,7 @@ from rich.panel import Panel
 
 from flows import prefect_server
 from flows.early import see_names
-from flows.edit_params import check_source, edit_params, edited
+from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL
 from flows.folds import PAGE as PAGE_OVER_ALL
@@ -51,7 +51,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
         text = (root / PARAMS).read_text(encoding="utf-8")
         settings: Sequence[str] = wishes.settings
         if wishes.source is not None:
-            from flows.plan import settings_for  # with torch, which takes a second
+            source_setting(wishes.source, root)  # a wrong one need not wait for torch's import
+            from flows.plan import settings_for
 
             settings = settings_for(wishes.source, root, settings, text)
         now, text = text, edited(text, settings)

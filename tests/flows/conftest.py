@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import prefect_server
 from flows.child import environment
 from flows.new_project import make_project
 from tests.answer.fake_report import fake_lift
@@ -174,21 +172,3 @@ def _held_elsewhere(root: Path) -> Iterator[int]:
 def held_elsewhere() -> Callable[[Path], AbstractContextManager[int]]:
     """Hold a project's lock in another process; yields its number."""
     return _held_elsewhere
-
-
-@pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve Prefect as `ganlift run` does, from a folder that is thrown away."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK", "PREFECT_SERVER_UI_API_URL"):
-            patch.setenv(name, "")  # so that it is put back in the end
-            patch.delenv(name)
-        wait = prefect_server.ready(
-            tmp_path_factory.mktemp("prefect"), None, "--no-ui", "--no-scheduler"
-        )
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        url = os.environ["PREFECT_API_URL"]
-        with temporary_settings({PREFECT_API_URL: url}):
-            wait()
-            yield url
