@@ -65,7 +65,7 @@ class Line:
             UserError: what a stage refuses.
         """
         source = ROOT / self.params.ingest.source
-        self._timed("ingest", lambda: self._stage("ingest", source=source))
+        self._timed("ingest", lambda: self._stage("ingest", source=source, fold=0))
         self._timed("train_gan", self._train_gans)
         self._timed("pool", lambda: self._make_pool(mode))
         for name in ("quality_filter", "merge", "retrain"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from flows.folds import FOLDER
 from flows.line_file import paths
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.report import METRICS
@@ -32,8 +33,13 @@ def see_names(params: Params) -> None:
         check_names(evaluation, retrain)
 
 
-def see_fit(root: Path, params: Params) -> None:
+def see_fit(root: Path, target: str, params: Params) -> None:
     """See that classifier, weights and metric fit the images that stage ingest has made.
+
+    Args:
+        root: the project.
+        target: a stage of the line that is meant, as DVC calls it.
+        params: all settings.
 
     Raises:
         UserError: a class that is not there, or a network for images of another size.
@@ -47,7 +53,9 @@ def see_fit(root: Path, params: Params) -> None:
         return
     from tasks.classifier.early import Images, check_fit
 
-    summary = root / paths(root / "dvc.yaml")["ingest"]
+    fold = target.partition("@")[2]
+    place = root / FOLDER / fold if fold else root
+    summary = place / paths(root / "dvc.yaml")["ingest"]
     if not summary.is_file():
         return  # the stage that lacks its input says so
     told = json.loads(summary.read_text(encoding="utf-8"))

@@ -48,8 +48,7 @@ class Plan:
     @property
     def reach(self) -> Reach:
         """Return what lift the run could find."""
-        test = self.look.expected(self.params.ingest)["test"]
-        return reach(test, self.params.report.level)
+        return reach(self.look.tested(self.params.ingest), self.params.report.level)
 
 
 def default_settings() -> list[str]:
@@ -151,7 +150,7 @@ def show_plan(root: Path, source: Path | None, own: Sequence[str]) -> None:
         Console().print("This data set has its settings; they stay as they are.\n")
     with Console().status("measuring a few steps"):
         costs = measured(plan.look.decoded(plan.params.ingest, plan.params.seed), plan.params)
-    show_times(stage_times(plan.look, plan.params, costs))
+    show_times(stage_times(plan.look, plan.params, costs), plan.params.ingest.folds)
     show_reach(plan)
 
 
@@ -174,7 +173,8 @@ def show_look(plan: Plan) -> None:
         facts.append(f"{seen.unreadable} of the {tried} images tried could not be read")
     for fact in facts:
         console.print(fact)
-    table = Table(title="Images expected of each class", title_justify="left")
+    of = ", of each fold" if plan.params.ingest.folds else ""
+    table = Table(title=f"Images expected of each class{of}", title_justify="left")
     table.add_column("class")
     for name in ("images", *_SPLITS):
         table.add_column(name, justify="right")
@@ -204,9 +204,11 @@ def show_settings(plan: Plan, own: Sequence[str]) -> None:
     console.print("Every other setting is as shipped; --set and --preset win over the plan.\n")
 
 
-def show_times(times: Sequence[StageTime]) -> None:
+def show_times(times: Sequence[StageTime], folds: int | None) -> None:
     """Print the time of each stage, and of all."""
-    table = Table(title="Time on this machine, by a few measured steps", title_justify="left")
+    over = f", over {folds} folds" if folds else ""
+    title = f"Time on this machine{over}, by a few measured steps"
+    table = Table(title=title, title_justify="left")
     table.add_column("stage")
     table.add_column("about", justify="right")
     table.add_column("between", justify="right")
@@ -223,7 +225,8 @@ def show_times(times: Sequence[StageTime]) -> None:
         "real/val gains, so its time varies."
     )
     if sum(one.seconds for one in times) > _LONG_SECONDS:
-        console.print("Less: --set ingest.per_class=100 --set 'train_gan.seeds=[0, 1]'")
+        fewer = " --set ingest.folds=null" if folds else ""
+        console.print(f"Less: --set ingest.per_class=100 --set 'train_gan.seeds=[0, 1]'{fewer}")
     console.print()
 
 
@@ -247,7 +250,7 @@ def show_reach(plan: Plan) -> None:
     times = max(found.times, FEW_TEST_IMAGES / max(1, found.fewest))
     more = f"What would: {times:.1f} times as many test images of every class"
     share = plan.params.ingest.test_share
-    if "test" not in plan.look.given and share < 0.5:
+    if "test" not in plan.look.given and share < 0.5 and not plan.params.ingest.folds:
         more += f"; or in part --set ingest.test_share={min(0.5, round(share * times, 2)):g}"
     console.print(f"{more}.")
 

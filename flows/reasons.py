@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from flows.dvc_words import dvc_error
 from tasks.contracts.killed import killed
 
 CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
@@ -18,6 +19,7 @@ CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
     "\tdvc config",
     "Use `dvc push`",
     "ERROR: failed to reproduce",
+    "WARNING: Process '",  # had been killed, and what it held is free
 )
 _FEWER = "set LOKY_MAX_CPU_COUNT to fewer processes at once"
 LESS = {  # memory, by stage
@@ -29,6 +31,7 @@ LESS = {  # memory, by stage
     "merge": "Lower generate.per_class",
     "retrain": f"Lower retrain.batch_size, or {_FEWER}",
     "report": "Lower report.resamples",
+    "report_folds": "Lower report.resamples",
 }
 _EXIT = re.compile(r"exited with (-?\d+)$")
 _SHELL = range(129, 129 + 64)  # how a shell that waited tells of a signal
@@ -38,7 +41,7 @@ def reason(stage: str, heard: Sequence[str], status: int, held: int) -> str:
     """Return the stage's own ``error:``, what killed it, DVC's error, or where to look.
 
     Args:
-        stage: its name.
+        stage: what it is called for people, of a fold ``fold 2 retrain``.
         heard: the lines that DVC and the stage printed.
         status: with which DVC ended, not 0.
         held: the most bytes of memory that both were seen to hold.
@@ -46,14 +49,14 @@ def reason(stage: str, heard: Sequence[str], status: int, held: int) -> str:
     for line in reversed(heard):
         if line.startswith("error: "):
             return line.removeprefix("error: ")
-    dvc = next((line for line in reversed(heard) if line.startswith("ERROR: ")), "")
-    by = _signal(dvc, status)
+    errors = [number for number, line in enumerate(heard) if line.startswith("ERROR: ")]
+    dvc = heard[errors[-1] :] if errors else []
+    by = _signal(dvc[0] if dvc else "", status)
     if by is not None:
-        return str(killed(f"stage {stage}", by, f"{LESS[stage]}, then run again", held))
-    if dvc and "failed to run:" not in dvc:
-        return (
-            f"stage {stage}: {dvc.removeprefix('ERROR: ').rstrip('.')}. Mend that, then run again."
-        )
+        less = f"{LESS[stage.split()[-1]]}, then run again"
+        return str(killed(f"stage {stage}", by, less, held))
+    if dvc and "failed to run:" not in dvc[0]:
+        return str(dvc_error(f"stage {stage}", dvc))
     said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
     ending = f"its command broke off ({said[-1].strip()})" if said else "it broke off"
     what = ending if said else f"{ending} (exit status {status})"

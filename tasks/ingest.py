@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.data.changes import changes_since
 from tasks.data.collection import check_classes, distinct, split
 from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
@@ -30,7 +30,8 @@ CHANGES = Path(".ganlift/ingest_changes.csv")  # tells of history, so it is no o
 
 def run(
     *,
-    source: Path,
+    source: Annotated[Path, Setting("ingest.source")],
+    fold: int,
     train: Output,
     val: Output,
     test: Output,
@@ -50,7 +51,11 @@ def run(
     may be empty. No output tells the class of one whose label is hidden. What the cut leaves out
     of the training images is kept as ``spare``: labelled, perhaps none, and trained on by the
     arms that ask what more real images would bring.
+
+    Args as in ``dvc.yaml``; ``fold`` is the one of ``ingest.folds`` that is tested on, from 1, or 0
+    in the line that splits by shares.
     """
+    _see_fold(fold, params.folds)
     refuse_own_ground(source, Path.cwd())
     listing = items_of(source, params.group_pattern)
     loose_items = [item for item in listing.items if item.split == UNLABELLED]
@@ -87,7 +92,7 @@ def run(
             f"See {rejects} for all; remove them, or set ingest.on_leak to drop",
         )
     check_classes(items, images)
-    parts = split(images, given, params, seed)
+    parts = split(images, given, params, seed, fold)
     hidden = hide_labels(parts.pop("hidden"))
     parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, parts)
     copies += loose_copies
@@ -113,6 +118,9 @@ def run(
         "equal_once_small": found.shrunk,
         "files_with_more_frames": done.with_more_frames,
         "white": done.white,
+        "given_splits": sorted({name for name in given if name is not None}),
+        "fold": fold or None,
+        "folds": params.folds,
         **_links(images, unnamed, told, crossing, leaks),
     }
     _save_summary(summary, source, images, parts, facts)
@@ -125,6 +133,18 @@ def run(
         counts = changes["change"].value_counts()
         since = ", ".join(f"{count} {change}" for change, count in counts.items())
         print(f"since the last ingest: {since or 'nothing changed'} (see {CHANGES})")
+
+
+def _see_fold(fold: int, folds: int | None) -> None:
+    """Refuse a line that is not the one that ``ingest.folds`` asks for."""
+    if fold == 0 if folds is None else 1 <= fold <= folds:
+        return
+    this = f"fold {fold} of a cross-validation" if fold else "the line that splits by shares"
+    raise UserError(
+        f"ingest.folds {'null' if folds is None else folds}",
+        f"it asks for another line than this, which is {this}",
+        "Run `ganlift run`, which runs what is asked for, or change ingest.folds",
+    )
 
 
 def _save_table(path: Path, rejected: list[Rejected]) -> None:

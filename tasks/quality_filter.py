@@ -41,8 +41,9 @@ from tasks.quality.selection import (
     ACCEPTED,
     Scored,
     Shortfall,
-    check_every_class,
+    check_every_gan,
     decide,
+    emptied,
     random_control,
     real_scores,
     shortfalls,
@@ -109,7 +110,7 @@ def run(
     table = decide(judged.scored, params, seed)
     table.to_parquet(scores, index=False)
     count_reasons(table).to_csv(reasons, index=False)
-    check_every_class(table, params, asked)
+    check_every_gan(table, params, asked)
     drawn = random_control(table, seed)
     images.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
     images.take(drawn).save(control)
@@ -119,7 +120,9 @@ def run(
         report["short"] = {name: asdict(of) for name, of in short.items()}
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("accepted {accepted} of {pool}, {copies} copies thrown out".format(**report))
-    if short:
+    for one in emptied(table, asked):
+        print(f"{one}; its real images stand in for them")
+    if any(of.per_needed for of in short.values()):
         print(_told(short))
 
 
@@ -134,7 +137,8 @@ def _without_asked(pool: ImageSet) -> tuple[ImageSet, dict[int, int] | None]:
 def _told(short: Mapping[str, Shortfall]) -> str:
     """Say which class is farthest from what is asked for, and which command mends that."""
     name, worst = min(short.items(), key=lambda item: item[1].accepted / item[1].asked)
-    mend = f"`ganlift run --set generate.per_needed={max(of.per_needed for of in short.values())}`"
+    needed = max(of.per_needed or 0 for of in short.values())
+    mend = f"`ganlift run --set generate.per_needed={needed}`"
     return (
         f"fewer images were accepted than the merge asks for in {len(short)} classes, "
         f"{worst.accepted} of {worst.asked} of class {name!r}; {mend} would make enough"

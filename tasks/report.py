@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
-from tasks.adapters.tracking.pipeline import log_pipeline
+from tasks.adapters.tracking.pipeline import log_folds, log_pipeline
 from tasks.answer import words
 from tasks.answer.evidence import (
     draw_filter_reasons,
@@ -19,7 +18,7 @@ from tasks.answer.evidence import (
 )
 from tasks.answer.funnel import funnel
 from tasks.answer.mistakes import Answers, draw_confusion, mistakes
-from tasks.answer.page import Evidence, exposure_of, render_page
+from tasks.answer.page import Evidence, exposure_of, library_versions, render_page
 from tasks.answer.pictures import (
     arms_table,
     curve_table,
@@ -34,24 +33,13 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.machine import processor
 from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.lift.summary import lift_result
-
-_LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "scikit-learn",
-    "scipy",
-    "statsmodels",
-    "numpy",
-    "pandas",
-)
 
 
 def run(
     *,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     runs: Path,
     predictions: Path,
     retrained: Path,
@@ -126,7 +114,7 @@ def run(
         retrain=retraining,
         mistakes=mistakes(answers, ImageSet.load(test), class_names),
         exposure=exposure_of(run_table),
-        versions={name: version(name) for name in _LIBRARIES},
+        versions=library_versions(),
         processor=processor(),
     )
     for path in (lift, page, arms, curve):
@@ -137,16 +125,17 @@ def run(
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
     print(terminal(result))
     print(f"report   {shown(page)}", flush=True)
-    log_pipeline(
-        dataset=dataset,
-        lift=lift,
-        page=page,
-        pictures=pictures,
-        runs=runs,
-        gan_metrics=gan_metrics,
-        classifier=classifier,
-        retrained=retrained,
-    )
+    files = {
+        "lift": lift,
+        "page": page,
+        "pictures": pictures,
+        "runs": runs,
+        "gan_metrics": gan_metrics,
+    }
+    if ingested["fold"] is None:
+        log_pipeline(dataset=dataset, **files, classifier=classifier, retrained=retrained)
+    else:
+        log_folds(f"fold {ingested['fold']} of {ingested['folds']}", dataset=dataset, **files)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.managers import SyncManager
 from pathlib import Path
+from typing import Annotated
 
 import joblib
 import numpy as np
@@ -31,7 +32,7 @@ from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.gan.history import History, save_tables
 from tasks.gan.model import check_training_set, device_of
 from tasks.gan.state import GanOutcome, Tick
@@ -39,6 +40,7 @@ from tasks.gan.worker import GanJob, Message, content_key, states_of, train_one
 from tasks.quality.evaluation import Evaluator
 
 _STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
+_SAMPLES = Path(".ganlift/samples.png")  # the newest strip of any GAN, where it is easy to find
 _KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
@@ -52,7 +54,7 @@ def run(
     val: Path,
     unlabelled: Path,
     gate: Path,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     out: Output,
     pseudo: Output,
     metrics: Output,
@@ -220,7 +222,10 @@ def _trained(
         tick, grid = history.told[-1]
         _tell(runs[gan_seed], history, tick, grid)
         if grid is not None:
-            samples = f", samples {history.grids / grid}"
+            beside = _SAMPLES.with_name(f".{_SAMPLES.name}")
+            shutil.copyfile(history.grids / grid, beside)
+            beside.replace(_SAMPLES)  # at once: a viewer may have it open
+            samples = f", samples {_SAMPLES}"
         done[gan_seed] = news.done
         text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
         watch(min(1.0, sum(done.values()) / len(done)), text + samples)

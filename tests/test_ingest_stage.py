@@ -220,3 +220,15 @@ def test_no_source_no_output(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such source"):
         run(tmp_path / "nowhere", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_fold_is_told_and_what_is_not_asked_for_is_refused(source: Path, tmp_path: Path) -> None:
+    out = run(source, tmp_path / "second", fold=2, folds=3)
+    summary = json.loads((out / "summary/ingest.json").read_text(encoding="utf-8"))
+    assert (summary["fold"], summary["folds"]) == (2, 3)
+    assert summary["shares"]["test"] == pytest.approx(1 / 3, abs=0.05)
+    for fold, folds, said in ((0, 3, "splits by shares"), (1, None, "fold 1"), (4, 3, "fold 4")):
+        with pytest.raises(
+            UserError, match=f"it asks for another line than this, which is .*{said}"
+        ):
+            run(source, tmp_path / "no", fold=fold, folds=folds)

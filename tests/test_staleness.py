@@ -14,6 +14,7 @@ from flows.pipeline import STAGES
 ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.
 DECIDES_NOTHING = {
+    "tasks.contracts.boundary": "words of a refusal",
     "tasks.contracts.errors": "words of a refusal",
     "tasks.contracts.fork_server": "where processes come from",
     "tasks.contracts.gate": "two constant words, passed and refused",
@@ -25,6 +26,7 @@ DECIDES_NOTHING = {
     "tasks.contracts.parent": "when a process ends",
     "tasks.contracts.params.reading": "reads settings, which DVC compares by value",
     "tasks.contracts.params.sections": "refuses wrong settings",
+    "tasks.contracts.proxies": "how other machines are reached",
     "tasks.contracts.progress": "what is shown meanwhile",
     "tasks.contracts.stage": "how a stage is started",
     "tasks.adapters.tracking": "logs what is there",

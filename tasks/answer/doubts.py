@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tasks.answer import words
 from tasks.lift.parts import Floor
 from tasks.lift.result import LiftResult
@@ -11,6 +13,7 @@ LEAST_CONDITIONING = 0.7  # below: about three in ten images carry a wrong label
 LEAST_COVERAGE = 0.5  # below: most held-out real images have no GAN image near them
 MOST_DETECTABLE = 3.0  # times the smallest lift that matters: a study this coarse misses most lifts
 _MOST_NAMED = 5  # classes in a sentence; the table of classes has all
+_MOST_GANS = 4  # with a line of its own each
 
 
 def doubts(result: LiftResult) -> list[str]:
@@ -104,6 +107,13 @@ def _poor_gans(result: LiftResult) -> list[str]:
         ),
     ):
         low = {seed: value for seed, value in values.items() if value is not None and value < least}
+        if len(low) > _MOST_GANS:
+            few, many = (words.percent(end) for end in (min(low.values()), max(low.values())))
+            said.append(
+                f"{len(low)} of {len(values)} GANs: only {few} to {many} % {what}; below "
+                f"{words.percent(least, 0)} % it can hardly help."
+            )
+            continue
         said += [
             f"GAN {seed}: only {words.percent(value)} % {what}; below {words.percent(least, 0)} % "
             "it can hardly help."
@@ -114,8 +124,14 @@ def _poor_gans(result: LiftResult) -> list[str]:
 
 def _unhealthy_gans(result: LiftResult) -> list[str]:
     said = []
+    gans = result.gans.values()
+    lost = [gan.collapsed for gan in gans if gan.collapsed]
+    if len(lost) > _MOST_GANS:
+        often = Counter(name for names in lost for name in names)
+        named = [f"{name} in {count}" for name, count in often.most_common()]
+        said.append(f"{len(lost)} of {len(gans)} GANs collapsed on classes: {_listed(named)}.")
     for seed, gan in result.gans.items():
-        if gan.collapsed:
+        if gan.collapsed and len(lost) <= _MOST_GANS:
             share = f"{len(gan.collapsed)} of {len(result.per_class)} classes"
             said.append(f"GAN {seed} collapsed on {share}: {_listed(gan.collapsed)}.")
         if gan.rollbacks:

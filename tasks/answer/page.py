@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,6 +32,16 @@ _FOLD_CLASSES = 24  # a longer table of classes is folded
 _MOST_NAMED = 12  # collapsed classes of a GAN; a table has the rest
 _METRICS = ("balanced_accuracy", "accuracy", "macro_f1")
 _MOST_METRICS = 3  # columns of the table of arms
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "scipy",
+    "statsmodels",
+    "numpy",
+    "pandas",
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,11 @@ def exposure_of(runs: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {str(arm): {name: int(row[name]) for name in columns} for arm, row in means.iterrows()}
 
 
+def library_versions() -> dict[str, str]:
+    """Return the installed versions of what computes the result."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
 def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
     """Return the report as HTML with its pictures inside; all text from data is escaped.
 
@@ -134,6 +150,81 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         evidence: of the earlier stages.
         pictures: folder of the PNG files, each inlined under its name.
     """
+    return _rendered(
+        "page.html.j2",
+        result,
+        pictures,
+        dataset=evidence.ingest["dataset"],
+        left_out=evidence.retrain["left_out"],
+        evidence=evidence,
+        kept_back=kept_back(evidence.ingest),
+        pseudo_labelled=PSEUDO_LABELLED,
+        tried=tried(result.classifier),
+        rules=RULES,
+        scores={rule: SCORES[score] for rule, score in TELLING.items()},
+        checks=_held(evidence.validation),
+        gate=_held(evidence.merge),
+        mean_of_gans=_means([gan["evaluation"] for gan in evidence.gans.values()]),
+        classes_of_gans=classes_of_gans(evidence.gans),
+        short=[name for name, of in evidence.merge["per_class"].items() if of["short"] > 0],
+        most_confused=MOST_CONFUSED,
+        most_rows=MOST_ROWS,
+    )
+
+
+def render_folds(
+    result: LiftResult,
+    pictures: Path,
+    *,
+    dataset: str,
+    left_out: Mapping[str, str],
+    versions: Mapping[str, str],
+    processor: str,
+) -> str:
+    """Return the report over all folds, likewise; the page of each fold has its own evidence.
+
+    Args:
+        result: over all folds.
+        pictures: folder of the PNG files.
+        dataset: its name.
+        left_out: arms that not every fold has, and why.
+        versions: of the libraries.
+        processor: the kind that this ran on.
+    """
+    return _rendered(
+        "folds.html.j2",
+        result,
+        pictures,
+        dataset=dataset,
+        left_out=left_out,
+        versions=versions,
+        processor=processor,
+    )
+
+
+def kept_back(ingested: Mapping[str, Any], folds: int = 5) -> str:
+    """Return what a split by shares keeps from training, and what folds would do.
+
+    Args:
+        ingested: content of ``ingest.json``.
+        folds: how many would be an alternative.
+
+    Returns:
+        a sentence, or nothing where the source itself says what is tested on, or folds do.
+    """
+    if ingested["folds"] or "test" in ingested["given_splits"]:
+        return ""
+    test, val = (ingested["shares"][name] for name in ("test", "val"))
+    shares = [words.percent(share, 0) for share in (test, val, 1 - test - val, 1 - 1 / folds - val)]
+    return (
+        f"Of the labelled images {shares[0]} % are tested on and {shares[1]} % are real/val, so no "
+        f"more than {shares[2]} % can be trained on. With ingest.folds={folds} the line runs "
+        f"{folds} times, each time trained on up to {shares[3]} %, and every image is tested on "
+        f"once; that takes {folds} times as long."
+    )
+
+
+def _rendered(template: str, result: LiftResult, pictures: Path, **own: Any) -> str:
     environment = templates(TEMPLATES)
     environment.filters |= {
         "decimal": words.decimal,
@@ -141,36 +232,25 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         "percent": words.percent,
         "thousands": "{:,}".format,
     }
-    return environment.get_template("page.html.j2").render(
+    return environment.get_template(template).render(
         lift=result,
-        evidence=evidence,
         names=names,
         words=words,
         doubts=doubts,
         commands=commands(result),
         unit=words.unit(result),
         level=words.level(result),
-        pseudo_labelled=PSEUDO_LABELLED,
         metrics=_metrics(result),
-        tried=tried(result.classifier),
-        rules=RULES,
-        scores={rule: SCORES[score] for rule, score in TELLING.items()},
         rail=Rail.around([result.lift_pp], result.rule.smallest_lift_pp)[0],
         rails=arm_rails(result),
-        checks=_held(evidence.validation),
-        gate=_held(evidence.merge),
-        mean_of_gans=_means([gan["evaluation"] for gan in evidence.gans.values()]),
-        classes_of_gans=classes_of_gans(evidence.gans),
         most_named=_MOST_NAMED,
-        short=[name for name, of in evidence.merge["per_class"].items() if of["short"] > 0],
         pictures={
             path.stem: base64.b64encode(path.read_bytes()).decode()
             for path in sorted(pictures.glob("*.png"))
         },
         fold=len(result.per_class) > _FOLD_CLASSES,
         most_classes=MOST_CLASSES,
-        most_confused=MOST_CONFUSED,
-        most_rows=MOST_ROWS,
+        **own,
     )
 
 

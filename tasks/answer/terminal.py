@@ -19,6 +19,6 @@ def terminal(result: LiftResult) -> str:
     lines += [
         f"collapse GAN {seed}: {', '.join(gan.collapsed)}"
         for seed, gan in result.gans.items()
-        if gan.collapsed
+        if gan.collapsed and not result.folds
     ]
     return "\n".join(lines)

@@ -99,12 +99,16 @@ def against(result: LiftResult) -> str:
 def trained(result: LiftResult) -> str:
     """Return how every arm trains: ``both with the recipe mixup for 800 steps``."""
     found = result.classifier
+    if result.folds:
+        return "both with the recipe and the steps that each fold settled for itself"
     return f"both with the recipe {found.recipe} for {found.steps:,} steps"
 
 
 def settled(result: LiftResult) -> list[str]:
     """Return how the recipe was settled, and why training was not longer, a sentence each."""
     found = result.classifier
+    if result.folds:
+        return ["Each fold settled recipe and steps on its own real/val, before any arm trained."]
     what = "The recipe was" if found.settled_by == "declared" else "Recipe and steps were"
     how = (
         f"{what} settled with the real images alone, before any arm was trained, and real/val "

@@ -13,7 +13,13 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.items import HELD_OUT, SPLITS, Item, Rejected
-from tasks.data.splits import assign_splits, class_quotas, keep_rows, label_quotas
+from tasks.data.splits import (
+    assign_splits,
+    class_quotas,
+    fold_numbers,
+    keep_rows,
+    label_quotas,
+)
 
 Rows = npt.NDArray[np.int64]
 COPY = "Nothing: one copy is used"
@@ -91,7 +97,7 @@ def check_classes(items: Sequence[Item], images: ImageSet) -> None:
 
 
 def split(
-    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
+    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int, fold: int = 0
 ) -> dict[str, ImageSet]:
     """Return ``train``, ``val``, ``test``, ``cut`` and ``hidden``, all with their labels.
 
@@ -103,15 +109,23 @@ def split(
     others. Both go by the same hash, so the fraction can only shrink train: the images in it
     are the ones that a fraction of 1 would also choose.
 
+    Args:
+        images: all distinct ones.
+        given: the split that the source gives each, or None.
+        params: shares and cuts.
+        seed: of every hash.
+        fold: the one of ``params.folds`` that is tested on, from 1; 0 where the shares decide.
+
     Raises:
-        UserError: a single class, or a class with no image in one of the splits.
+        UserError: a single class, a class with no image in one of the splits or with fewer groups
+            than folds, or folds of a source that says what to test on.
     """
     names = images.class_names
     if len(names) < 2:
         raise UserError(
             "ingest.source", f"only one class ({names[0]!r})", "Give at least two class folders"
         )
-    places = _places(images, given, params, seed)
+    places = _places(images, given, params, seed, fold)
     counts = pd.crosstab(images.manifest["class_name"].to_numpy(), places)
     for name, images_in in counts.reindex(index=names, columns=SPLITS, fill_value=0).iterrows():
         empty = [place for place in SPLITS if not images_in[place]]
@@ -150,14 +164,22 @@ def split(
 
 
 def _places(
-    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int
+    images: ImageSet, given: Sequence[str | None], params: IngestParams, seed: int, fold: int
 ) -> npt.NDArray[np.str_]:
     """Return the split of each image, ``[N]``."""
     present = set(given)
+    if fold and "test" in present:
+        raise UserError(
+            f"ingest.folds {params.folds}",
+            "the source has a test split of its own, which is what is tested on",
+            "Set ingest.folds to null, or put all images into one folder for each class",
+        )
     shares = {
         "val_share": 0.0 if "val" in present else params.val_share,
         "test_share": 0.0 if "test" in present else params.test_share,
     }
+    if params.folds:  # of what the fold leaves
+        shares = {"val_share": shares["val_share"] / (1 - 1 / params.folds), "test_share": 0.0}
     table = images.manifest[["group", "label"]].assign(given=pd.Series(given, dtype=object))
     free = table[~table["given"].isin(["val", "test"])]
     sizes = free.groupby("label")["group"].nunique()
@@ -166,9 +188,30 @@ def _places(
     place: dict[str, str] = {}
     for _, groups in rarest.groupby("label")["group"]:
         names = groups.tolist()
+        if fold:
+            class_name = str(images.manifest["class_name"][groups.index[0]])
+            tested = _fold(names, class_name, params, seed, fold)
+            place |= dict.fromkeys(tested, "test")
+            names = [name for name in names if name not in place]
         place |= zip(names, assign_splits(names, **shares, seed=seed), strict=True)
     chosen = table["given"].where(table["given"].isin(["val", "test"]), table["group"].map(place))
     return chosen.to_numpy(dtype=np.str_)
+
+
+def _fold(
+    groups: Sequence[str], class_name: str, params: IngestParams, seed: int, fold: int
+) -> list[str]:
+    """Return the groups of a class that one fold tests on."""
+    assert params.folds is not None
+    if len(groups) < params.folds:
+        raise UserError(
+            f"class {class_name!r}",
+            f"its {len(groups)} groups are fewer than ingest.folds {params.folds}, and each fold "
+            "tests on one of them at least",
+            "Lower ingest.folds, add images of it, or leave the class out",
+        )
+    numbers = fold_numbers(groups, params.folds, seed)
+    return [name for name, number in zip(groups, numbers, strict=True) if number == fold]
 
 
 def _same(one: str, other: str) -> bool:

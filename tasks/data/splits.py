@@ -54,6 +54,16 @@ def assign_splits(
     return ["test" if row < test_end else "val" if row < val_end else "train" for row in rank]
 
 
+def fold_numbers(groups: Sequence[str], folds: int, seed: int) -> list[int]:
+    """Return the fold, 1 to k, of each of the G groups of one class, in the order of their hashes.
+
+    Parts differ by at most one group, and a group that comes or goes moves at most k - 1 others.
+    """
+    places = [hash_uniform(one, seed, "fold") for one in groups]
+    rank = np.argsort(np.argsort(places, kind="stable"), kind="stable")
+    return [1 + int(row) * folds // len(groups) for row in rank]
+
+
 def class_quotas(counts: Labels, per_class: int | None, imbalance: float) -> Labels:
     """Return how many images of each class to keep, ``[K]``.
 

@@ -341,6 +341,24 @@ class Classifier(Part):
     kept: KeptClassifier | None
 
 
+class FoldLift(Part):
+    """What one fold of a cross-validation found by itself, and how its arms were trained.
+
+    Attributes:
+        fold: its number, from 1.
+        baseline: the arm that it would compare with, chosen on its own real/val.
+    """
+
+    fold: int
+    verdict: Verdict
+    lift_pp: Estimate
+    baseline: str
+    recipe: str
+    steps: int
+    train_images: int
+    test_images: int
+
+
 class Digests(Part):
     """Sha256 of the images that were trained and judged on."""
 

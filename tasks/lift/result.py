@@ -1,4 +1,4 @@
-"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/4``.
+"""``lift.json``: everything that was found, as one model, schema ``ganlift/lift/5``.
 
 `docs/lift.schema.json` is its schema, `tasks.lift.parts` what it is made of.
 """
@@ -22,6 +22,7 @@ from tasks.lift.parts import (
     Digests,
     Estimate,
     Floor,
+    FoldLift,
     GanFlags,
     ImageCounts,
     Lift,
@@ -57,10 +58,11 @@ class LiftResult(Part):
         floors: by metric, what a classifier reaches that never looks at an image.
         majority_class: the one with the most real training images.
         rarest: None where no class has twice the real training images of another.
+        folds: of a cross-validation, whose results this one puts together; empty for one split.
         arms: those that were compared; fractions of the real images stand in `worth` alone.
     """
 
-    schema_: Literal["ganlift/lift/4"] = Field("ganlift/lift/4", alias="schema")
+    schema_: Literal["ganlift/lift/5"] = Field("ganlift/lift/5", alias="schema")
     verdict: Verdict
     answer: str = ""
     advice: str = ""
@@ -93,6 +95,7 @@ class LiftResult(Part):
     seeds: Seeds
     classifier: Classifier
     digests: Digests
+    folds: tuple[FoldLift, ...] = ()
 
     @property
     def less_is_better(self) -> bool:
@@ -129,7 +132,7 @@ class LiftResult(Part):
         except ValidationError as error:
             found = error.errors()[0]
             where = ".".join(map(str, found["loc"])) or "the file"
-            reason = f"is no result of schema ganlift/lift/4 ({where}: {found['msg']})"
+            reason = f"is no result of schema ganlift/lift/5 ({where}: {found['msg']})"
             raise UserError(name, reason, _MEND) from None
 
     def dumps(self) -> str:

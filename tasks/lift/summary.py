@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,25 @@ from tasks.lift.significance import mcnemar_pairs
 
 _RARE_SHARE = 0.5  # of the average class
 _UNBALANCED = 2.0  # most over fewest training images of a class, from which on the rarest are told
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What the treatment was trained on.
+
+    Attributes:
+        real: real images of each class ``[K]``.
+        synthetic: synthetic images by GAN seed.
+        control: images of the control set, over all GANs.
+        digest: of every image.
+        gans: what has to be known of each GAN, by its name.
+    """
+
+    real: npt.NDArray[np.int64]
+    synthetic: Mapping[str, int]
+    control: int
+    digest: str
+    gans: Mapping[str, parts.GanFlags]
 
 
 def lift_result(
@@ -59,18 +79,40 @@ def lift_result(
         UserError: runs that are not fair, do not belong together or cannot be paired, a metric
             or an arm that there is not, or too few test images.
     """
+    real = merged.loc[merged["origin"] == "real", "label"]
+    seeds = merged["gan_seed"].dropna().astype(int)
+    trained_on = TrainedOn(
+        real=np.bincount(real, minlength=len(class_names)),
+        synthetic={str(gan): int((seeds == gan).sum()) for gan in seeds.unique()},
+        control=control,
+        digest=_digest(merged),
+        gans={gan: _flags(of) for gan, of in gans.items()},
+    )
+    return judged(runs, predictions, class_names, retrained, trained_on, params, seed)
+
+
+def judged(
+    runs: pd.DataFrame,
+    predictions: pd.DataFrame,
+    class_names: Sequence[str],
+    retrained: Mapping[str, Any],
+    trained_on: TrainedOn,
+    params: ReportParams,
+    seed: int,
+) -> LiftResult:
+    """Do what `lift_result` does, with what was trained on told in numbers."""
     check_fair(runs)
     metric = metric_named(params.primary_metric, class_names)
     baseline, choice = choose_baseline(runs, metric, params)
-    judged = read_predictions(predictions, class_names)
+    said = read_predictions(predictions, class_names)
     real_images = {arm: int(of["real"]) for arm, of in retrained["arms"].items()}
-    found = Estimates(judged, metric, baseline, real_images, params, seed)
+    found = Estimates(said, metric, baseline, real_images, params, seed)
     check_same(found.values, runs)
 
-    treated = judged.arms[params.treatment]
+    treated = said.arms[params.treatment]
     gan_seeds = sorted(set(treated.gan_seeds or ()))
-    train = np.bincount(merged.loc[merged["origin"] == "real", "label"], minlength=len(class_names))
-    test = np.bincount(judged.labels, minlength=len(class_names))
+    train = trained_on.real
+    test = np.bincount(said.labels, minlength=len(class_names))
     lifted = found.lift(params.treatment, baseline)
     lift = parts.Lift.of(
         lifted, level=params.level, p_value=lifted.p_value, df=lifted.df, se=lifted.se
@@ -100,7 +142,7 @@ def lift_result(
             found.noise,
             gans=len(gan_seeds),
             seeds=len(treated.seeds),
-            test_images=len(judged.labels),
+            test_images=len(said.labels),
             level=params.level,
         ),
         filter_lift_pp=parts.Estimate.of(found.lift(FILTERED, UNFILTERED)) if both else None,
@@ -110,7 +152,7 @@ def lift_result(
             if arm != baseline
         },
         comparisons=found.contrasts(),
-        mcnemar=mcnemar_pairs(judged, params.treatment, baseline),
+        mcnemar=mcnemar_pairs(said, params.treatment, baseline),
         floors=floors({**METRICS, metric.key: metric}, train, test),
         majority_class=class_names[int(np.argmax(train))],
         rarest=_rarest(found, class_names, train),
@@ -118,19 +160,19 @@ def lift_result(
         worth=found.worth(),
         more_real=found.more_real(),
         per_class=_per_class(found, class_names, train, test),
-        gans={gan: _flags(of) for gan, of in gans.items()},
+        gans=dict(trained_on.gans),
         counts=parts.ImageCounts(
             classes=len(class_names),
             train=int(train.sum()),
-            synthetic={str(gan): int(merged["gan_seed"].eq(gan).sum()) for gan in gan_seeds},
-            control=control,
-            test=len(judged.labels),
+            synthetic={str(gan): trained_on.synthetic.get(str(gan), 0) for gan in gan_seeds},
+            control=trained_on.control,
+            test=len(said.labels),
             seeds=len(treated.seeds),
             gan_seeds=len(gan_seeds),
         ),
         seeds=parts.Seeds(classifier=treated.seeds, gan=tuple(gan_seeds)),
         classifier=_classifier(retrained),
-        digests=parts.Digests(merged=_digest(merged), test=retrained["test"]["digest"]),
+        digests=parts.Digests(merged=trained_on.digest, test=retrained["test"]["digest"]),
     )
 
 

@@ -14,6 +14,8 @@ from tasks.planning.mirror import Mirror
 
 CAP, CAP_GPU = 32, 64  # pixels
 _FEW = 10  # training images of a class
+_FOLDS = 5
+_FOLDS_UP_TO = 40  # images of the rarest class: of more, a share leaves 16 and more to test on
 _UNBALANCED = 2.0  # times as many training images in the largest class as in the smallest
 _EPOCHS = 5  # of the shortest training that is tried
 
@@ -62,11 +64,23 @@ def image_choices(look: Look, *, gpu: bool) -> list[Choice]:
 
 def _shares(look: Look) -> Iterator[Choice]:
     name, rarest = look.rarest
+    # named groups may be fewer than the folds, and twins that ingest joins make some fewer
+    takes_folds = not look.given and not look.groups and 2 * _FOLDS <= rarest <= _FOLDS_UP_TO
+    folds = _FOLDS if takes_folds else None
+    why = "the shares decide what is tested on"
+    if folds:
+        why = (
+            f"{name!r} has {rarest} images, too few to keep some from training for good: every "
+            f"image is tested on once, in {folds} times the time (null is one split by shares)"
+        )
+    yield Choice("ingest.folds", folds, why)
     wanted = {"val": (12, 0.1, 0.2), "test": (30, 0.2, 0.4)}
     for split, (images, least, most) in wanted.items():
         share = round(min(most, max(least, images / rarest)), 2)
         if split in look.given:
             why = f"not used: {split}/ is given"
+        elif folds and split == "test":
+            why = "not used: each fold is tested on in turn"
         else:
             why = f"about {share * rarest:.0f} of the {rarest} images of {name!r}, the rarest class"
         yield Choice(f"ingest.{split}_share", share, why)

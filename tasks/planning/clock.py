@@ -195,7 +195,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
-    """Return the time of every stage, in their order."""
+    """Return the time of every stage, in their order; with folds, of all of them together."""
     cores = joblib.cpu_count()
     gan, seeds = params.train_gan, len(params.train_gan.seeds)
     on_gpu = device_of(gan).type == "cuda"
@@ -227,7 +227,8 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
         steps = [images.get(stage, 0.0)] * 3
         if stage == "retrain":
             steps = [retrain[doublings] for doublings in (2, 1, None)]
-        times.append(StageTime(stage, *(around + seconds for seconds in steps)))
+        folds = params.ingest.folds or 1
+        times.append(StageTime(stage, *(folds * (around + seconds) for seconds in steps)))
     return times
 
 

@@ -64,9 +64,11 @@ class Look:
         return name, self.counts[name]
 
     def expected(self, params: IngestParams) -> dict[str, dict[str, int]]:
-        """Return about how many images of each class each split will hold, by split."""
+        """Return about how many images of each class each split, of each fold, will hold."""
         counts: dict[str, dict[str, int]] = {name: {} for name in SPLITS}
         shares = {"val": params.val_share, "test": params.test_share}
+        if params.folds:
+            shares["test"] = 1 / params.folds
         for name, number in self.counts.items():
             held = {
                 split: self.given[split].get(name, 0)
@@ -80,6 +82,10 @@ class Look:
                 counts[split][name] = held[split]
         return counts
 
+    def tested(self, params: IngestParams) -> dict[str, int]:
+        """Return about how many images of each class are tested on, over all folds."""
+        return dict(self.counts) if params.folds else self.expected(params)["test"]
+
     def _undecided(self, name: str) -> int:
         return self.counts[name] - sum(
             self.given[split].get(name, 0) for split in ("val", "test") if split in self.given
@@ -87,6 +93,9 @@ class Look:
 
     def decoded(self, params: IngestParams, seed: int) -> ImageSet:
         """Return the sample as ingest would make it, without images that it puts into real/test.
+
+        With folds there are no such: every image is trained on too. What is decided by the sample
+        alone, mirroring, is asked without the classes.
 
         Raises:
             UserError: nothing is left.
@@ -97,7 +106,8 @@ class Look:
         pixels, rows = [], []
         for image, item in zip(done.pixels, done.items, strict=True):
             one = image_id(image)
-            if item.split or not hash_uniform(item.group or one, seed, "split") < params.test_share:
+            drawn = hash_uniform(item.group or one, seed, "split")
+            if item.split or params.folds or drawn >= params.test_share:
                 pixels.append(image)
                 rows.append((one, item.class_name, item.source))
         if not rows:

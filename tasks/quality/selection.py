@@ -95,32 +95,98 @@ def decide(scored: Scored, params: QualityFilterParams, seed: int) -> pd.DataFra
     return table.assign(reason=pd.Series(reason, dtype="str"))
 
 
+@dataclass(frozen=True)
+class Emptied:
+    """A class of which no image of a GAN was accepted.
+
+    Attributes:
+        gan_seed: the GAN.
+        class_name: the class.
+        made: how many images of it the GAN made.
+        reason: for which most of them were rejected, one of `REASONS`.
+        rejected: how many of them for that reason.
+    """
+
+    gan_seed: int
+    class_name: str
+    made: int
+    reason: str
+    rejected: int
+
+    def __str__(self) -> str:
+        """Return it as a person reads it."""
+        return (
+            f"none of GAN {self.gan_seed}'s {self.made} images of class {self.class_name!r} was "
+            f"accepted; {self.rejected} fell to {self.reason}"
+        )
+
+
+def emptied(table: pd.DataFrame, asked: Mapping[int, int] | None = None) -> list[Emptied]:
+    """Return the classes of GANs that are left without images, where some are asked for.
+
+    Args:
+        table: gan_seed, label, class_name and reason of the pool.
+        asked: as in `Scored`.
+    """
+    found = []
+    every = _asked_for(table, asked)
+    for (gan_seed, class_name), rows in every.groupby(["gan_seed", "class_name"]):
+        counts = rows["reason"].value_counts()
+        if ACCEPTED not in counts:
+            reason, most = str(counts.index[0]), int(counts.iloc[0])
+            found.append(Emptied(int(str(gan_seed)), str(class_name), len(rows), reason, most))
+    return found
+
+
 def check_every_class(
     table: pd.DataFrame, params: QualityFilterParams, asked: Mapping[int, int] | None = None
 ) -> None:
     """Refuse a filter that leaves a class of a GAN without images, unless none are asked for.
 
     Args:
-        table: gan_seed, label, class_name and reason of the pool.
+        table: as in `emptied`.
         params: with which it was decided.
         asked: as in `Scored`.
 
     Raises:
         UserError: names the class, the GAN and the rule that rejected most.
     """
+    for one in emptied(table, asked):
+        raise _refusal(one, params)
+
+
+def check_every_gan(
+    table: pd.DataFrame, params: QualityFilterParams, asked: Mapping[int, int] | None = None
+) -> None:
+    """Refuse a filter that leaves a GAN without any image: there would be nothing to judge.
+
+    Args:
+        table: as in `emptied`.
+        params: with which it was decided.
+        asked: as in `Scored`.
+
+    Raises:
+        UserError: names the GAN, one of its classes and the rule that rejected most of it.
+    """
+    lost = emptied(table, asked)
+    classes = _asked_for(table, asked).groupby("gan_seed")["class_name"].nunique()
+    for gan_seed, count in classes.items():
+        mine = [one for one in lost if one.gan_seed == gan_seed]
+        if len(mine) == count:
+            raise _refusal(mine[0], params)
+
+
+def _asked_for(table: pd.DataFrame, asked: Mapping[int, int] | None) -> pd.DataFrame:
+    return table if asked is None else table[table["label"].map(dict(asked)) > 0]
+
+
+def _refusal(one: Emptied, params: QualityFilterParams) -> UserError:
     mends = {rule.reason: rule.mend for rule in in_force(params)}
-    if asked is not None:
-        table = table[table["label"].map(dict(asked)) > 0]
-    for (gan_seed, class_name), rows in table.groupby(["gan_seed", "class_name"]):
-        counts = rows["reason"].value_counts()
-        if ACCEPTED not in counts:
-            worst = str(counts.index[0])
-            raise UserError(
-                f"class {str(class_name)!r}",
-                f"none of GAN {gan_seed}'s {len(rows)} images was accepted; "
-                f"{counts.iloc[0]} fell to {worst}",
-                f"{mends[worst]}, raise generate.per_class, or train longer (train_gan.total_kimg)",
-            )
+    return UserError(
+        f"class {one.class_name!r}",
+        str(one),
+        f"{mends[one.reason]}, raise generate.per_class, or train longer (train_gan.total_kimg)",
+    )
 
 
 @dataclass(frozen=True)
@@ -131,20 +197,19 @@ class Shortfall:
         asked: of each GAN.
         accepted: of the GAN that has fewest.
         per_needed: images to make for each that is asked for, at this GAN's rate of acceptance
-            with a tenth to spare.
+            with a tenth to spare; None where it has none.
     """
 
     asked: int
     accepted: int
-    per_needed: int
+    per_needed: int | None
 
 
 def shortfalls(table: pd.DataFrame, asked: Mapping[int, int]) -> dict[str, Shortfall]:
     """Return the classes that fall short, by name.
 
     Args:
-        table: gan_seed, label, class_name and reason of the pool; every class of every GAN has
-            an accepted image where one is asked for.
+        table: gan_seed, label, class_name and reason of the pool.
         asked: as in `Scored`.
     """
     kept = table.assign(kept=table["reason"].eq(ACCEPTED))
@@ -154,7 +219,7 @@ def shortfalls(table: pd.DataFrame, asked: Mapping[int, int]) -> dict[str, Short
     for row in fewest.to_dict("records"):
         accepted, wanted = int(row["sum"]), asked[int(row["label"])]
         if accepted < wanted:
-            more = math.ceil(1.1 * int(row["size"]) / accepted)
+            more = math.ceil(1.1 * int(row["size"]) / accepted) if accepted else None
             short[str(row["class_name"])] = Shortfall(wanted, accepted, more)
     return short
 

@@ -101,7 +101,7 @@ def fake_lift(
     curve = [arm for arm in arms if arm not in ARMS] + [REAL]
     counts = {REAL: sum(train)} | {fraction_arm(s): int(s * sum(train)) for s in FRACTIONS}
     content = {
-        "schema": "ganlift/lift/4",
+        "schema": "ganlift/lift/5",
         "verdict": word,
         "answer": f"{word}: adding filtered GAN images moved {metric_name} by {mean:+.1f}.",
         "advice": "Keep the simpler training until there is more evidence.",
@@ -284,7 +284,10 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
     expectations = [{"passed": True}] * 12
     arms = (*ARMS, *(fraction_arm(share) for share in FRACTIONS))
     return Evidence(
-        ingest={"dataset": "digits", "rejected": 3, "duplicates": 1},
+        ingest={
+            "dataset": "digits", "rejected": 3, "duplicates": 1, "fold": None, "folds": None,
+            "given_splits": [], "shares": {"train": 0.11, "val": 0.15, "test": 0.45, "cut": 0.29},
+        },
         validation={"expectations": expectations},
         gans={
             str(gan): {

@@ -36,6 +36,20 @@ def test_each_doubt_is_told_with_its_figure(changes, said):
     assert f"doubt    {found}" in terminal(altered(fake_lift(), **changes))
 
 
+def test_many_gans_are_told_together():
+    lift = fake_lift()
+    flags = lift.gans["0"].model_copy(
+        update={"coverage": 0.31, "collapsed": ("1",), "conditioning": 0.9}
+    )
+    gans = {f"{seed} of fold {fold}": flags for seed in (0, 1) for fold in (1, 2, 3)}
+    gans["1 of fold 3"] = flags.model_copy(update={"coverage": 0.4, "collapsed": ("1", "7")})
+    assert doubts(lift.model_copy(update={"gans": gans})) == [
+        "6 of 6 GANs: only 31.0 to 40.0 % of the held-out real images have one of its images near "
+        "them (coverage); below 50 % it can hardly help.",
+        "6 of 6 GANs collapsed on classes: 1 in 6, 7 in 1.",
+    ]
+
+
 def test_of_a_loss_the_floor_lies_above():
     lift = fake_lift(metric="log_loss", metric_name="log loss")
     assert doubts(lift) == []

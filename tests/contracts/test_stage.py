@@ -38,6 +38,22 @@ def run(
 if __name__ == "__main__":
     stage_main(run)
 '''
+ELSEWHERE = """
+from typing import Annotated
+
+from tasks.contracts.params.merge import MergeParams
+from tasks.contracts.stage import Setting, stage_main
+
+
+def run(
+    *, source: Annotated[str, Setting("ingest.source")], params: MergeParams, seed: int
+) -> None:
+    print(repr(source), seed)
+
+
+if __name__ == "__main__":
+    stage_main(run)
+"""
 OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--why", "why.txt", "--dataset"]
 
 
@@ -102,6 +118,33 @@ def test_a_user_error_is_one_line_and_status_1(merge: ModuleType, tmp_path: Path
     assert done.stderr == "error: dataset: it is broken. Choose another.\n"
     assert (tmp_path / "why.txt").read_text() == "broken"
     assert not (tmp_path / "made.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("$(touch ran)", "'$(touch ran)' 7"),
+        (None, "error: params.yaml: ingest.source: missing"),
+        (7, "error: params.yaml: ingest.source: it takes text (given: 7)"),
+    ],
+)
+@pytest.mark.usefixtures("merge")
+def test_a_value_of_another_section_comes_from_the_file(
+    written: object, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "merge.py").write_text(ELSEWHERE)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["ingest"] = {} if written is None else {"source": written}
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    done = subprocess.run(
+        [sys.executable, "merge.py"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert said in done.stdout + done.stderr
+    assert not Path("ran").exists()
 
 
 def test_another_stages_section_stops_nobody(

@@ -26,6 +26,7 @@ def tiny_values() -> dict[str, Any]:
             "fit": "pad",
             "val_share": 0.2,
             "test_share": 0.3,
+            "folds": None,
             "per_class": None,
             "imbalance": 1,
             "label_fraction": 1.0,

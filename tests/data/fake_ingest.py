@@ -20,10 +20,11 @@ def save(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels.squeeze()).save(path)
 
 
-def run(source: Path, out: Path, **overrides: object) -> Path:
+def run(source: Path, out: Path, fold: int = 0, **overrides: object) -> Path:
     """Ingest into folders none of which exists yet."""
     ingest.run(
         source=source,
+        fold=fold,
         train=out / "sets/train",
         val=out / "sets/val",
         test=out / "sets/test",

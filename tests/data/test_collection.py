@@ -303,3 +303,44 @@ def test_a_class_that_is_spelt_otherwise_in_one_split_is_told() -> None:
         UserError, match=r"class 'Dog '.*leave none for train.*Name its folder 'dog'"
     ):
         split(ImageSet(images.images, manifest), given, params(), 0)
+
+
+@given(st.integers(2, 6), st.integers(0, 2**31))
+def test_folds_test_on_every_image_once_and_part_no_group(folds: int, seed: int) -> None:
+    images = noise_set(24)
+    pairs = np.arange(len(images)) // 2  # two images a group, one group of both classes
+    pairs[[0, -1]] = 1000
+    images.manifest["group"] = [f"group {number}" for number in pairs]
+    tested: list[str] = []
+    for fold in range(1, folds + 1):
+        parts = split(images, [None] * len(images), params(folds=folds), seed, fold)
+        sets = {name: part.manifest for name, part in parts.items()}
+        for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+            assert not set(sets[one]["group"]) & set(sets[other]["group"])
+        tested += sets["test"]["image_id"].tolist()
+    assert sorted(tested) == sorted(images.manifest["image_id"])
+
+
+def test_val_keeps_its_share_of_all_images_in_a_fold() -> None:
+    images = noise_set(400)
+    parts = split(images, [None] * 800, params(folds=4, val_share=0.3), 0, 2)
+    assert len(parts["test"]) == 200
+    assert len(parts["val"]) / 800 == pytest.approx(0.3, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("per_class", "given_test", "said"),
+    [
+        (3, False, "class 'cat': its 3 groups are fewer than ingest.folds 4"),
+        (9, True, "ingest.folds 4: the source has a test split of its own"),
+    ],
+)
+def test_folds_that_the_images_do_not_allow_are_refused(
+    per_class: int, given_test: bool, said: str
+) -> None:
+    images = noise_set(per_class)
+    given_splits: list[str | None] = [None] * len(images)
+    if given_test:
+        given_splits[0] = "test"
+    with pytest.raises(UserError, match=said):
+        split(images, given_splits, params(folds=4), 0, 1)

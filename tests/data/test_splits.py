@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tasks.data.splits import (
     assign_splits,
     class_quotas,
+    fold_numbers,
     hash_uniform,
     keep_rows,
     label_quotas,
@@ -175,3 +176,14 @@ def test_images_added_to_a_class_move_no_other() -> None:
     before = as_sets([5, 5, 5], labels)
     after = as_sets([5, 5, 5], np.concatenate([labels, np.full(30, 2)]))
     assert before[:2] == after[:2]
+
+
+@given(st.integers(2, 12), st.integers(0, 60), st.integers(0, 2**31))
+def test_folds_are_even_and_one_group_more_moves_few(folds: int, more: int, seed: int) -> None:
+    groups = folds + more
+    before = fold_numbers(IDS[:groups], folds, seed)
+    sizes = np.bincount(before, minlength=folds + 1)[1:]
+    assert set(before) == set(range(1, folds + 1))
+    assert sizes.max() - sizes.min() <= 1
+    after = fold_numbers([IDS[groups], *IDS[:groups]], folds, seed)[1:]
+    assert sum(b != a for b, a in zip(before, after, strict=True)) <= folds - 1

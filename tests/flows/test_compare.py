@@ -86,7 +86,7 @@ def test_a_result_of_another_schema_is_refused_by_the_name_of_its_run(
 ) -> None:
     client().log_text(ids[0], '{"schema": "ganlift/lift/1"}', "lift.json")
     assert command(monkeypatch, "compare", *ids) == 1
-    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/4" in capsys.readouterr().err
+    assert f"run {ids[0][:8]}: is no result of schema ganlift/lift/5" in capsys.readouterr().err
 
 
 def past(lift: LiftResult, params: dict[str, str] | None = None) -> PastRun:

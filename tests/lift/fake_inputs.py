@@ -104,6 +104,10 @@ def fake_line(
         inputs["ingest"],
         {
             "dataset": "digits",
+            "fold": None,
+            "folds": None,
+            "given_splits": [],
+            "shares": {"train": 0.4, "val": 0.15, "test": 0.45},
             "image_size": size,
             "channels": 1,
             "classes": list(class_names),

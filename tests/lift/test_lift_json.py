@@ -44,8 +44,8 @@ def test_numbers_are_rounded_as_they_enter():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"schema": "ganlift/lift/1"}', "no result of schema ganlift/lift/4 (schema: "),
-        ("{}", "no result of schema ganlift/lift/4 (verdict: "),
+        ('{"schema": "ganlift/lift/1"}', "no result of schema ganlift/lift/5 (schema: "),
+        ("{}", "no result of schema ganlift/lift/5 (verdict: "),
         ("[1", "(the file: Invalid JSON"),
         (None, "cannot be read"),
     ],

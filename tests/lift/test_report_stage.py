@@ -54,7 +54,7 @@ def hashes(folder):
 def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logged, capsys):
     line = fake_line(tmp_path, ["cat", "dog", "eel"], effect=effect, size=16)
     lift = outcome(line)
-    assert lift["schema"] == "ganlift/lift/4"
+    assert lift["schema"] == "ganlift/lift/5"
     assert lift["verdict"] == word
     points = lift["lift_pp"]
     assert points["ci_low"] < points["mean"] < points["ci_high"]

@@ -102,9 +102,30 @@ def test_the_size_follows_the_originals_up_to_what_the_machine_can_do(
 def test_a_small_set_takes_the_preset_few_and_gates_that_it_can_pass(tmp_path: Path) -> None:
     found = settings(look(folder(tmp_path / "data", {"cup": 12, "fork": 40})))
     assert found["train_gan.penalties.r1"] == 0.3
-    assert (found["ingest.val_share"], found["ingest.test_share"]) == (0.2, 0.4)
-    assert found["validate.min_test_per_class"] == 2  # of about 5
+    assert (found["ingest.val_share"], found["ingest.folds"]) == (0.2, 5)
+    assert found["validate.min_test_per_class"] == 1  # of about 2 in each fold
     assert found["ingest.per_class"] is None
+
+
+@pytest.mark.parametrize(("rarest", "folds"), [(9, None), (10, 5), (40, 5), (41, None)])
+def test_folds_are_chosen_where_the_rarest_class_is_too_small_for_shares(
+    tmp_path: Path, rarest: int, folds: int | None
+) -> None:
+    seen = look(folder(tmp_path / "data", {"cup": rarest, "fork": 60}, size=(8, 8)))
+    assert settings(seen)["ingest.folds"] == folds
+    params = INGEST.model_copy(update={"folds": folds, "test_share": 0.3})
+    expected, tested = seen.expected(params), seen.tested(params)
+    if folds:
+        assert tested == {"cup": rarest, "fork": 60}
+        assert expected["test"]["fork"] == 12
+    else:
+        assert tested == expected["test"]
+
+
+def test_folds_are_not_chosen_where_the_source_says_what_is_tested_on(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        folder(tmp_path / "data" / name, {"cup": 12, "fork": 40}, size=(8, 8))
+    assert settings(look(tmp_path / "data"))["ingest.folds"] is None
 
 
 def test_a_larger_set_keeps_the_default_recipe_and_generates_more(tmp_path: Path) -> None:

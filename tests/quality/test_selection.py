@@ -17,7 +17,9 @@ from tasks.quality.selection import (
     Scored,
     Shortfall,
     check_every_class,
+    check_every_gan,
     decide,
+    emptied,
     real_scores,
     shortfalls,
     with_thresholds,
@@ -197,6 +199,23 @@ def test_an_emptied_class_names_the_rule_that_emptied_it(
     other = "copy" if worst != "copy" else "low p_real"
     with pytest.raises(UserError, match=f"class 'bee'.*GAN 7's 5 .*3 fell to {worst}.*{mend}"):
         check_every_class(judged(other, worst, worst, other, worst), strict)
+
+
+def test_a_gan_that_cannot_make_one_class_is_judged_with_the_others_it_makes() -> None:
+    table = judged_by_class({(0, 0): 9, (0, 1): 0, (3, 0): 9, (3, 1): 9})
+    check_every_gan(table, params())
+    (lost,) = emptied(table)
+    assert str(lost).startswith("none of GAN 0's 10 images of class 'bee' was accepted; 10 fell to")
+    assert shortfalls(table, {0: 5, 1: 5}) == {"bee": Shortfall(5, 0, None)}
+
+
+def test_a_gan_without_any_accepted_image_is_refused() -> None:
+    table = judged_by_class({(0, 0): 9, (0, 1): 9, (3, 0): 0, (3, 1): 0})
+    with pytest.raises(UserError, match="none of GAN 3's 10 images of class 'ant'"):
+        check_every_gan(table, params())
+    one_class = judged_by_class({(3, 0): 9, (3, 1): 0})
+    with pytest.raises(UserError, match="class 'bee'"):  # the other is not asked for
+        check_every_gan(one_class, params(), {0: 0, 1: 4})
 
 
 def test_every_mend_names_a_setting() -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from tasks.adapters.tracking.lineage import NOTE, flatten, lineage_tags, run_page, safe_name
 from tasks.adapters.tracking.pipeline_note import PICTURE, REPORT, describe
 from tasks.adapters.tracking.registry import register
-from tasks.adapters.tracking.results import DIGEST, Results
+from tasks.adapters.tracking.results import DIGEST, LiftFiles, Results
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
 from tasks.answer.settling import settling_table
 from tasks.contracts.params.reading import FILE, read_values
@@ -68,10 +68,36 @@ def log_pipeline(*, dataset: str, **files: Path) -> None:
         store.attempt(enter, store.registry_uri)
 
 
+def log_folds(what: str, *, dataset: str, **files: Path) -> None:
+    """Log the run of one fold or of all; no classifier of theirs may become the champion.
+
+    Each fold is judged on test images of its own, so their classifiers cannot be compared.
+
+    Args:
+        what: ``fold 2 of 5`` or ``5 folds``.
+        dataset: as `log_pipeline`.
+        files: those of `LiftFiles`, by their names.
+    """
+    store, params, found = store_at(tracking_uri()), read_values(FILE), LiftFiles(**files)
+
+    def log() -> None:
+        write_pipeline(store, dataset=dataset, params=params, results=found, what=what)
+
+    store.attempt(log)
+
+
 def write_pipeline(
-    store: Store, *, dataset: str, params: Mapping[str, Any], results: Results
+    store: Store, *, dataset: str, params: Mapping[str, Any], results: LiftFiles, what: str = ""
 ) -> Logged:
-    """Log a pipeline's results, or find the run that holds them. Raises what MLflow does."""
+    """Log a pipeline's results, or find the run that holds them. Raises what MLflow does.
+
+    Args:
+        store: where to.
+        dataset: the source as in ``params.yaml``.
+        params: all of that file.
+        results: files.
+        what: of a cross-validation this is the result; it stands before the run's name.
+    """
     from mlflow.entities import Metric, Param
 
     client, experiment = store.client(), store.experiment(dataset)
@@ -91,7 +117,8 @@ def write_pipeline(
         DIGEST: results.digest,
         "mlflow.source.name": "python -m tasks.report",
     }
-    run_id = client.create_run(experiment, tags=tags, run_name=results.name).info.run_id
+    name = f"{what}, {results.name}" if what else results.name
+    run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     now = time.time_ns() // 1_000_000
     metrics = [Metric(*item, now, 0) for item in (*_lift_metrics(lift), *_gan_metrics(gans))]
     trained = lift.classifier
@@ -111,7 +138,7 @@ def write_pipeline(
     client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links))
     _write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs))
     store.end(run_id, "FINISHED")
-    return Logged(run_id, results.name, new=True)
+    return Logged(run_id, name, new=True)
 
 
 def _write_arms(
@@ -178,7 +205,7 @@ def _gan_links(store: Store, experiment: str, gans: Mapping[str, Any]) -> str:
     links = []
     for seed, entry in gans.items():
         run = store.finished(experiment, "ganlift.checkpoint", entry["checkpoint"])
-        name = f"GAN seed {int(seed)}"
+        name = f"GAN seed {seed}"
         links.append(
             f"[{name}]({run_page(experiment, run.info.run_id)})" if run else f"{name} ({_LATER})"
         )

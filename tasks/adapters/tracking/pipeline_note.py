@@ -122,4 +122,4 @@ def _collapsed(result: LiftResult) -> Iterator[str]:
             names = plain(", ".join(gan.collapsed[:_MOST_NAMED]))
             more = ", …" if len(gan.collapsed) > _MOST_NAMED else ""
             yield ""
-            yield f"**GAN seed {int(seed)} has collapsed** on {names}{more}"
+            yield f"**GAN seed {seed} has collapsed** on {names}{more}"

@@ -16,7 +16,7 @@ DIGEST = "ganlift.lift_sha256"  # tag
 
 
 @dataclass(frozen=True)
-class Results:
+class LiftFiles:
     """Files of a result.
 
     Attributes:
@@ -25,8 +25,6 @@ class Results:
         pictures: a folder of PNG files.
         runs: ``runs.parquet``, a row for each arm and classifier seed.
         gan_metrics: ``gan.json``, with the checkpoints the result was made with.
-        retrained: ``retrain.json``.
-        classifier: the retrained classifier's folder.
     """
 
     lift: Path
@@ -34,19 +32,11 @@ class Results:
     pictures: Path
     runs: Path
     gan_metrics: Path
-    retrained: Path
-    classifier: Path
 
     @cached_property
     def content(self) -> LiftResult:
         """What ``lift.json`` says."""
         return LiftResult.load(self.lift)
-
-    @cached_property
-    def retraining(self) -> dict[str, Any]:
-        """What ``retrain.json`` says."""
-        content: dict[str, Any] = json.loads(self.retrained.read_text(encoding="utf-8"))
-        return content
 
     @cached_property
     def digest(self) -> str:
@@ -57,3 +47,22 @@ class Results:
     def name(self) -> str:
         """What the run is called: ``helps: +1.3 points [+0.4, +2.2]``."""
         return f"{self.content.verdict}: {words.lift(self.content)}"
+
+
+@dataclass(frozen=True)
+class Results(LiftFiles):
+    """Files of a result that has a classifier to keep.
+
+    Attributes:
+        retrained: ``retrain.json``.
+        classifier: the retrained classifier's folder.
+    """
+
+    retrained: Path
+    classifier: Path
+
+    @cached_property
+    def retraining(self) -> dict[str, Any]:
+        """What ``retrain.json`` says."""
+        content: dict[str, Any] = json.loads(self.retrained.read_text(encoding="utf-8"))
+        return content

@@ -20,6 +20,7 @@ class IngestParams(Section):
     fit: Literal["pad", "crop", "stretch"]
     val_share: Annotated[float, Field(gt=0.0, lt=1.0)]
     test_share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    folds: Annotated[int, Field(ge=2, le=20)] | None
     per_class: Annotated[int, Field(ge=2)] | None
     imbalance: Annotated[float, Field(ge=1.0, allow_inf_nan=False)]
     label_fraction: Annotated[float, Field(gt=0.0, le=1.0)]
@@ -37,6 +38,10 @@ class IngestParams(Section):
         if self.val_share + self.test_share >= 1.0:
             raise ValueError(
                 "val_share + test_share must stay below 1, or nothing is left to train"
+            )
+        if self.folds is not None and self.val_share + 1 / self.folds >= 1.0:
+            raise ValueError(
+                f"val_share and a fold of {self.folds} leave nothing to train on; lower val_share"
             )
         if self.group_pattern is not None:
             try:
