@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -44,6 +45,17 @@ def test_workers_open_the_file_and_answer_in_order_on_one_thread_each(
         assert threads == 1
         assert file == str(tmp_path / "images/images.npy")
         assert pixel == images.images[5, 0, 0, 0]
+
+
+def found(number: int) -> tuple[bool, bool]:
+    return "torch._dynamo" in sys.modules, gc.get_freeze_count() > 0
+
+
+def test_a_worker_finds_its_imports_there_and_shares_their_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    assert list(fit_in_processes(found, [(0,), (1,)])) == [(True, True)] * 2
 
 
 def dies(number: int) -> int:
