@@ -32,7 +32,7 @@ from pathlib import Path
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import published
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.parent import die_with_parent
 
 die_with_parent()
 name, source = sys.argv[1:]
