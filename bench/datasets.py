@@ -108,7 +108,7 @@ def load_cut(name: str, params: Params, images: Path, scratch: Path) -> Cut:
     folder = scratch / "sets" / f"{name}-{digest}"
     if not folder.is_dir():
         decoded, read = decode(items_of(source).items, ingest, lambda done, text: None)
-        whole = distinct(decoded, read.given, read.digests)
+        whole = distinct(decoded, read.given, read.digest)
         made = split(whole.images, whole.given, ingest, params.seed)
         unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)

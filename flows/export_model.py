@@ -35,7 +35,9 @@ network, config = load_classifier(Path(__file__).resolve().parent)
 asked = {"size": config.image_size, "channels": config.channels, "fit": "FIT", "white": WHITE}
 def probabilities(files):
     """Return the probabilities of the classes, float32 [N, K], of image files."""
-    pixels = [to_pixels(open_image(Path(file)), **asked) for file in files]
+    size, fit = asked["size"], asked["fit"]
+    images = [open_image(Path(file), size=size, fit=fit) for file in files]
+    pixels = [to_pixels(image, **asked) for image in images]
     with torch.inference_mode():
         return network(to_tensor(np.stack(pixels))).softmax(dim=1).numpy()
 

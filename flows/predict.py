@@ -149,7 +149,7 @@ def _rows(
         tally.unreadable += done.unreadable
         if not done.items:
             continue
-        for item, told in zip(done.items, model.predict(np.stack(done.pixels)), strict=True):
+        for item, told in zip(done.items, model.predict(done.pixels[:]), strict=True):
             name, p = model.class_names[int(told.argmax())], float(told.max())
             tally.certain[name].append(p)
             yield [item.source, name, f"{p:.6f}", *(f"{value:.6f}" for value in told)]

@@ -26,6 +26,7 @@ from tasks.data.sources import items_of
 from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 
 CHANGES = Path(".ganlift/ingest_changes.csv")  # tells of history, so it is no output of the stage
+_SCRATCH = Path(".ganlift")  # on the disk, where the system's own may lie in memory
 
 
 def run(
@@ -61,16 +62,18 @@ def run(
     loose_items = [item for item in listing.items if item.split == UNLABELLED]
     items = [item for item in listing.items if item.split != UNLABELLED]
     with progress("ingest") as watch:
-        images, done = decode(items, params, watch)
+        images, done = decode(items, params, watch, _SCRATCH)
         shape = images.image_shape
-        loose, loose_unreadable = decode_unlabelled(loose_items, shape, params, watch, done.white)
+        loose, loose_unreadable = decode_unlabelled(
+            loose_items, shape, params, watch, done.white, _SCRATCH
+        )
         across = copies_across(images, done.given)
-        found = distinct(join_groups(images), done.given, done.digests)
+        found = distinct(join_groups(images), done.given, done.digest)
         images, copies = found.images, found.copies
         crossing = [one for one in copies if one.source in across]
         unnamed = int((images.manifest["group"] == images.manifest["image_id"]).sum())
         watch(1.0, "looking for twins")
-        images, loose, pairs = with_twins(images, loose, params.twins)
+        images, loose, pairs = with_twins(images, loose, params.twins, _SCRATCH)
     images, given, leaks = part_leaks(images, found.given)
     lost = done.unreadable + loose_unreadable
     _save_table(rejects, listing.passed_over + lost + copies + leaks)

@@ -57,7 +57,7 @@ def test_a_task_holds_no_test_image_and_no_image_twice(name: str, tmp_path: Path
     ingest = ingest_params(name, params)
     items = items_of(ROOT / TASKS[name].source).items
     decoded, done = decode(items, ingest, lambda done, text: None)
-    found = distinct(decoded, done.given, done.digests)
+    found = distinct(decoded, done.given, done.digest)
     whole = found.images
     sealed = set(split(whole, found.given, ingest, params.seed)["test"].manifest["image_id"])
     parts = [set(part.manifest["image_id"]) for part in (cut.train, cut.cut, cut.val)]

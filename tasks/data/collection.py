@@ -42,7 +42,9 @@ class Distinct:
     shrunk: int
 
 
-def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[bytes]) -> Distinct:
+def distinct(
+    images: ImageSet, given: Sequence[str | None], digest: Callable[[int], bytes]
+) -> Distinct:
     """Keep one of each set of identical images; drop all of one that has two labels.
 
     Where copies lie in different given splits, the one in test (then val) is kept, so that
@@ -51,7 +53,7 @@ def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[by
     Args:
         images: all of them.
         given: the split that the source gives each, or None.
-        digests: of each image before it was made small.
+        digest: of the image in a row before it was made small; asked for copies alone.
     """
     sources = images.manifest["source"].tolist()
     classes = images.manifest["class_name"].tolist()
@@ -70,9 +72,10 @@ def distinct(images: ImageSet, given: Sequence[str | None], digests: Sequence[by
             rejected += [Rejected(sources[row], classes[row], reason, mend) for row in copies]
             continue
         keep.append(copies[0])
+        whole = digest(copies[0]) if len(copies) > 1 else b""
         for row in copies[1:]:
             reason, mend = f"identical to {sources[copies[0]]}", COPY
-            if digests[row] != digests[copies[0]]:
+            if digest(row) != whole:
                 shrunk += 1
                 reason += " once it is made small"
                 mend = "Raise ingest.image_size"

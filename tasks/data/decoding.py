@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ DEEP = "I"
 
 _ORIENTATION = 0x0112  # tag of EXIF
 _FEW = 8  # every so many rows and columns are looked at first
+_ENOUGH = 2  # times the wanted size that a JPEG which is decoded smaller has at least
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,6 +46,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_ITS_SIDE = frozenset(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ class ImageFile:
     place: Place
     frame: int = 0
 
-    def __call__(self) -> Image.Image:
+    def __call__(self, size: int | None = None, fit: str = "pad") -> Image.Image:
         """Decode as `open_image`."""
-        return open_image(self.place, self.frame)
+        return open_image(self.place, self.frame, size, fit)
 
     def frames(self) -> int:
         """Return how many pages or frames there are; raises as Pillow does."""
@@ -62,10 +66,21 @@ class ImageFile:
             return _frames(opened)
 
 
-def open_image(place: Place, frame: int = 0) -> Image.Image:
-    """Decode a file wholly, upright by its EXIF orientation, as mode ``L``, ``RGB`` or `DEEP`.
+def open_image(
+    place: Place, frame: int = 0, size: int | None = None, fit: str = "pad"
+) -> Image.Image:
+    """Decode a file, upright by its EXIF orientation, as mode ``L``, ``RGB`` or `DEEP`.
 
-    Transparent parts are laid on white. The image's ``info["frames"]`` says how many there are.
+    Transparent parts are laid on white. The image's ``info`` tells how many ``frames`` there are,
+    and the ``size`` of the one in the file, upright.
+
+    Args:
+        place: where its bytes are.
+        frame: which page or frame.
+        size: what `to_pixels` will make of it. A JPEG that has more than four times that is decoded
+            at a half, a quarter or an eighth, so that it keeps `_ENOUGH` times what is wanted
+            (docs/scale.md tells by how much pixels differ). None decodes all of it.
+        fit: how it will be fitted.
 
     Raises:
         Exception: the file is no readable image, or has more pixels than Pillow takes for
@@ -74,11 +89,33 @@ def open_image(place: Place, frame: int = 0) -> Image.Image:
     with Image.open(_readable(place)) as opened:
         frames = _frames(opened)
         opened.seek(frame)
+        whole = opened.size
+        if size is not None:
+            _draft(opened, size, fit)
         opened.load()
-        image = _upright(opened)
-    image = _on_white(image)
-    image.info = {"frames": frames}
+        turn = _turn(opened)
+        image = _on_white(opened if turn is None else opened.transpose(turn))
+    image.info = {"frames": frames, "size": whole[::-1] if turn in _ON_ITS_SIDE else whole}
     return image
+
+
+def open_for(opens: Callable[[], Image.Image], size: int, fit: str) -> Image.Image:
+    """Open what an item holds, as `open_image` with that size and fit where it is a file."""
+    return opens(size, fit) if isinstance(opens, ImageFile) else opens()
+
+
+def original_size(image: Image.Image) -> tuple[int, int]:
+    """Return the width and height of an image that was opened, before it was decoded smaller."""
+    width, height = image.info.get("size", image.size)
+    return width, height
+
+
+def _draft(opened: Image.Image, size: int, fit: str) -> None:
+    """Have the decoder of a JPEG leave out frequencies that the wanted size cannot show."""
+    side = max(opened.size) if fit == "pad" else min(opened.size)  # that becomes `size`
+    share = _ENOUGH * size / side
+    if share <= 0.5:
+        opened.draft(None, (math.ceil(opened.width * share), math.ceil(opened.height * share)))
 
 
 def _readable(place: Place) -> Path | io.BytesIO:
@@ -90,17 +127,15 @@ def _frames(opened: Image.Image) -> int:
     return 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn an image by its EXIF orientation; one that cannot be read turns nothing.
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what an image's EXIF orientation asks for; one that cannot be read asks nothing.
 
     Only that tag is read: a photo is not lost because of another tag beside it.
     """
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        turn = _UPRIGHT.get(int(orientation))
+        return _UPRIGHT.get(int(image.getexif().get(_ORIENTATION, 1)))
     except Exception:  # Pillow's parser raises what the bytes make it: struct.error, TypeError, ...
-        turn = None
-    return image.copy() if turn is None else image.transpose(turn)
+        return None
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -142,9 +177,9 @@ def is_grey(image: Image.Image) -> bool:
     """
     if image.mode in ("L", DEEP):
         return True
-    pixels = np.asarray(image)
-    few = pixels[::_FEW, ::_FEW]  # nearly always enough to see colour, in a hundredth of the time
-    return _has_no_colour(few) and _has_no_colour(pixels)
+    # nearly always enough to see colour, and the whole need not be unpacked
+    few = image.resize([max(1, side // _FEW) for side in image.size], Image.Resampling.NEAREST)
+    return _has_no_colour(np.asarray(few)) and _has_no_colour(np.asarray(image))
 
 
 def _has_no_colour(pixels: Images) -> bool:
@@ -156,8 +191,11 @@ def _has_no_colour(pixels: Images) -> bool:
 
 def _background(image: Image.Image) -> int | tuple[int, ...]:
     """The median colour of the border, which padding continues."""
-    pixels = np.asarray(image)
-    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    width, height = image.size
+    boxes = [(0, 0, width, 1), (0, height - 1, width, height)]
+    boxes += [(0, 0, 1, height), (width - 1, 0, width, height)]
+    sides = [np.asarray(image.crop(box)) for box in boxes]  # all of it need not be unpacked
+    edge = np.concatenate([side.reshape(-1, *side.shape[2:]) for side in sides])
     median = np.median(edge, axis=0).round().astype(int)
     return int(median) if median.ndim == 0 else tuple(int(value) for value in median)
 
@@ -192,7 +230,8 @@ def to_pixels(
     """
     if image.mode == DEEP:
         image = scaled(image, white or white_of(int(np.asarray(image).max(initial=0))))
-    image = image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    image = image if image.mode == mode else image.convert(mode)
     if image.size != (size, size):
         image = FITS[fit](image, size)
     return np.asarray(image, dtype=np.uint8).reshape(size, size, channels)

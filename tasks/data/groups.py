@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ _WHOLE = "Put the whole group into one split to use it"
 
 
 def with_twins(
-    images: ImageSet, loose: ImageSet, threshold: float | None
+    images: ImageSet, loose: ImageSet, threshold: float | None, scratch: Path | None = None
 ) -> tuple[ImageSet, ImageSet, pd.DataFrame]:
     """Join near-twins into groups, also those among images without a label.
 
@@ -25,6 +26,7 @@ def with_twins(
         images: labelled images, no two equal.
         loose: images without a label, perhaps copies.
         threshold: see `find_twins`; None seeks none.
+        scratch: see `find_twins`.
 
     Returns:
         Both sets with their groups, and the pairs: ``id``, ``source`` and ``class_name`` of either
@@ -34,8 +36,7 @@ def with_twins(
     everything = concatenate([images, loose]) if len(loose) else images
     table = everything.manifest
     first = np.flatnonzero(~table["image_id"].duplicated())
-    distinct = everything.images if len(first) == len(everything) else everything.images[first]
-    pairs = find_twins(distinct, threshold)
+    pairs = find_twins(everything.take(first).images, threshold, scratch)
     pairs = pairs.assign(a=first[pairs["a"]], b=first[pairs["b"]])
     joined = join_groups(everything, pairs).manifest
     ids = table["image_id"].to_numpy()

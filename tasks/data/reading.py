@@ -1,22 +1,42 @@
-"""Decode what a source lists: the pixels of what can be read, and what cannot with the reason."""
+"""Read what a source lists: the pixels of what can be read, and what cannot with the reason."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import Images, ImageSet, image_id
+from tasks.contracts.image_set import Images, ImageSet, Unread, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import DEEP, ImageFile, is_grey, to_pixels, white_of
+from tasks.data.decoding import (
+    DEEP,
+    ImageFile,
+    is_grey,
+    open_for,
+    original_size,
+    to_pixels,
+    white_of,
+)
 from tasks.data.items import Item, Rejected
+from tasks.data.pixel_file import PixelFile
 
 _VIEWER = "Check the file with an image viewer; mend or remove it"
+
+
+@dataclass(frozen=True)
+class Original:
+    """An image before it was fitted: its size in pixels, and how many frames its file has."""
+
+    width: int
+    height: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -24,18 +44,18 @@ class Decoded:
     """What was read of some items.
 
     Attributes:
-        pixels: uint8 ``[H, W, C]`` of each image that could be read.
+        pixels: of what could be read.
         items: theirs.
         originals: what each was before it was fitted into its square.
         unreadable: the others.
         white: the level that means white in grey images of more than 8 bits, None without one.
     """
 
-    pixels: list[Images] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    originals: list[Original] = field(default_factory=list)
-    unreadable: list[Rejected] = field(default_factory=list)
-    white: int | None = None
+    pixels: PixelFile
+    items: list[Item]
+    originals: list[Original]
+    unreadable: list[Rejected]
+    white: int | None
 
     @property
     def given(self) -> list[str | None]:
@@ -43,24 +63,18 @@ class Decoded:
         return [item.split for item in self.items]
 
     @property
-    def digests(self) -> list[bytes]:
-        """Of each image before it was fitted."""
-        return [one.digest for one in self.originals]
-
-    @property
     def with_more_frames(self) -> int:
         """How many files have more pages or frames than the one that is used."""
         return sum(one.frames > 1 for one in self.originals)
 
+    def digest(self, row: int) -> bytes:
+        """Return a digest of an image before it was fitted, for which its file is read again.
 
-@dataclass(frozen=True)
-class Original:
-    """An image before it was fitted: its size in pixels, a digest of them, its file's frames."""
-
-    width: int
-    height: int
-    digest: bytes
-    frames: int
+        Raises:
+            UserError: the file is not what it was.
+        """
+        image = _again(self.items[row])
+        return hashlib.sha256(image.mode.encode() + image.tobytes()).digest()
 
 
 def read(
@@ -68,44 +82,53 @@ def read(
     params: IngestParams,
     watch: Callable[[float, str], None],
     white: int | None = None,
+    scratch: Path | None = None,
 ) -> Decoded:
-    """Read what can be read, in the order of the items.
+    """Read what can be read, in the order of the items, and pack it into a file as it comes.
 
     Grey images of more than 8 bits share one scale: the data set's, so that two of them keep
-    their relation.
+    their relation. Grey images among coloured ones get three equal channels.
 
     Args:
         items: what to read.
         params: size, channels, fit and frames.
         watch: told the share that is done.
         white: the level that means white in deep images; None takes it from the largest level.
+        scratch: see `PixelFile`.
+
+    Raises:
+        UserError: a file changed meanwhile.
     """
-    done = Decoded()
-    deep: dict[int, int] = {}  # place in the lists -> largest level
-    items = list(_frames(items, done)) if params.frames == "all" else items
+    kept: list[Item] = []
+    originals: list[Original] = []
+    unreadable: list[Rejected] = []
+    deep: dict[int, int] = {}  # row -> largest level
+    items = list(_frames(items, unreadable)) if params.frames == "all" else items
+    packed = PixelFile(params.image_size, scratch)
     for number, item in enumerate(items, start=1):
-        image = _opened(item, done)
-        if image is not None:
+        try:
+            image = open_for(item.open, params.image_size, params.fit)
+        except Exception as error:  # a decoder raises whatever its parser runs into
+            unreadable.append(_unreadable(item, error))
+        else:
             largest = int(np.asarray(image).max(initial=0)) if image.mode == DEEP else 0
             if image.mode == DEEP:
-                deep[len(done.items)] = largest
-            done.pixels.append(_fitted(image, params, white or white_of(largest)))
-            done.items.append(item)
-            digest = hashlib.sha256(image.mode.encode() + image.tobytes()).digest()
+                deep[len(kept)] = largest
+            packed.add(_fitted(image, params, white or white_of(largest)))
             frames = int(image.info.get("frames", 1)) if params.frames == "first" else 1
-            done.originals.append(Original(*image.size, digest, frames))
+            originals.append(Original(*original_size(image), frames))
+            kept.append(item)
         watch(number / len(items), f"{number}/{len(items)} images")
     if not deep:
-        return done
+        return Decoded(packed, kept, originals, unreadable, None)
     common = white or white_of(max(deep.values()))
-    for place, largest in deep.items():
+    for row, largest in deep.items():
         if white is None and white_of(largest) != common:  # was scaled by its own largest level
-            again = done.items[place].open()
-            done.pixels[place] = _fitted(again, params, common)
-    return replace(done, white=common)
+            packed[row] = _fitted(_again(kept[row]), params, common)
+    return Decoded(packed, kept, originals, unreadable, common)
 
 
-def _frames(items: Sequence[Item], done: Decoded) -> Iterator[Item]:
+def _frames(items: Sequence[Item], unreadable: list[Rejected]) -> Iterator[Item]:
     """Yield an item for each page or frame; those of one file are one group."""
     for item in items:
         file = item.open
@@ -114,8 +137,8 @@ def _frames(items: Sequence[Item], done: Decoded) -> Iterator[Item]:
             continue
         try:
             frames = file.frames()
-        except Exception as error:  # as in `_opened`
-            done.unreadable.append(_unreadable(item, error))
+        except Exception as error:  # as in `read`
+            unreadable.append(_unreadable(item, error))
             continue
         if frames == 1:
             yield item
@@ -126,12 +149,17 @@ def _frames(items: Sequence[Item], done: Decoded) -> Iterator[Item]:
             yield replace(item, source=f"{item.source}#{frame}", open=opened, group=group)
 
 
-def _opened(item: Item, done: Decoded) -> Image.Image | None:
+def _again(item: Item) -> Image.Image:
+    """Open what could be opened before.
+
+    Raises:
+        UserError: it no longer can.
+    """
     try:
         return item.open()
-    except Exception as error:  # a decoder raises whatever its parser runs into, see `open_image`
-        done.unreadable.append(_unreadable(item, error))
-        return None
+    except Exception as error:  # as in `read`
+        reason = f"changed while it was read: {_told(error)}"
+        raise UserError(item.source, reason, "Run again when nothing writes into it") from None
 
 
 def _fitted(image: Image.Image, params: IngestParams, white: int) -> Images:
@@ -141,33 +169,31 @@ def _fitted(image: Image.Image, params: IngestParams, white: int) -> Images:
 
 
 def decode(
-    items: Sequence[Item], params: IngestParams, watch: Callable[[float, str], None]
+    items: Sequence[Item],
+    params: IngestParams,
+    watch: Callable[[float, str], None],
+    scratch: Path | None = None,
 ) -> tuple[ImageSet, Decoded]:
     """Decode every labelled item: the images with their manifest, and what else is known of them.
 
-    Beside the columns of every manifest stand ``original_width`` and ``original_height`` in
-    pixels.
+    The images are `Unread`. Beside the columns of every manifest stand ``original_width`` and
+    ``original_height`` in pixels.
 
     Raises:
         UserError: nothing could be read.
     """
-    done = read(items, params, watch)
-    pixels, kept = done.pixels, done.items
+    done = read(items, params, watch, scratch=scratch)
+    kept = done.items
     if not kept:
         raise UserError(
             "ingest.source",
             f"none of its {len(items)} image files could be read ({done.unreadable[0].reason})",
             "Check the files with an image viewer",
         )
-    depth = max(image.shape[2] for image in pixels)
-    stack = np.empty((len(pixels), *pixels[0].shape[:2], depth), dtype=np.uint8)
-    for row in range(len(stack)):
-        stack[row] = pixels[row]  # grey becomes three equal channels
-        pixels[row] = stack[row]  # and its own memory is given back
     labels = {name: label for label, name in enumerate(sorted({i.class_name for i in items}))}
     manifest = pd.DataFrame(
         {
-            "image_id": [image_id(image) for image in stack],
+            "image_id": [image_id(image) for image in done.pixels],
             "label": np.array([labels[item.class_name] for item in kept], dtype=np.int64),
             "class_name": [item.class_name for item in kept],
             "origin": "real",
@@ -179,7 +205,7 @@ def decode(
     ]
     manifest["original_width"] = np.array([one.width for one in done.originals], dtype=np.int64)
     manifest["original_height"] = np.array([one.height for one in done.originals], dtype=np.int64)
-    return ImageSet(stack, manifest), done
+    return ImageSet(cast(Images, Unread.of(done.pixels)), manifest), done
 
 
 def _unreadable(item: Item, error: Exception) -> Rejected:

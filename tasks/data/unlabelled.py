@@ -13,11 +13,13 @@ which come from the pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.image_set import ImageSet, concatenate, image_id
+from tasks.contracts.image_set import Images, ImageSet, Unread, concatenate, image_id
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import COPY
 from tasks.data.items import Item, Rejected
@@ -32,18 +34,21 @@ def decode_unlabelled(
     params: IngestParams,
     watch: Callable[[float, str], None],
     white: int | None = None,
+    scratch: Path | None = None,
 ) -> tuple[ImageSet, list[Rejected]]:
     """Decode images without a label to the labelled ones' shape (H, W, C), and list the unreadable.
 
     They follow the labelled images in size, channels and `white` (see `read`), so that adding
-    them changes no labelled image.
+    them changes no labelled image. They are `Unread`.
     """
-    done = read(items, params.model_copy(update={"channels": shape[2]}), watch, white)
-    images = np.stack(done.pixels) if done.pixels else np.zeros((0, *shape), dtype=np.uint8)
-    ids = [image_id(image) for image in images]
+    asked = params.model_copy(update={"channels": shape[2]})
+    done = read(items, asked, watch, white, scratch)
+    ids = [image_id(image) for image in done.pixels]
     groups = [item.group or one for one, item in zip(ids, done.items, strict=True)]
     sources = [item.source for item in done.items]
-    return ImageSet(images, _manifest(ids, sources, groups)), done.unreadable
+    images = done.pixels if ids else np.zeros((0, *shape), dtype=np.uint8)
+    unread = cast(Images, Unread.of(images))
+    return ImageSet(unread, _manifest(ids, sources, groups)), done.unreadable
 
 
 def hide_labels(images: ImageSet) -> ImageSet:

@@ -15,12 +15,13 @@ import pandas as pd
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params.ingest import IngestParams
-from tasks.data.decoding import is_grey, to_pixels
+from tasks.data.decoding import is_grey, open_for, original_size, to_pixels
 from tasks.data.items import SPLITS, UNLABELLED, Item
 from tasks.data.reading import read
 from tasks.data.sources import items_of
 from tasks.data.splits import hash_uniform
 
+_TIMED = 32  # pixels that the sample is decoded to, which tells how long an image takes
 _SAMPLE, _SECONDS = 400, 20.0  # the most images that are decoded, and the longest that it takes
 
 
@@ -135,14 +136,14 @@ def look(source: Path) -> Look:
     sizes, grey, unreadable, began = [], True, 0, time.perf_counter()
     for item in _sample([item for item in labelled if item.split != "test"]):
         try:
-            image = item.open()
+            image = open_for(item.open, _TIMED, "pad")
         except Exception:  # whatever a decoder raises: ingest names the file and the reason
             unreadable += 1
             continue
         could.append(item)
-        sizes.append(image.size)
+        sizes.append(original_size(image))
         grey = grey and is_grey(image)
-        to_pixels(image, size=32, channels=1 if grey else 3, fit="pad")  # so that it is timed too
+        to_pixels(image, size=_TIMED, channels=1 if grey else 3, fit="pad")
         if time.perf_counter() - began > _SECONDS:
             break
     took = time.perf_counter() - began

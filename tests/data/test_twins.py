@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
+from tasks.data import twins
 from tasks.data.decoding import to_pixels
 from tasks.data.twins import find_twins
 
@@ -81,3 +84,25 @@ def test_few_images(number: int) -> None:
     images = pixels([scene(0)] + [compressed(scene(0))] * (number - 1))
     found = find_twins(images, 0.85)
     assert len(found) == number * (number - 1) // 2
+
+
+def test_how_many_are_compared_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pixels([scene(number) for number in range(30)] + [cut(scene(k)) for k in range(9)])
+    whole = find_twins(images, 0.85)
+    for name in ("_COMPARED", "_CHUNK"):
+        monkeypatch.setattr(twins, name, 7)
+    monkeypatch.setattr(twins, "_ALIKE", 100)
+    assert len(whole) >= 9
+    pd.testing.assert_frame_equal(find_twins(images, 0.85), whole)
+
+
+@pytest.mark.parametrize("side", [24, 32])
+def test_a_crop_by_matrices_is_the_one_that_is_resized_and_blurred(side: int) -> None:
+    grey = np.random.default_rng(0).uniform(0, 255, (3, side, side)).astype(np.float32)
+    (crops,) = twins._bands(grey, [0.9])
+    place = 0.1 * side / 3
+    box = (2 * place, place, 2 * place + 0.9 * side, place + 0.9 * side)
+    one = Image.fromarray(grey[1]).resize((side, side), Image.Resampling.BILINEAR, box=box)
+    fine, coarse = (gaussian_filter(np.asarray(one), blur * side / 32) for blur in (0.7, 2.0))
+    assert crops.shape == (3, 16, side, side)
+    np.testing.assert_allclose(crops[1, 4 + 2], fine - coarse, atol=1e-3)

@@ -49,7 +49,7 @@ def levels(*grey: int, sources: list[str] | None = None) -> ImageSet:
 def test_unlabelled_images_take_the_shape_of_the_labelled(content, shape, pixel) -> None:
     images, unreadable = decoded([item("unlabelled/deep/1.png", content)], shape)
     assert images.image_shape == shape
-    assert images.images[0, 4, 4].tolist() == pixel
+    assert images.images[0][4, 4].tolist() == pixel
     assert unreadable == []
     (row,) = images.manifest[list(COLUMNS)].itertuples(index=False)
     own = image_id(images.images[0])
@@ -59,7 +59,7 @@ def test_unlabelled_images_take_the_shape_of_the_labelled(content, shape, pixel)
 def test_colour_among_grey_ones_is_made_grey() -> None:
     images, _ = decoded([item("1", (255, 0, 0))], GREY)
     assert images.images.shape == (1, *GREY)
-    assert 0 < images.images[0, 4, 4, 0] < 255
+    assert 0 < images.images[0][4, 4, 0] < 255
 
 
 def test_nothing_readable_is_an_empty_set_and_no_failure(tmp_path: Path) -> None:
