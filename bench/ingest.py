@@ -135,7 +135,7 @@ def reading(photos: Path, few: Path, number: int, rounds: int, size: int) -> lis
             for name in ("seconds", "cpu_seconds", "peak_bytes")
         )
         tenth = np.median([one.peak_bytes for one in found[reader, number // 10]])
-        cells = [f"{count:,}", f"{count / seconds:,.0f}", f"{cpu / count * 1e3:.2f}"]
+        cells = [f"{count:,}", f"{count / seconds:,.1f}", f"{cpu / count * 1e3:.2f}"]
         cells += [f"{peak / 2**20:.0f}", f"{peak / tenth:.2f}"]
         lines.append(f"| {reader} | {' | '.join(cells)} |")
     ours, theirs = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,9 +76,9 @@ def open_image(
     Args:
         place: where its bytes are.
         frame: which page or frame.
-        size: what `to_pixels` will make of it. A JPEG that has more than four times that is decoded
-            at a half, a quarter or an eighth, so that it keeps `_ENOUGH` times what is wanted
-            (docs/scale.md tells by how much pixels differ). None decodes all of it.
+        size: what `to_pixels` will make of it. A JPEG may be decoded at a half, a quarter or an
+            eighth, so that it keeps `_ENOUGH` times what is wanted (docs/scale.md tells by how
+            much pixels differ). None decodes all of it.
         fit: how it will be fitted.
 
     Raises:
@@ -111,11 +110,16 @@ def original_size(image: Image.Image) -> tuple[int, int]:
 
 
 def _draft(opened: Image.Image, size: int, fit: str) -> None:
-    """Have the decoder of a JPEG leave out frequencies that the wanted size cannot show."""
+    """Have the decoder of a JPEG leave out frequencies that the wanted size cannot show.
+
+    Only by what divides both sides: the picture would move by a part of a pixel otherwise.
+    """
     side = max(opened.size) if fit == "pad" else min(opened.size)  # that becomes `size`
-    share = _ENOUGH * size / side
-    if share <= 0.5:
-        opened.draft(None, (math.ceil(opened.width * share), math.ceil(opened.height * share)))
+    for part in (8, 4, 2):
+        whole = opened.width % part == opened.height % part == 0
+        if whole and side >= part * _ENOUGH * size:
+            opened.draft(None, (opened.width // part, opened.height // part))
+            return
 
 
 def _readable(place: Place) -> Path | io.BytesIO:

@@ -8,7 +8,7 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import COLUMNS, ImageSet, concatenate, image_id, save_rows
+from tasks.contracts.image_set import COLUMNS, ImageSet, Unread, concatenate, image_id, save_rows
 from tests.contracts.tiny import shape_set
 
 
@@ -147,3 +147,20 @@ def test_rows_of_several_sets_are_written_as_if_joined_in_memory(
     save_rows(parts, tmp_path / "made" / "rows")
     concatenate([one.take(rows) for one, rows in parts]).save(tmp_path / "joined")
     assert files_of(tmp_path / "made" / "rows") == files_of(tmp_path / "joined")
+
+
+def test_unread_rows_are_those_of_the_arrays_they_stand_for(tmp_path: Path) -> None:
+    first, second = shape_set(2), shape_set(3, seed=1)
+    unread = [ImageSet(Unread.of(one.images), one.manifest) for one in (first, second)]
+    rows = [7, 0, 14, 7, 3]
+    for whole in (concatenate(unread), concatenate([first, unread[1]])):
+        part, held = whole.take(rows).take([3, 0, 2]), concatenate([first, second]).take([7, 7, 14])
+        assert isinstance(part.images, Unread)
+        np.testing.assert_array_equal(np.asarray(part.images), held.images)
+        np.testing.assert_array_equal(part.images[-1], held.images[-1])
+        np.testing.assert_array_equal(part.images[1:], held.images[1:])
+        assert [image_id(image) for image in part.images] == list(part.manifest["image_id"])
+        part.save(tmp_path / "unread")
+        held.save(tmp_path / "held")
+        assert files_of(tmp_path / "unread") == files_of(tmp_path / "held")
+    assert len(concatenate(unread).take([]).images) == 0

@@ -15,6 +15,7 @@ from tasks.data.decoding import (
     SUFFIXES,
     is_grey,
     open_image,
+    original_size,
     scaled,
     to_pixels,
     white_of,
@@ -307,3 +308,52 @@ def test_an_orientation_is_read_beside_tags_that_cannot_be(tmp_path: Path) -> No
     picture = Image.fromarray(gradient())
     image = open_image(stored(tmp_path, picture, exif=exif))
     np.testing.assert_array_equal(np.asarray(image), gradient()[::-1, ::-1])
+
+
+def speckled(width: int, height: int) -> Image.Image:
+    """A photo's worst: every octave of detail, edges, colours."""
+    rng = np.random.default_rng(width)
+    pixels = np.full((height, width, 3), 128.0)
+    for side in (8, 32, 128):
+        noise = Image.fromarray(rng.uniform(-40, 40, (side, side)).astype(np.float32))
+        pixels += np.asarray(noise.resize((width, height)))[..., None] * rng.uniform(0.5, 1, 3)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+@pytest.mark.parametrize("shape", [(640, 480), (300, 500)])
+def test_a_large_jpeg_is_decoded_smaller_within_the_tolerance(
+    tmp_path: Path, fit: str, shape: tuple[int, int]
+) -> None:
+    path = stored(tmp_path, speckled(*shape), ".jpg", quality=90)
+    small = open_image(path, size=32, fit=fit)
+    assert 2 * 32 <= (max if fit == "pad" else min)(small.size) < max(shape) / 2 + 1
+    assert original_size(small) == original_size(open_image(path)) == shape
+    asked = {"size": 32, "channels": 3, "fit": fit}
+    apart = np.abs(to_pixels(small, **asked).astype(int) - to_pixels(open_image(path), **asked))
+    assert apart.max() <= 8
+    assert apart.mean() <= 1
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_what_is_not_much_larger_than_wanted_is_decoded_wholly(tmp_path: Path, suffix: str) -> None:
+    side = 127 if suffix == ".jpg" else 640
+    path = stored(tmp_path, speckled(side, side - 20), suffix)
+    np.testing.assert_array_equal(
+        np.asarray(open_image(path, size=32)), np.asarray(open_image(path))
+    )
+
+
+def test_a_photo_on_its_side_keeps_its_original_size_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = stored(tmp_path, speckled(640, 480), ".jpg", exif=exif)
+    image = open_image(path, size=32)
+    assert (image.size, original_size(image)) == ((60, 80), (480, 640))
+
+
+def test_a_camera_s_mpo_is_decoded_smaller_too(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    picture = speckled(640, 480)
+    picture.save(path, "MPO", save_all=True, append_images=[picture.resize((80, 60))])
+    assert open_image(path, size=32).size == (80, 60)

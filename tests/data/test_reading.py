@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.data.reading import Decoded, read
+from tasks.contracts.errors import UserError
+from tasks.contracts.image_set import ImageSet
+from tasks.data.reading import Decoded, decode, read
 from tasks.data.trees import folder_tree
 from tests.contracts.tiny import tiny_params
 
@@ -64,3 +66,42 @@ def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     (one,) = read_folder(tmp_path).unreadable
     assert (one.source, one.reason) == ("gone.png", "unreadable: a link to nothing")
+
+
+def test_grey_images_before_the_first_with_colour_become_colour(tmp_path: Path) -> None:
+    for number in range(5):
+        Image.new("L", (8, 8), 40 * number).save(tmp_path / f"{number}.png")
+    Image.new("RGB", (8, 8), (250, 10, 10)).save(tmp_path / "5.png")
+    Image.new("L", (8, 8), 77).save(tmp_path / "6.png")
+    pixels = read_folder(tmp_path).pixels[:]
+    assert pixels[:, 0, 0].tolist() == [[40 * k] * 3 for k in range(5)] + [[250, 10, 10], [77] * 3]
+
+
+def test_what_is_decoded_is_chosen_and_saved_without_being_read(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(9):
+        picture = Image.fromarray(rng.integers(0, 256, (8, 8), np.uint8))
+        picture.save(tmp_path / f"raw/{number}.png")
+    items = [leaf.item("a", None) for leaf in folder_tree(tmp_path / "raw").leaves]
+    images, done = decode(items, tiny_params().ingest, lambda share, text: None, tmp_path / "own")
+    images.take([0, 3, 8]).save(tmp_path / "unread")
+    ImageSet(done.pixels[:], images.manifest).take([0, 3, 8]).save(tmp_path / "held")
+    for name in ("images.npy", "manifest.parquet"):
+        assert (tmp_path / "unread" / name).read_bytes() == (tmp_path / "held" / name).read_bytes()
+    assert not isinstance(images.take([0, 3, 8]).images, np.ndarray)
+    assert not list((tmp_path / "own").iterdir())  # the file has no name, so nothing is left
+
+
+def test_a_digest_is_of_the_whole_original_and_a_file_that_went_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (90, 120, 3), np.uint8)
+    for suffix in ("bmp", "png"):
+        Image.fromarray(pixels).save(tmp_path / f"one.{suffix}")
+    pixels[50, 50] ^= 1
+    Image.fromarray(pixels).save(tmp_path / "other.png")
+    done = read_folder(tmp_path)
+    assert done.digest(0) == done.digest(1) != done.digest(2)
+    (tmp_path / "other.png").unlink()
+    with pytest.raises(UserError, match=r"other\.png: changed while it was read"):
+        done.digest(2)
