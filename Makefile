@@ -11,6 +11,13 @@ UV := $(or $(shell command -v uv),.uv/bin/uv)
 READY := .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# A .venv is bound to its folder: after a move its commands name an interpreter that is gone.
+ifneq ($(wildcard .venv/bin/dvc),)
+ifneq ($(shell test -x "`head -n 1 .venv/bin/dvc | cut -c3-`" && echo there),there)
+$(error .venv: it was made in another folder. Remove it with `rm -rf .venv`, then run make again)
+endif
+endif
+
 help:
 	@sed -n 's/^## //p' Makefile
 

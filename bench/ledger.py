@@ -12,6 +12,7 @@ import joblib
 from rich.progress import track
 
 from bench.datasets import ROOT
+from tasks.contracts.parent import die_with_parent
 
 Row = dict[str, Any]
 
@@ -85,9 +86,10 @@ class Ledger:
 
 def work_off(jobs: Sequence[Job], ledger: Ledger, processes: int) -> None:
     """Do the jobs, `processes` at once with one thread each, noting each as it is done."""
-    made = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
-        joblib.delayed(_keyed)(job, ledger.code) for job in jobs
+    several = joblib.Parallel(
+        n_jobs=processes, return_as="generator_unordered", initializer=die_with_parent
     )
+    made = several(joblib.delayed(_keyed)(job, ledger.code) for job in jobs)
     for key, row in track(made, description="jobs", total=len(jobs)):
         ledger.add(key, row)
 

@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -32,7 +33,7 @@ from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.machine import processor
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.parent import die_with_parent
 from tasks.gan.model import build_gan
 from tasks.gan.sampling import sample
 from tasks.gan.state import Tick
@@ -326,7 +327,7 @@ def _child(python: Path | None, data: Path, out: Path, asked: Row) -> list[Row]:
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=die_with_parent,
+        preexec_fn=partial(die_with_parent, os.getpid()),
     )
     if ended.returncode != 0:
         reason = (ended.stderr.strip().splitlines() or ["no word"])[-1]

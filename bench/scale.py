@@ -128,11 +128,11 @@ def run_stage(name: str, folder: Path) -> Cost:
     command = _NAME.sub(
         lambda found: str(values[found[1]][found[2]]), wiring["stages"][name]["cmd"]
     )
-    words = shlex.split(command)
+    words = shlex.split(command)  # exec sh tasks/python.sh -m tasks.NAME ...
     since, log = time.perf_counter(), folder / f"{name}.log"
     with log.open("w", encoding="utf-8") as told:
         child = subprocess.Popen(
-            [sys.executable, *words[1:]],
+            [sys.executable, *words[3:]],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             stdout=told,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import signal
@@ -13,8 +14,10 @@ from typing import Annotated
 import typer
 
 from flows.project import find_root
-from tasks.contracts.errors import UserError
+from tasks.contracts.boundary import boundary
+from tasks.contracts.proxies import reach_this_machine_directly
 
+STOPPING = (signal.SIGTERM, signal.SIGHUP)  # `kill` and a closed terminal, after which we clean up
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -28,14 +31,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; a person's mistake is one line, not a trace."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # `kill` cleans up too
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    reach_this_machine_directly()
+    logging.raiseExceptions = False  # Prefect's log that cannot be sent is no news to a person
     try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        with boundary():
+            app()
     except SystemExit as ending:
-        if ending.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        if ending.code in [128 + number for number in (signal.SIGINT, *STOPPING)]:
             print("stopped", file=sys.stderr)
         raise
 
@@ -53,6 +58,9 @@ def _enter_project() -> Path:
 
         follow_code(root)
     os.chdir(root)
+    from flows.mending import mend
+
+    mend(root)
     return root
 
 
@@ -348,3 +356,13 @@ def docs() -> None:
     frames = {name: describe(ImageSet.load(where[name])) for name in ("train", "val", "test")}
     suites = real_suites(frames, load_params().validate)
     print(build_data_docs(suites, Path(".ganlift/data_docs")))
+
+
+@app.command(epilog="Example: [bold]ganlift doctor[/]")
+def doctor() -> None:
+    """Look at what a run needs of this machine and project, and say how to mend what is amiss."""
+    root = _enter_project()
+    from flows.doctor import show
+
+    if not show(root):
+        raise typer.Exit(1)

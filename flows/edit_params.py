@@ -76,16 +76,10 @@ def check_source(source: Path, root: Path) -> None:
     """See that ``source`` is there and not empty, before anything runs.
 
     Raises:
-        UserError: no such folder or file, an empty folder, one that overlaps what the pipeline
-            writes, or a name no shell command can carry.
+        UserError: no such folder or file, an empty folder, or one that overlaps what the pipeline
+            writes.
     """
     refuse_own_ground(source, root)
-    if any(sign in str(source) for sign in "'\"\\$`\n"):
-        raise UserError(
-            str(source),
-            "quotes, $, ` and \\ cannot stand in the source's path",
-            "Rename the folder",
-        )
     if not source.exists():
         raise UserError(
             f"source {source}", "no such folder", "Give a folder that holds one folder a class"

@@ -121,7 +121,7 @@ def folded(line: dict[str, Any], folds: int) -> dict[str, Any]:
     outs = {name: f"{FOLDER}/{name}" for name in ("lift.html", "pictures", "runs.parquet")}
     stages[OVER_ALL] = {
         "wdir": "..",
-        "cmd": f"python -m tasks.report_folds --dataset '${{ingest.source}}' --folds {FOLDER} "
+        "cmd": f"exec sh tasks/python.sh -m tasks.report_folds --folds {FOLDER} "
         f"--count {folds} --lift {LIFT} --page {PAGE} --pictures {outs['pictures']} "
         f"--runs {outs['runs.parquet']} --gan-metrics {FOLDER}/gan.json",
         "deps": [*read, *_OWN_CODE, *code],

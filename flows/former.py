@@ -6,27 +6,60 @@ import re
 import shutil
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from flows.folds import OVER_ALL
 from tasks.contracts.errors import UserError
-from tasks.contracts.outputs import refuse_foreign
+from tasks.contracts.outputs import LOCKS, lock_of, refuse_foreign
 
 FORMER = Path(".ganlift/former")
 _REPORTS = "reports"
 
 
-def set_aside(root: Path, source: str) -> Path | None:
+def make_room(root: Path, source: str) -> None:
+    """Move aside the reports of the data set that stage ingest ran last, if it was another one.
+
+    Which it was is in DVC's locks, of the line and of its folds: it does not matter who changed
+    params.yaml since, nor whether the run that was to move the reports was killed.
+    """
+    for lock in LOCKS:
+        before = _ran(root / lock)
+        if before not in (None, source):
+            set_aside(root, str(before), lock)
+
+
+def _ran(lock: Path) -> str | None:
+    """Return the source of which a lock tells; None if stage ingest never ran."""
+    if not lock.is_file():
+        return None
+    try:
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        ran = stages.get("ingest") or stages["ingest@1"]
+        source: str = ran["params"]["params.yaml"]["ingest"]["source"]
+    except (yaml.YAMLError, KeyError, TypeError):  # if it is broken, DVC says so
+        return None
+    return source
+
+
+def set_aside(root: Path, source: str, lock: Path = LOCKS[0]) -> Path | None:
     """Move the reports that the pipeline wrote for ``source`` to a folder, and say where.
 
     What it did not write, or somebody changed since, stays. Works in the project's folder, as
     the ledger of outputs does.
 
+    Args:
+        root: the project's folder.
+        source: of the images that they tell of.
+        lock: that of the stages that wrote them.
+
     Returns:
         the folder, relative to ``root``; None where there was nothing to move.
     """
-    ours = [path for stage, path in _reports(root) if path.exists() and _is_ours(path, stage)]
-    if not ours:
+    written = [(stage, path) for stage, path in _reports(root) if lock_of(path) == lock]
+    ours = [path for stage, path in written if path.exists() and _is_ours(path, stage)]
+    half = FORMER / ".on-the-way"  # gone on with, if a run was killed as it moved them
+    if not ours and not (root / half).exists():
         return None
     name = re.sub(r"[^\w.-]+", "-", Path(source).stem).strip("-.") or "data"
     number = 1
@@ -34,9 +67,10 @@ def set_aside(root: Path, source: str) -> Path | None:
         number += 1
     place = FORMER / f"{name}-{number}"
     for path in ours:
-        to = root / place / (path.relative_to(_REPORTS) if path.parts[0] == _REPORTS else path)
+        to = root / half / (path.relative_to(_REPORTS) if path.parts[0] == _REPORTS else path)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(root / path, to)
+    (root / half).replace(root / place)
     Console(highlight=False).print(f"The reports of {source} were moved to {place}.", markup=False)
     return place
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.contracts.errors import UserError
+from flows.dvc_words import dvc_error
+from tasks.contracts.outputs import published
 
 
 def is_up_to_date(root: Path, stage: str) -> bool:
@@ -32,9 +32,25 @@ def bring_back(root: Path, stage: str) -> bool:
         outs |= change["changed outs"]
     if set(outs.values()) != {"deleted"}:
         return False
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "checkout", "--quiet", *outs]
-    subprocess.run(command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return is_up_to_date(root, stage)
+    return _copied(root, stage, list(outs)) and is_up_to_date(root, stage)
+
+
+def _copied(root: Path, stage: str, wanted: Sequence[str]) -> bool:
+    """Put copies of outputs from DVC's cache in place, as the stage itself does: all or none.
+
+    `dvc checkout` would write file by file, and leave half a folder when it is killed.
+    """
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        (found,) = repo.stage.collect(stage)
+        if any(out.changed_cache() for out in found.outs if str(out) in wanted):
+            return False  # not in the cache, or not whole
+        own = str(found.name).partition("@")[0]  # "retrain@2" is that of fold 2
+        with published(own, {out: Path(out) for out in wanted}) as aside:
+            for out, place in aside.items():
+                repo.dvcfs.get(out, str(place), recursive=True)
+    return True
 
 
 def missing_inputs(root: Path, stage: str) -> list[str]:
@@ -47,7 +63,7 @@ def missing_inputs(root: Path, stage: str) -> list[str]:
             (found,) = repo.stage.collect(stage)
             return [str(dep) for dep in found.deps if not dep.exists]
     except DvcException as error:
-        raise UserError("dvc.yaml", str(error), "Mend it") from None
+        raise dvc_error("dvc.yaml", str(error).splitlines()) from None
 
 
 def _changes(root: Path, stage: str) -> list[dict[str, dict[str, str]] | str] | None:

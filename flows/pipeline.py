@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import cast
+from uuid import UUID
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.runtime import deployment, flow_run
 
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
 from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL, Visit, visits, write_folds
+from flows.former import make_room
+from flows.mending import mend
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
-from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, reproduce
-from flows.verdict import LIFT, markdown
+from flows.recovery import end_dead_runs, noted
+from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
+from flows.verdict import LIFT, markdown, short
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
 from tasks.contracts.params.reading import FILE, read_values
+from tasks.contracts.parent import die_with_parent
 from tasks.lift.result import LiftResult
 
 STAGES = (
@@ -35,8 +44,17 @@ STAGES = (
 )
 
 
+def _begun() -> str:
+    """Return a run's name while it works: its data set, and when it began."""
+    try:
+        data_set = _data_set(find_root(Path.cwd()))
+    except UserError:  # which the run says as it ends
+        data_set = "ganlift"
+    return f"{data_set} · {datetime.now().astimezone():%-d %b %Y, %H:%M}"
+
+
 # Retries belong to tasks: a concurrency limit cancels those of a flow.
-@flow(name="ganlift", log_prints=False, persist_result=False)
+@flow(name="ganlift", flow_run_name=_begun, log_prints=False, persist_result=False)
 def pipeline(
     from_stage: str | None = None, until: str | None = None, force: bool = False
 ) -> dict[str, str]:
@@ -58,24 +76,45 @@ def pipeline(
         UserError: an unknown stage, a missing input of the first, another run at work, settings
             that a late stage would refuse, or what a stage said when it failed.
     """
-    stages = selected(from_stage, until)
+    if deployment.id is not None:
+        die_with_parent()  # a schedule that is killed outright leaves no run at work
     root = find_root(Path.cwd())
-    with run_lock(root):
-        folds = load_params(root / FILE).ingest.folds
-        if folds is not None:
-            write_folds(root, folds)
-        line = visits(stages, folds)
-        if from_stage:
-            for visit in line:
-                if visit.stage == stages[0]:
-                    _see_inputs(root, visit)
-        # Called directly, on the main thread: submitted, a timeout or a cancelled run would
-        # leave the stage's child at work.
-        states = dict(_visited(line, root, force))
-        if found := {"report": LIFT, OVER_ALL: LIFT_OVER_ALL}.get(line[-1].name):
-            result = LiftResult.load(root / found)
-            create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
+    try:
+        stages = selected(from_stage, until)
+        with run_lock(root):
+            mend(root)
+            end_dead_runs(root)
+            with noted(root, UUID(flow_run.id)):
+                return _line(stages, root, from_stage is not None, force)
+    except UserError as error:
+        return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for
+
+
+def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> dict[str, str]:
+    ingest = load_params(root / FILE).ingest
+    if ingest.folds is not None:
+        write_folds(root, ingest.folds)
+    line = visits(stages, ingest.folds)
+    if begins_late:
+        for visit in line:
+            if visit.stage == stages[0]:
+                _see_inputs(root, visit)
+    if stages[0] == "ingest":
+        make_room(root, ingest.source)
+    # Called directly, on the main thread: submitted, a timeout or a cancelled run would
+    # leave the stage's child at work.
+    states = dict(_visited(line, root, force))
+    if found := {"report": LIFT, OVER_ALL: LIFT_OVER_ALL}.get(line[-1].name):
+        result = LiftResult.load(root / found)
+        create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, name=f"{_data_set(root)} · {short(result)}")
     return states
+
+
+def _data_set(root: Path) -> str:
+    source = Path(load_params(root / FILE).ingest.source).resolve()
+    return source.stem if source.is_file() else source.name
 
 
 def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
@@ -125,6 +164,8 @@ def _visit(visit: Visit, root: Path, force: bool, place: Place) -> str:
             f"still at work after {LONGEST_STAGE_SECONDS // 3600} hours, so it was stopped",
             "Give it less to do (README, 'Your own images'), then run again",
         ) from None
+    if state.is_failed():
+        state.result()  # raises the stage's own error
     return SHOWN[str(state.name)]
 
 

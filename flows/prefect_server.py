@@ -37,10 +37,19 @@ def settle(root: Path) -> bool:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        # On disk: a server that starts again still knows what its runs hold.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+            "prefect.server.concurrency.lease_storage.filesystem"
+        ),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(SECONDS_TO_START)),
     }.items():
         os.environ.setdefault(name, value)
     return ours
+
+
+def is_own(root: Path) -> bool:
+    """Tell whether the server and its history are this project's, rather than the user's."""
+    return os.environ.get("PREFECT_HOME") == str(root / HOME)
 
 
 def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:
@@ -58,7 +67,7 @@ def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:
         UserError: the port is taken; or, from the function, no server answers.
     """
     if not settle(root):
-        return _see_answering
+        return see_answering
     if port is None:
         port = _free_port()
     else:
@@ -66,7 +75,12 @@ def ready(root: Path, port: int | None, *options: str) -> Callable[[], None]:
     return _start(root, port, *options)
 
 
-def _see_answering() -> None:
+def see_answering() -> None:
+    """See that the server which the user has named answers.
+
+    Raises:
+        UserError: it does not.
+    """
     from prefect.client.orchestration import get_client
 
     address = os.environ.get("PREFECT_API_URL")

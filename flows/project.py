@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
+SCHEDULE_LOCK = Path(".ganlift/schedule.lock")
+LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 
 
@@ -30,20 +33,34 @@ def find_root(start: Path) -> Path:
     )
 
 
-@contextmanager
-def run_lock(root: Path) -> Iterator[None]:
+def run_lock(root: Path) -> AbstractContextManager[None]:
     """Hold the project alone; the kernel lets go when the process ends, however it ends.
 
     A process that holds it enters again at once: `ganlift run` holds it from before it writes
     params.yaml until the flow has ended, which asks for it too.
 
     Raises:
-        UserError: another run holds it.
+        UserError: another run holds it, or the disk has no room for one.
     """
-    if root in _held:
+    return _alone(root, LOCK, "run")
+
+
+def schedule_lock(root: Path) -> AbstractContextManager[None]:
+    """Serve the project's schedule alone, as `run_lock` holds a run.
+
+    Raises:
+        UserError: another schedule is served here.
+    """
+    return _alone(root, SCHEDULE_LOCK, "schedule")
+
+
+@contextmanager
+def _alone(root: Path, lock: Path, what: str) -> Iterator[None]:
+    path = root / lock
+    if path in _held:
         yield
         return
-    path = root / LOCK
+    _see_room(root)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         try:
@@ -53,14 +70,24 @@ def run_lock(root: Path) -> Iterator[None]:
             holder = file.read().strip() or "unknown"
             raise UserError(
                 str(root),
-                f"another run is at work here (process {holder})",
+                f"another {what} is at work here (process {holder})",
                 f"Wait until it ends, or stop it with `kill {holder}`",
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        _held.add(root)
+        _held.add(path)
         try:
             yield
         finally:
-            _held.discard(root)
+            _held.discard(path)
+
+
+def _see_room(root: Path) -> None:
+    free = shutil.disk_usage(root).free
+    if free < LEAST_FREE:
+        raise UserError(
+            str(root),
+            f"the disk has {free / 1e6:.0f} MB left, and a run needs {LEAST_FREE / 1e6:.0f} MB",
+            "Free some space; `du -sh .ganlift .dvc/cache mlflow` shows what the project takes",
+        )

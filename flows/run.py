@@ -15,12 +15,11 @@ from rich.panel import Panel
 
 from flows import prefect_server
 from flows.early import see_names
-from flows.edit_params import check_source, edit_params, edited
+from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL
 from flows.folds import PAGE as PAGE_OVER_ALL
-from flows.former import set_aside
-from flows.project import run_lock
+from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.answer.words import MEANING
 from tasks.contracts.params.line import load_params, parse_params
@@ -52,7 +51,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
         text = (root / PARAMS).read_text(encoding="utf-8")
         settings: Sequence[str] = wishes.settings
         if wishes.source is not None:
-            from flows.plan import settings_for  # with torch, which takes a second
+            source_setting(wishes.source, root)  # a wrong one need not wait for torch's import
+            from flows.plan import settings_for
 
             settings = settings_for(wishes.source, root, settings, text)
         now, text = text, edited(text, settings)
@@ -81,8 +81,6 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
-        if wanted != before:
-            set_aside(root, before)
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
 
@@ -91,18 +89,22 @@ def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
     """Serve the flow on a schedule until stopped.
 
     Raises:
-        UserError: no cron expression or time zone, params.yaml is wrong, or the port is taken.
+        UserError: no cron expression or time zone, params.yaml is wrong, the port is taken, or
+            another schedule is served here.
     """
     load_params(root / PARAMS)
-    wait = prefect_server.ready(root, port, "--ui")
+    with schedule_lock(root):
+        wait = prefect_server.ready(root, port, "--ui")
 
-    from flows.schedule import parse_cron, serve
+        from flows.schedule import parse_cron, serve
 
-    schedule = parse_cron(cron, timezone)
-    wait()
-    page = os.environ["PREFECT_API_URL"].removesuffix("/api")
-    Console().print(f"The pipeline runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
-    serve(schedule)
+        schedule = parse_cron(cron, timezone)
+        wait()
+        page = os.environ["PREFECT_API_URL"].removesuffix("/api")
+        console = Console()
+        console.print(f"The pipeline runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
+        serve(root, schedule)
+        console.print("The schedule has stopped. `ganlift schedule` starts it again.")
 
 
 def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:

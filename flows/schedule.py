@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
-import prefect
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from flows.pipeline import pipeline
+from flows.recovery import free_schedule
 from tasks.contracts.errors import UserError
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def parse_cron(cron: str, timezone: str | None) -> Schedule:
@@ -54,6 +61,30 @@ def planned(schedule: Schedule) -> RunnerDeployment:
     return cast(RunnerDeployment, deployment)
 
 
-def serve(schedule: Schedule) -> None:
-    """Run the line whenever the schedule says so, until this process is stopped."""
-    prefect.serve(planned(schedule), limit=1, print_starting_message=False)
+def serve(root: Path, schedule: Schedule) -> None:
+    """Run the line whenever the schedule says so, until this process is told to stop.
+
+    A run at work then is ended first, while Prefect's server can still be told of it.
+    """
+    asyncio.run(_serve(root, planned(schedule)))
+
+
+async def _serve(root: Path, deployment: RunnerDeployment) -> None:
+    runner, stopped = Runner(limit=1), asyncio.Event()
+    found = await runner.aadd_deployment(deployment)
+    await asyncio.to_thread(free_schedule, root, found)
+    serving = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # until it has set Prefect's handler, which leaves a run at work behind
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    stop = asyncio.create_task(stopped.wait())
+    await asyncio.wait({serving, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
+        if runner.started:
+            await runner.astop()
+        else:
+            serving.cancel()
+    stop.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving

@@ -7,47 +7,33 @@ of params that never ran.
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from rich.console import Console
 
-from flows.child import child, lines
+from flows.child import Memory, child, lines
 from flows.display import display, ended
 from flows.durations import Place
 from flows.folds import label
 from flows.outs import bring_back, is_up_to_date
+from flows.progress_artifact import told_progress
+from flows.reasons import CHATTER, reason
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
 ALONE = Place(1, 1, None)
 LONGEST_STAGE_SECONDS = 24 * 3600
-SECONDS_BETWEEN_ARTIFACTS = 10.0
 SHOWN = {"Completed": "done", "Cached": "cached", "Unchanged": "unchanged"}  # by state's name
-CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
-    "Running stage '",
-    "> ",
-    "Generating lock file",
-    "Updating lock file",
-    "To track the changes with git",
-    "\tgit add",
-    "To enable auto staging",
-    "\tdvc config",
-    "Use `dvc push`",
-    "ERROR: failed to reproduce",
-)
 
 
 class StageError(UserError):
@@ -82,11 +68,29 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     started = time.monotonic()
     try:
         name = _outcome(stage, root, force, console, place)
+    except StageError as error:
+        ended(console, label(stage), "failed", time.monotonic() - started)
+        return failed(error)
     except BaseException:
         ended(console, label(stage), "failed", time.monotonic() - started)
         raise
     ended(console, label(stage), SHOWN[name], time.monotonic() - started)
     return Completed(name=name)
+
+
+def failed(error: UserError) -> State[None]:
+    """Return a failure whose one line Prefect's page shows; raised, it would log a traceback."""
+    for logger in ("prefect.task_runs", "prefect.engine"):
+        logging.getLogger(logger).addFilter(_is_no_repetition)
+    return Failed(message=str(error), data=error)
+
+
+def _is_no_repetition(record: logging.LogRecord) -> bool:
+    """Tell whether Prefect says more than the line of the state in which something failed."""
+    raised = record.exc_info[1] if record.exc_info else None
+    return not (
+        isinstance(raised, UserError) or str(record.msg).startswith("Task run failed with state")
+    )
 
 
 def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
@@ -98,54 +102,22 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     command += ["--force"] if force else []
     heard: list[str] = []
-    with display(label(stage), console, place) as shown:
-        told = _artifact(label(stage))
+    with display(label(stage), console, place) as shown, told_progress(label(stage)) as told:
         with child(command, subprocess.PIPE, root) as process:
-            for line in lines(process):
+            memory = Memory(process)
+            for line in lines(process, meanwhile=memory.look):
                 step = parse_line(line)
                 if step:
                     shown.share(*step)
                     told(step[0])
                     continue
                 heard.append(line)
-                get_run_logger().info(line)
-                if line and not line.startswith((*CHATTER, "error: ")):
+                if not line or line.startswith((*CHATTER, "error: ")):  # told when the stage ends
+                    get_run_logger().debug(line)
+                else:
+                    get_run_logger().info(line)
                     shown.line(line)
             status = process.wait()
         if status != 0:
-            raise StageError(_reason(label(stage), heard, status))
+            raise StageError(reason(label(stage), heard, status, memory.most))
     return "Unchanged" if "didn't change" in "\n".join(heard) else "Completed"
-
-
-def _artifact(stage: str) -> Callable[[float], None]:
-    """Return what tells Prefect's page the share done, seldom enough to cost nothing."""
-    last = time.monotonic()
-    artifact: UUID | None = None
-
-    def tell(share: float) -> None:
-        nonlocal last, artifact
-        if time.monotonic() - last < SECONDS_BETWEEN_ARTIFACTS:
-            return
-        last = time.monotonic()
-        if artifact is None:
-            artifact = cast(UUID, create_progress_artifact(100 * share, description=stage))
-        else:
-            update_progress_artifact(artifact, 100 * share)
-
-    return tell
-
-
-def _reason(stage: str, heard: list[str], status: int) -> str:
-    """Return the line a person reads: the stage's own ``error:``, DVC's, or where to look."""
-    for line in reversed(heard):
-        if line.startswith("error: "):
-            return line.removeprefix("error: ")
-    dvc = next((line for line in reversed(heard) if line.startswith("ERROR: ")), "")
-    if dvc and "failed to run:" not in dvc:
-        return (
-            f"stage {stage}: {dvc.removeprefix('ERROR: ').rstrip('.')}. Mend that, then run again."
-        )
-    ending = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-    said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
-    what = f"its command broke off ({said[-1].strip()})" if said else f"it broke off ({ending})"
-    return f"stage {stage}: {what}. The lines above tell more; mend that, then run again."

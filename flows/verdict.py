@@ -19,6 +19,11 @@ def lines(result: LiftResult) -> list[str]:
     return [words.headline(result), words.against(result), *worth, words.detectable(result)]
 
 
+def short(result: LiftResult) -> str:
+    """Return the answer as the name of a run has it: ``inconclusive −0.2 points``."""
+    return f"{result.verdict} {words.signed(result.lift_pp.mean)} {words.unit(result)}"
+
+
 def markdown(result: LiftResult) -> str:
     """Return the answer as Prefect's page shows it."""
     told = "".join(f"- {escape(line)}\n" for line in lines(result))

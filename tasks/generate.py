@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tasks.contracts.params.generate import GenerateParams
 from tasks.contracts.params.merge import MergeParams
 from tasks.contracts.params.reading import checked
 from tasks.contracts.progress import progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.data.mixing import asked_of_each_class
 from tasks.gan.checkpoint import checkpoints
 from tasks.gan.pool import make_pool
@@ -26,8 +27,8 @@ def run(
     *,
     gan: Path,
     train: Path,
-    target_per_class: str,
-    synthetic_per_real: str,
+    target_per_class: Annotated[str | int, Setting("merge.target_per_class")],
+    synthetic_per_real: Annotated[float, Setting("merge.synthetic_per_real")],
     pool: Output,
     params: GenerateParams,
     seed: int,

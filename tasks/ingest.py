@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.data.changes import changes_since
 from tasks.data.collection import check_classes, distinct, split
 from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
@@ -31,7 +31,7 @@ _SCRATCH = Path(".ganlift")  # on the disk, where the system's own may lie in me
 
 def run(
     *,
-    source: Path,
+    source: Annotated[Path, Setting("ingest.source")],
     fold: int,
     train: Output,
     val: Output,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -33,13 +33,13 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.machine import processor
 from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.lift.summary import lift_result
 
 
 def run(
     *,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     runs: Path,
     predictions: Path,
     retrained: Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 
@@ -17,14 +17,14 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.machine import processor
 from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.lift.folds import Fold, over_folds, predictions_of, runs_over
 from tasks.lift.result import LiftResult
 
 
 def run(
     *,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     folds: Path,
     count: int,
     lift: Output,

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
-import os
 import queue
 import shutil
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing.managers import SyncManager
 from pathlib import Path
+from typing import Annotated
 
 import joblib
 import numpy as np
@@ -26,15 +22,17 @@ from tasks.adapters.tracking.gan import GanRun, gan_run, is_logged
 from tasks.classifier.features import FeatureJudge, inception_judge, train_judge
 from tasks.classifier.networks import SmallCnn
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
-from tasks.contracts.errors import UserError
+from tasks.contracts.fork_server import fork_server
 from tasks.contracts.gate import require_passed
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.contracts.kept import Kept
+from tasks.contracts.killed import killed
 from tasks.contracts.machine import one_thread
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
-from tasks.contracts.stage import stage_main
+from tasks.contracts.stage import Setting, stage_main
 from tasks.gan.history import History, save_tables
 from tasks.gan.model import check_training_set, device_of
 from tasks.gan.state import GanOutcome, Tick
@@ -42,6 +40,7 @@ from tasks.gan.worker import GanJob, Message, content_key, states_of, train_one
 from tasks.quality.evaluation import Evaluator
 
 _STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
+_SAMPLES = Path(".ganlift/samples.png")  # the newest strip of any GAN, where it is easy to find
 _KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
@@ -55,7 +54,7 @@ def run(
     val: Path,
     unlabelled: Path,
     gate: Path,
-    dataset: str,
+    dataset: Annotated[str, Setting("ingest.source")],
     out: Output,
     pseudo: Output,
     metrics: Output,
@@ -223,7 +222,10 @@ def _trained(
         tick, grid = history.told[-1]
         _tell(runs[gan_seed], history, tick, grid)
         if grid is not None:
-            samples = f", samples {history.grids / grid}"
+            beside = _SAMPLES.with_name(f".{_SAMPLES.name}")
+            shutil.copyfile(history.grids / grid, beside)
+            beside.replace(_SAMPLES)  # at once: a viewer may have it open
+            samples = f", samples {_SAMPLES}"
         done[gan_seed] = news.done
         text = f"GAN {gan_seed}: {news.kimg:.0f} kimg, {news.images_per_second:.0f} images/s"
         watch(min(1.0, sum(done.values()) / len(done)), text + samples)
@@ -260,13 +262,12 @@ def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
     Raises:
         UserError: a GAN could not be trained, or its process was killed.
     """
-    context = multiprocessing.get_context("forkserver")  # whose imports every worker is spared
-    context.set_forkserver_preload([name for name in sys.modules if name.startswith("tasks.")])
+    context = fork_server()
     many = joblib.cpu_count() // jobs[0].params.processes
     gpu = device_of(jobs[0].params).type == "cuda"
     workers = 1 if gpu else max(1, min(many, len(jobs)))
     manager = SyncManager(ctx=context)
-    manager.start(initializer=_end_with_stage)
+    manager.start(initializer=die_with_parent)
     with (
         manager,
         ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
@@ -276,9 +277,9 @@ def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
         try:
             yield from _until_done(messages, futures)
         except BrokenProcessPool:
-            raise UserError(
-                "train_gan",
-                "a training process was killed, most likely for want of memory",
+            raise killed(
+                "train_gan: a training process",
+                None,
                 "Lower train_gan.width or batch_size, then run again: it goes on from its state",
             ) from None
         finally:
@@ -301,20 +302,8 @@ def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> 
 
 
 def _start_worker() -> None:
-    _end_with_stage()
+    die_with_parent()
     one_thread()
-
-
-def _end_with_stage() -> None:
-    """End this process when the stage ends, even by SIGKILL; its parent is the fork server."""
-    stage = multiprocessing.parent_process()
-    assert stage is not None
-
-    def wait() -> None:
-        stage.join()
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 if __name__ == "__main__":

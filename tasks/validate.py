@@ -20,6 +20,7 @@ from tasks.contracts.outputs import Explanation, shown
 from tasks.contracts.params.validate import ValidateParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import stage_main
+from tasks.data.last_validated import drift_since, keep_validated
 from tasks.data.pixel_stats import describe
 
 _JUDGED = ("train", "val")  # test stays sealed: labels mended by its images would flatter it
@@ -93,6 +94,15 @@ def run(
     if not passed:
         raise refusal("validate", findings, page)
     print(f"{_held(findings)}; see {shown(page)}")
+    size = sets["train"].image_shape[0]
+    moved = drift_since(frames["train"], size)
+    for row in moved[moved["drift"] > params.max_drift].to_dict("records"):
+        what = str(row["compared"]).removesuffix(" of before")
+        print(
+            f"warning: {what} of real/train differs from that of the last images that passed, by a "
+            f"distance of {row['drift']:g} beyond chance (validate.max_drift {params.max_drift:g})"
+        )
+    keep_validated(frames["train"], size)
 
 
 def _told(judged: LabelSuspects, frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

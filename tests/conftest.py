@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +40,26 @@ def _gone(pid: int) -> bool:
 def gone() -> Callable[[int], bool]:
     """Tell whether a process ends within a moment (a zombie has)."""
     return _gone
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve Prefect as `ganlift run` does, from a folder that is thrown away."""
+    from flows import prefect_server
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK", "PREFECT_SERVER_UI_API_URL"):
+            patch.setenv(name, "")  # so that it is put back in the end
+            patch.delenv(name)
+        wait = prefect_server.ready(
+            tmp_path_factory.mktemp("prefect"), None, "--no-ui", "--no-scheduler"
+        )
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        url = os.environ["PREFECT_API_URL"]
+        with temporary_settings({PREFECT_API_URL: url}):
+            wait()
+            yield url
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

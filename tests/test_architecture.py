@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import ast
+import importlib
+import inspect
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import grimp
 import pytest
@@ -17,6 +18,7 @@ import yaml
 from flows.folds import OVER_ALL, folded
 from flows.pipeline import STAGES
 from tasks.contracts.params.line import Params, load_params
+from tasks.contracts.stage import Setting
 
 ROOT = Path(__file__).parents[1]
 SEALED = "data/real/test"
@@ -25,7 +27,7 @@ WRITES_SEALED = {"ingest"}
 
 
 def _plain(text: str, variables: dict[str, str]) -> str:
-    return re.sub(r"\$\{([\w.]+)\}", lambda match: variables.get(match[1], match[0]), text)
+    return re.sub(r"\$\{([\w.]+)\}", lambda match: variables[match[1]], text)
 
 
 def _paths(entries: list[Any], variables: dict[str, str]) -> list[str]:
@@ -33,25 +35,15 @@ def _paths(entries: list[Any], variables: dict[str, str]) -> list[str]:
     return [_plain(name, variables) for name in names]
 
 
-def _settings() -> dict[str, str]:
-    """Return the settings that commands name, beside paths."""
-    params = load_params(ROOT / "params.yaml")
-    return {
-        "ingest.source": params.ingest.source,
-        "merge.target_per_class": str(params.merge.target_per_class),
-        "merge.synthetic_per_real": str(params.merge.synthetic_per_real),
-    }
-
-
 @pytest.fixture(scope="session")
 def line() -> dict[str, dict[str, Any]]:
     """``dvc.yaml`` with its variables put in: stage → cmd, deps, outs (also metrics, plots)."""
     file = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    variables = {f"path.{key}": value for key, value in file["vars"][0]["path"].items()}
-    variables |= _settings()
+    paths = {f"path.{key}": value for key, value in file["vars"][0]["path"].items()}
+    variables = paths | {"ingest.source": load_params(ROOT / "params.yaml").ingest.source}
     return {
         name: {
-            "cmd": shlex.split(_plain(stage["cmd"], variables)),
+            "cmd": shlex.split(_plain(stage["cmd"], paths)),  # no setting: a shell reads it
             "deps": _paths(stage["deps"], variables),
             "params": stage["params"],
             "outs": [
@@ -93,32 +85,42 @@ def test_the_eight_names_are_in_step_and_in_order(line: dict[str, dict[str, Any]
     for stage in STAGES:
         words = "".join(word.capitalize() for word in stage.split("_"))
         assert types[stage] == f"{words}Params"
-        assert line[stage]["params"] == ["seed", stage]
+        assert line[stage]["params"][:2] == ["seed", stage]
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_run_takes_is_what_the_command_gives(
     stage: str, line: dict[str, dict[str, Any]]
 ) -> None:
-    tree = ast.parse(_source(f"tasks.{stage}").read_text(encoding="utf-8"))
-    (run,) = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "run"]
-    taken = [argument.arg for argument in run.args.kwonlyargs]
-    assert not run.args.args, "run takes keywords alone"
-    assert taken[-2:] == ["params", "seed"]
-    python, flag, module, *options = line[stage]["cmd"]
-    assert (python, flag, module) == ("python", "-m", f"tasks.{stage}")
+    run = importlib.import_module(f"tasks.{stage}").run
+    hints = get_type_hints(run, include_extras=True)
+    assert all(
+        parameter.kind is parameter.KEYWORD_ONLY
+        for parameter in inspect.signature(run).parameters.values()
+    )
+    settings = {
+        name: mark.key
+        for name, hint in hints.items()
+        for mark in get_args(hint)
+        if isinstance(mark, Setting)
+    }
+    module, *options = line[stage]["cmd"][4:]
+    assert line[stage]["cmd"][:4] == ["exec", "sh", "tasks/python.sh", "-m"]
+    assert module == f"tasks.{stage}"
     given = [option.removeprefix("--").replace("-", "_") for option in options[::2]]
-    assert sorted(given) == sorted(taken[:-2])
+    assert sorted([*given, *settings, "params", "return", "seed"]) == sorted(hints)
+    # a setting that a stage reads makes it stale: by its own section, or listed beside that
+    elsewhere = {key for key in settings.values() if not key.startswith(f"{stage}.")}
+    assert line[stage]["params"] == ["seed", stage, *sorted(elsewhere)]
 
 
 def test_every_path_of_a_command_is_declared(line: dict[str, dict[str, Any]]) -> None:
-    settings = {*_settings().values(), "0"}  # the fold of a line that has none
     for stage, block in line.items():
-        for path in block["cmd"][4::2]:
+        given = dict(zip(block["cmd"][5::2], block["cmd"][6::2], strict=True))
+        assert given.pop("--fold", "0") == "0"
+        for path in given.values():
             declared = any(Path(path).is_relative_to(p) for p in block["deps"] + block["outs"])
-            assert declared or path in settings, (
-                f"{stage} uses {path}, which dvc.yaml does not tell"
-            )
+            assert declared, f"{stage} uses {path}, which dvc.yaml does not tell"
 
 
 def test_every_input_that_is_made_is_made_before(line: dict[str, dict[str, Any]]) -> None:
@@ -156,11 +158,13 @@ def test_each_fold_seals_its_own_test_split_and_reads_no_other_fold() -> None:
         assert stages[name]["foreach"] == [1, 2, 3]
         block = {key: value for key, value in stages[name]["do"].items() if key != "wdir"}
         own = "folds/${item}/"
-        for path in _paths(block["deps"], _settings()):
-            assert path.startswith((own, "tasks/", "data/embedded/")), f"{name} reads {path}"
+        as_written = {name: f"${{{name}}}" for name in ("item", "ingest.source")}
+        assert set(re.findall(r"\$\{([\w.]+)\}", block["cmd"])) == {"item"}  # a shell reads it
+        for path in _paths(block["deps"], as_written):
+            assert path.startswith((own, "tasks/", "${ingest.source}")), f"{name} reads {path}"
             reads |= {name} if _overlap(path, f"{own}{SEALED}") else set()
         for kind in ("outs", "metrics", "plots"):
-            for path in _paths(block.get(kind, []), {}):
+            for path in _paths(block.get(kind, []), as_written):
                 assert path.startswith(own), f"{name} writes {path}"
                 writes |= {name} if _overlap(path, f"{own}{SEALED}") else set()
     assert (reads, writes) == (READS_SEALED, WRITES_SEALED)

@@ -14,14 +14,19 @@ from flows.pipeline import STAGES
 ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.
 DECIDES_NOTHING = {
+    "tasks.contracts.boundary": "words of a refusal",
     "tasks.contracts.errors": "words of a refusal",
+    "tasks.contracts.fork_server": "where processes come from",
     "tasks.contracts.gate": "two constant words, passed and refused",
     "tasks.contracts.ground": "refuses or lets pass",
     "tasks.contracts.kept": "finds what is finished, by keys that hold all that decides it",
+    "tasks.contracts.killed": "words of an end, and the memory that there is",
     "tasks.contracts.machine": "tells the processor; how it rounds is not in the code",
     "tasks.contracts.outputs": "puts outputs in place",
+    "tasks.contracts.parent": "when a process ends",
     "tasks.contracts.params.reading": "reads settings, which DVC compares by value",
     "tasks.contracts.params.sections": "refuses wrong settings",
+    "tasks.contracts.proxies": "how other machines are reached",
     "tasks.contracts.progress": "what is shown meanwhile",
     "tasks.contracts.stage": "how a stage is started",
     "tasks.adapters.tracking": "logs what is there",

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -14,6 +15,7 @@ from tasks.adapters.validation_pictures import picture
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.validate import ValidateParams
+from tasks.data.last_validated import FILE
 from tasks.validate import run
 from tests.data.fake_sets import image_set, noise_set
 
@@ -26,7 +28,8 @@ NASTY = ('<b>&"', "<script>alert(1)</script>")
 
 
 @pytest.fixture
-def line(tmp_path) -> dict[str, Path]:
+def line(tmp_path, monkeypatch) -> dict[str, Path]:
+    monkeypatch.chdir(tmp_path)
     for seed, split in enumerate(("train", "val", "test")):
         noise_set(4, NASTY, seed=seed).save(tmp_path / "real" / split)
     rejects, twins = tmp_path / "ingest_rejects.csv", tmp_path / "ingest_twins.csv"
@@ -56,8 +59,15 @@ def cards(page: Path) -> str:
     return "".join(re.findall("<article.*?</article>", page.read_text(encoding="utf-8"), re.DOTALL))
 
 
-def test_clean_sets_open_the_gate(line):
-    run(**line, params=PARAMS, seed=0)
+def test_clean_sets_open_the_gate(line, capsys):
+    darker = pd.DataFrame(
+        {"class_name": [NASTY[0]] * 200, "group": range(200), "image_size": 8}
+        | dict.fromkeys(("brightness", "pixel_std", "sharpness"), 40.0)
+    )
+    Path(".ganlift").mkdir()
+    darker.to_parquet(FILE, index=False)
+    run(**line, params=PARAMS.model_copy(update={"max_drift": 0.0}), seed=0)
+    assert "warning: brightness of real/train differs from" in capsys.readouterr().out
     assert line["gate"].read_bytes() == b"passed\n"
     result = json.loads(line["result"].read_text(encoding="utf-8"))
     assert result["schema"] == "ganlift/validation/2"

@@ -4,19 +4,21 @@ DVC is told to leave outputs alone (``persist``), since by itself it deletes wha
 an output belongs before a stage begins, photos of a person too, and leaves nothing when the stage
 fails. So a stage writes below ``.ganlift/aside``. When it has succeeded, its outputs take their
 places one rename at a time, over files that it wrote itself and over nothing else: those in its
-ledger, ``.ganlift/written/STAGE.json``, or in ``dvc.lock``.
+ledger, ``.ganlift/written/STAGE.json``, or in ``dvc.lock``. Killed meanwhile, it leaves a list of
+those that are on their way, and the next command lets them arrive.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import yaml
 
@@ -30,6 +32,9 @@ Explanation = Annotated[Path, OUTPUT, EXPLANATION]
 
 ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
 LOCKS = (Path("dvc.lock"), Path("folds/dvc.lock"))  # their paths begin at the project's root
+KEPT_LOCKS = Path(".ganlift/locks")
+MOVING = "moving.json"  # beside a stage's outputs aside: those that are taking their places
+_Content = TypeVar("_Content")
 _Entries = dict[str, list[tuple[int, int, str]]]
 _Ledger = dict[str, _Entries]
 """By output, then by file in it ("" is the output itself): bytes, mtime in ns, md5.
@@ -59,6 +64,8 @@ def published(
     """
     for path in outputs.values():
         refuse_foreign(path, stage)
+    take_places()
+    keep_locks()
     aside = ASIDE / stage
     _remove(aside)
     places = {name: aside / path for name, path in outputs.items()}
@@ -99,6 +106,50 @@ def refuse_foreign(path: Path, stage: str) -> None:
             )
 
 
+def take_places() -> None:
+    """Let outputs arrive whose stage was killed while they took their places.
+
+    A stage at work is left alone. What somebody has put in an output's place since stays; the
+    stage refuses it when it runs next.
+    """
+    for moving in sorted(ASIDE.glob(f"*/{MOVING}")):
+        with suppress(BlockingIOError, FileNotFoundError), moving.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in map(Path, _read_json(moving, [])):
+                with suppress(UserError):
+                    refuse_foreign(path, moving.parent.name)
+                    _take_place(moving.parent / path, path)
+            moving.unlink()
+
+
+def keep_locks() -> None:
+    """Keep copies of DVC's locks, each of which it empties before it writes it anew."""
+    for lock in LOCKS:
+        if lock.is_file() and not _is_broken(lock):
+            _replace(KEPT_LOCKS / lock, lock.read_text(encoding="utf-8"))
+
+
+def is_lock_broken() -> bool:
+    """Tell whether a lock breaks off in a line: DVC was killed as it wrote, or writes now."""
+    return any(map(_is_broken, LOCKS))
+
+
+def restore_locks() -> None:
+    """Put copies of broken locks back; call while DVC writes nothing."""
+    for lock in LOCKS:
+        if _is_broken(lock) and (KEPT_LOCKS / lock).is_file():
+            _replace(lock, (KEPT_LOCKS / lock).read_text(encoding="utf-8"))
+
+
+def lock_of(path: Path) -> Path:
+    """Return the lock that records an output."""
+    return LOCKS[path.is_relative_to(LOCKS[1].parent)]
+
+
+def _is_broken(lock: Path) -> bool:
+    return lock.is_file() and not lock.read_bytes().endswith(b"\n")
+
+
 def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
     """Move outputs from aside into place; what is moved is in the ledger before it is there."""
     moves = {path: place for path, place in moves.items() if place.exists()}
@@ -107,14 +158,37 @@ def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
     before = _ledger(stage)
     made = {str(path): _entries(place) for path, place in moves.items()}
     _save_ledger(stage, before | {path: _joined(before.get(path, {}), made[path]) for path in made})
-    for path, place in moves.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            replaced = place.with_name(f".replaced-{place.name}")
-            _remove(replaced)
-            shutil.move(path, replaced)  # a rename, or a copy where an output is on another disk
-        shutil.move(place, path)
+    moving = ASIDE / stage / MOVING
+    with moving.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when this process ends, however it ends
+        file.write(json.dumps([str(path) for path in moves]))
+        file.flush()
+        for path, place in moves.items():
+            _take_place(place, path)
+        moving.unlink()
     _save_ledger(stage, before | made)
+
+
+def _take_place(place: Path, path: Path) -> None:
+    """Move an output from aside into its place, or go on where an earlier try was killed.
+
+    It comes beside its place first, by a copy where that is on another disk: each step after
+    that is one rename, and before each of them the old or the new output is whole.
+    """
+    arriving, leaving = (path.with_name(f".{path.name}.{way}") for way in ("arriving", "leaving"))
+    if place.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(arriving)  # a copy that broke off
+        try:
+            place.rename(arriving)
+        except OSError:  # on another disk
+            (shutil.copytree if place.is_dir() else shutil.copy2)(place, arriving)
+    if arriving.exists():
+        if path.is_dir():
+            _remove(leaving)
+            path.replace(leaving)
+        arriving.replace(path)
+    _remove(leaving)
 
 
 def _entries(path: Path) -> _Entries:
@@ -178,24 +252,34 @@ def _locked(stage: str, path: Path) -> str | None:
 
 
 def _ledger(stage: str) -> _Ledger:
-    try:
-        content: _Ledger = json.loads((WRITTEN / f"{stage}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}  # then `dvc.lock` alone says what is ours
-    return content
+    return _read_json(WRITTEN / f"{stage}.json", {})  # if none, `dvc.lock` alone says what is ours
 
 
 def _save_ledger(stage: str, content: _Ledger) -> None:
-    WRITTEN.mkdir(parents=True, exist_ok=True)
-    beside = WRITTEN / f".{stage}-{os.getpid()}"
-    beside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    beside.replace(WRITTEN / f"{stage}.json")
+    _replace(WRITTEN / f"{stage}.json", json.dumps(content, indent=1))
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder below `ASIDE`, all of which stages have written."""
-    if folder.exists():
-        shutil.rmtree(folder)
+def _read_json(path: Path, otherwise: _Content) -> _Content:
+    try:
+        content: _Content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return otherwise
+    return content
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove what a stage has written aside, or on its way from there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _as_shown(error: UserError, aside: Path) -> UserError:

@@ -6,55 +6,57 @@ python -m tasks.merge --train data/real/train --accepted data/synthetic/accepted
 from __future__ import annotations
 
 import argparse
-import ctypes
 import inspect
-import signal
-import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from tasks.contracts.errors import UserError
+from tasks.contracts.boundary import boundary
 from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
-from tasks.contracts.params.reading import read_section
+from tasks.contracts.params.reading import read_section, read_setting
+from tasks.contracts.proxies import reach_this_machine_directly
 
-_PR_SET_PDEATHSIG = 1
 
+@dataclass(frozen=True)
+class Setting:
+    """Marks a parameter of a stage's ``run`` as a value of ``params.yaml``, by its dotted key.
 
-def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
-    """Ask the kernel to end this process when its parent ends (Linux; elsewhere nothing).
-
-    Without it, killing DVC leaves a training run alive beside the next one. A process with
-    children of its own that it ends on SIGTERM is better asked with that.
+    It is read by the stage itself: a value in a command of ``dvc.yaml`` would be the shell's.
+    ``dvc.yaml`` lists the key among the stage's params.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, by)
+
+    key: str
 
 
 def stage_main(run: Callable[..., None], section: str | None = None) -> None:
     """Run a stage: each `Path` (or `str` or `int`) parameter of `run` is a required ``--option``.
 
     ``params`` is the stage's own section of ``params.yaml``, or the one that is named, and ``seed``
-    the root seed. What is annotated as `Output` is written aside and put in place when the stage
-    has succeeded (see `tasks.contracts.outputs`). A `UserError` becomes one line on stderr and exit
-    status 1.
+    the root seed; what is annotated as `Setting` is one value of another section. What is annotated
+    as `Output` is written aside and put in place when the stage has succeeded (see
+    `tasks.contracts.outputs`). What a person can mend becomes one line on stderr and exit status 1.
     """
-    die_with_parent()
     hold_instructions()
+    reach_this_machine_directly()
     stage = Path(inspect.getfile(run)).stem
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
+    settings = {name: key for name in hints if (key := _setting(marked[name]))}
     parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
     for name in inspect.signature(run).parameters:
-        if name not in ("params", "seed"):
+        if name not in ("params", "seed", *settings):
             parser.add_argument(f"--{name.replace('_', '-')}", type=hints[name], required=True)
     given: dict[str, Path | str | int] = vars(parser.parse_args())
     outputs = {name: Path(str(given[name])) for name in given if OUTPUT in get_args(marked[name])}
     telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
-    try:
+    with boundary():
         params, seed = read_section(section or stage, hints["params"])
+        others = {name: read_setting(key, hints[name]) for name, key in settings.items()}
         with published(stage, outputs, telling) as aside:
-            run(**(given | aside), params=params, seed=seed)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)
+            run(**(given | aside | others), params=params, seed=seed)
+
+
+def _setting(hint: Any) -> str | None:
+    """Return the key of what is annotated as `Setting`, None of anything else."""
+    return next((one.key for one in get_args(hint) if isinstance(one, Setting)), None)

@@ -24,7 +24,7 @@ _LONGEST = 120  # bytes of a folder's name
 _ROWS = 512  # of Parquet that are made at a time
 _SPLIT_FILES = {"val": "validation"}  # as `datasets` calls them
 _TYPES = {  # column -> type; any other column is a score
-    **dict.fromkeys(("gan_seed", "latent_seed"), "int64"),
+    **dict.fromkeys(("gan_seed", "latent_seed", "original_width", "original_height"), "int64"),
     **dict.fromkeys(("image_id", "origin", "source", "group", "checkpoint", "split"), "string"),
 }
 

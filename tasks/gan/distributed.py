@@ -13,9 +13,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import ProcessException, spawn
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, start_processes
 
 from tasks.contracts.errors import UserError
+from tasks.contracts.fork_server import fork_server
+from tasks.contracts.killed import killed
+from tasks.contracts.parent import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -90,16 +93,23 @@ def launch(
     Raises:
         UserError: what a process raised; or that one died, and how.
     """
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            spawn(  # type: ignore[no-untyped-call]
-                _join, (processes, scratch, device, worker, tuple(arguments)), processes
+            start_processes(  # type: ignore[no-untyped-call]
+                _join,
+                (processes, scratch, device, worker, tuple(arguments)),
+                processes,
+                start_method=fork_server().get_start_method(),
             )
         except ProcessException as failed:
             for left in sorted(Path(scratch).glob("error-*")):
                 raise UserError(*json.loads(left.read_text(encoding="utf-8"))) from None
+            if isinstance(failed, ProcessExitedException) and failed.exit_code < 0:
+                raise killed(
+                    f"train_gan: process {failed.error_index} of one GAN",
+                    -failed.exit_code,
+                    "Lower train_gan.batch_size, then run again: it goes on from its last state",
+                ) from None
             raise UserError(
                 "train_gan",
                 f"process {failed.error_index} of one GAN died "
@@ -117,7 +127,10 @@ def _join(
     arguments: tuple[Any, ...],
 ) -> None:
     """Join the group of processes, then work."""
+    die_with_parent()  # torch asks for SIGINT, which a process that waits for others may not hear
     os.environ["LOCAL_RANK"] = str(rank)  # the number of its GPU
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     own = f"cuda:{rank}" if device == "cuda" else "cpu"
     meeting = dist.FileStore(f"{scratch}/group", world)  # type: ignore[attr-defined]
     backend = "nccl" if device == "cuda" else "gloo"

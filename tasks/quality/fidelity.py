@@ -13,8 +13,6 @@ import torch
 from scipy.spatial.distance import cdist, pdist, squareform
 from scipy.special import comb
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from tasks.contracts.image_set import Labels
 from tasks.quality.neighbours import Features, distances, radii
@@ -42,6 +40,8 @@ def frechet_distance(real: Features, fake: Features) -> float:
     Raises:
         ValueError: fewer than 2 rows in either.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # seconds, and few need it
+
     _check(real, fake)
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
     metric.update(_tensor(real), real=True)
@@ -59,6 +59,8 @@ def kernel_distance(real: Features, fake: Features) -> float:
     Raises:
         ValueError: fewer than 2 rows in either.
     """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     _check(real, fake)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that it keeps features in memory

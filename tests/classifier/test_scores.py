@@ -4,9 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
+from torchmetrics.functional.classification import binary_calibration_error
 
 from tasks.classifier.scores import Predictions, scores_of
 
@@ -78,3 +80,17 @@ def test_calibration_error_is_how_far_confidence_lies_from_accuracy() -> None:
     labels = np.array([0] * 6 + [1] * 4)
     assert scored(labels, sure)["ece"] == pytest.approx(0.3, abs=1e-6)
     assert scored(np.array([0] * 9 + [1]), sure)["ece"] == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("images", [1, 7, 5000])
+def test_calibration_error_is_torchmetrics_to_the_bit(images: int) -> None:
+    rng = np.random.default_rng(images)
+    for spread in (0.05, 0.5):
+        sure = np.clip(rng.normal(0.9, spread, images), 0, 1).astype(np.float32)
+        right = rng.uniform(size=images) < 0.7
+        labels, predicted = np.zeros(images, np.int64), (~right).astype(np.int32)
+        expected = binary_calibration_error(
+            torch.from_numpy(sure), torch.from_numpy(right.astype(np.int64)), n_bins=15
+        )
+        found = scores_of(labels, Predictions(predicted, sure, sure), 2)["ece"]
+        assert found == float(expected)

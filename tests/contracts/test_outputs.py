@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -8,11 +10,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.outputs import ASIDE, published, shown
+from tasks.contracts.outputs import (
+    ASIDE,
+    LOCKS,
+    MOVING,
+    published,
+    restore_locks,
+    shown,
+    take_places,
+)
 
 FOLDER, FILE, PAGE = Path("data/merged"), Path("reports/merge.json"), Path("reports/why.html")
 OUTPUTS = {"folder": FOLDER, "file": FILE, "page": PAGE}
@@ -162,32 +173,104 @@ def test_what_dvc_brought_back_is_known_by_its_lock(touched: bool) -> None:
         make("second")
 
 
-def test_a_run_killed_while_outputs_take_their_places_is_made_good_by_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+STEPS = ("rename", "replace", "unlink", "rmdir", "mkdir", "open")
+
+
+def elsewhere(source: str, target: str) -> None:
+    raise OSError(errno.EXDEV, "Invalid cross-device link", source, target)
+
+
+@pytest.mark.parametrize("another_disk", [False, True])
+def test_a_kill_at_any_step_costs_no_output(
+    monkeypatch: pytest.MonkeyPatch, another_disk: bool
 ) -> None:
-    make("first")
-    move, seen = shutil.move, []
+    """The previous outputs are there, or the new ones once the next command has looked."""
+    if another_disk:
+        monkeypatch.setattr(os, "rename", elsewhere)
+    endings = []
+    for last in itertools.count(1):
+        make("first")
+        steps = itertools.count(1)
 
-    def killed(path: Path, target: Path) -> Path:
-        seen.append(path)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return move(path, target)
+        def step(call: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*arguments: Any, **named: Any) -> Any:
+                if next(steps) >= last:  # noqa: B023  after a kill nothing is done any more
+                    raise KeyboardInterrupt
+                return call(*arguments, **named)
 
-    for last in range(1, 5):
-        seen[:] = [Path()] * (3 - last)
+            return counted
+
         with monkeypatch.context() as patch:
-            patch.setattr(shutil, "move", killed)
-            with pytest.raises(KeyboardInterrupt):
-                make(f"try {last}")
-        make(f"after {last}")
-        assert found() == dict.fromkeys(ALL, f"after {last}")
+            for name in STEPS:
+                patch.setattr(os, name, step(getattr(os, name)))
+            patch.setattr(shutil, "copyfile", step(shutil.copyfile))
+            try:
+                make("second")
+            except KeyboardInterrupt:
+                pass
+            else:
+                break
+        take_places()
+        assert found() in (dict.fromkeys(ALL, "first"), dict.fromkeys(ALL, "second"))
+        endings.append(found()[ALL[0]])
+        assert not list(Path().rglob(f"*/{MOVING}"))
+        assert not [*Path("data").glob(".*"), *Path("reports").glob(".*")]
+    assert {*endings} == {"first", "second"}
+    make("third")
+    assert found() == dict.fromkeys(ALL, "third")
+
+
+def test_a_stage_at_work_moves_its_outputs_itself() -> None:
+    make("first")
+    moving = ASIDE / "merge" / MOVING
+    moving.parent.mkdir()
+    (moving.parent / FILE).parent.mkdir()
+    (moving.parent / FILE).write_text("second")
+    moving.write_text(json.dumps([str(FILE)]))
+    with moving.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        take_places()
+        assert FILE.read_text() == "first"
+    take_places()
+    assert FILE.read_text() == "second"
+
+
+def test_what_came_into_a_place_after_a_kill_stays() -> None:
+    make("first")
+    change_file()
+    moving = ASIDE / "merge" / MOVING
+    (moving.parent / FOLDER).mkdir(parents=True)
+    moving.write_text(json.dumps([str(FOLDER)]))
+    take_places()
+    assert (FOLDER / "a" / "images.npy").read_text() == "mended by hand"
+
+
+COMPLETE = "schema: '2.0'\nstages:\n  ingest:\n    cmd: one\n  merge:\n    cmd: two\n"
+
+
+@pytest.mark.parametrize(
+    ("left", "restored"),
+    [
+        ("", True),
+        (COMPLETE[:-1], True),
+        (COMPLETE[:-20], True),
+        (COMPLETE.replace("one", "another"), False),
+        ("<<<<<<< HEAD\n" + COMPLETE, False),
+    ],
+)
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_that_dvc_was_killed_in_writing_is_put_back(
+    lock: Path, left: str, restored: bool
+) -> None:
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text(COMPLETE)
+    make("first")
+    lock.write_text(left)
+    restore_locks()
+    assert lock.read_text() == (COMPLETE if restored else left)
 
 
 def test_outputs_may_lie_on_another_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(source: str, target: str) -> None:
-        raise OSError(errno.EXDEV, "Invalid cross-device link", source, target)
-
     make("first")
     monkeypatch.setattr(os, "rename", elsewhere)
     make("second")

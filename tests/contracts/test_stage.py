@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,16 +38,23 @@ def run(
 if __name__ == "__main__":
     stage_main(run)
 '''
-OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--why", "why.txt", "--dataset"]
-PARENT = """
-import subprocess, sys, time
-child = (
-    "import time; from tasks.contracts.stage import die_with_parent; "
-    "{call}; print('up', flush=True); time.sleep(60)"
-)
-subprocess.Popen([sys.executable, "-c", child])
-time.sleep(60)
+ELSEWHERE = """
+from typing import Annotated
+
+from tasks.contracts.params.merge import MergeParams
+from tasks.contracts.stage import Setting, stage_main
+
+
+def run(
+    *, source: Annotated[str, Setting("ingest.source")], params: MergeParams, seed: int
+) -> None:
+    print(repr(source), seed)
+
+
+if __name__ == "__main__":
+    stage_main(run)
 """
+OPTIONS = ["--train", "data/train", "--out-file", "made.txt", "--why", "why.txt", "--dataset"]
 
 
 @pytest.fixture
@@ -62,7 +67,6 @@ def merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stage, "die_with_parent", lambda: None)  # this process is the tests'
     spec = importlib.util.spec_from_file_location("merge", tmp_path / "merge.py")
     assert spec
     assert spec.loader
@@ -116,6 +120,33 @@ def test_a_user_error_is_one_line_and_status_1(merge: ModuleType, tmp_path: Path
     assert not (tmp_path / "made.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("$(touch ran)", "'$(touch ran)' 7"),
+        (None, "error: params.yaml: ingest.source: missing"),
+        (7, "error: params.yaml: ingest.source: it takes text (given: 7)"),
+    ],
+)
+@pytest.mark.usefixtures("merge")
+def test_a_value_of_another_section_comes_from_the_file(
+    written: object, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "merge.py").write_text(ELSEWHERE)
+    values = yaml.safe_load(Path("params.yaml").read_text())
+    values["ingest"] = {} if written is None else {"source": written}
+    Path("params.yaml").write_text(yaml.safe_dump(values))
+    done = subprocess.run(
+        [sys.executable, "merge.py"],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert said in done.stdout + done.stderr
+    assert not Path("ran").exists()
+
+
 def test_another_stages_section_stops_nobody(
     merge: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,20 +175,3 @@ def test_portable_holds_the_instructions_before_anything_is_loaded(
     )
     held = {"1": ["loaded", "loaded", "AVX2"], "0": ["loaded", "None"]}
     assert done.stdout.split() == held[asked]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
-@pytest.mark.parametrize("by", ["SIGKILL", "SIGTERM"])
-def test_a_killed_parent_takes_its_child_with_it(by: str) -> None:
-    script = PARENT.format(call=f"import signal; die_with_parent(signal.{by})")
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    )
-    assert parent.stdout
-    with parent.stdout as shared:  # parent and child write to it: it ends when both have
-        assert shared.readline() == "up\n"
-        parent.send_signal(signal.SIGKILL)
-        parent.wait()
-        ended, _, _ = select.select([shared], [], [], 20)
-        assert ended
-        assert shared.read() == ""

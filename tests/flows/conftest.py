@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -11,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import prefect_server
 from flows.child import environment
+from flows.new_project import make_project
 from tests.answer.fake_report import fake_lift
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +32,9 @@ from pathlib import Path
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import published
+from tasks.contracts.parent import die_with_parent
 
+die_with_parent()
 name, source = sys.argv[1:]
 print("progress 0.500 half way", flush=True)
 print(f"{name} at work", flush=True)
@@ -131,6 +132,22 @@ def line(_ran_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return root
 
 
+@pytest.fixture(scope="session")
+def _new_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects") / "my tiles"
+    make_project(folder)
+    return folder
+
+
+@pytest.fixture
+def project(_new_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project in which nothing has run, and enter it."""
+    folder = tmp_path / "my tiles"
+    shutil.copytree(_new_project, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -155,21 +172,3 @@ def _held_elsewhere(root: Path) -> Iterator[int]:
 def held_elsewhere() -> Callable[[Path], AbstractContextManager[int]]:
     """Hold a project's lock in another process; yields its number."""
     return _held_elsewhere
-
-
-@pytest.fixture(scope="session")
-def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve Prefect as `ganlift run` does, from a folder that is thrown away."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in (*prefect_server.CHOSEN_BY_USER, "DO_NOT_TRACK", "PREFECT_SERVER_UI_API_URL"):
-            patch.setenv(name, "")  # so that it is put back in the end
-            patch.delenv(name)
-        wait = prefect_server.ready(
-            tmp_path_factory.mktemp("prefect"), None, "--no-ui", "--no-scheduler"
-        )
-        from prefect.settings import PREFECT_API_URL, temporary_settings
-
-        url = os.environ["PREFECT_API_URL"]
-        with temporary_settings({PREFECT_API_URL: url}):
-            wait()
-            yield url

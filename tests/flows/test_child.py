@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.child import child, environment, lines
+from flows.child import Memory, child, environment, lines
 from flows.project import find_root, run_lock
 from tasks.contracts.errors import UserError
 
@@ -18,6 +18,14 @@ import subprocess, sys, time
 grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 print(grandchild.pid, flush=True)
 time.sleep(600)
+"""
+CHATTERER = """
+import subprocess, sys
+code = (
+    "import itertools, os, time; os.setsid(); print(os.getpid(), flush=True); "
+    "[print('x', flush=True) or time.sleep(0.05) for _ in itertools.count()]"
+)
+subprocess.Popen([sys.executable, "-c", code])
 """
 LAUNCHER = """
 import subprocess, sys
@@ -69,6 +77,38 @@ def test_lines_come_whole_and_unreadable_bytes_do_not_stop_them(tmp_path: Path) 
     assert heard[:2] == ["one", "\ufffd two"]
     assert "last" in heard[2]
     assert process.returncode == 0
+
+
+def test_a_child_that_was_killed_is_not_waited_for_by_its_output(
+    tmp_path: Path, gone: Callable[[int], bool]
+) -> None:
+    with child([sys.executable, "-c", FAMILY], subprocess.PIPE, tmp_path) as process:
+        heard = lines(process)
+        orphan = int(next(heard))
+        process.kill()
+        assert list(heard) == []  # and not in ten minutes, when the orphan lets go of it
+        assert process.returncode == -9
+    assert gone(orphan)
+
+
+def test_a_chatterer_that_left_the_family_is_not_heard_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: Callable[[int], bool]
+) -> None:
+    monkeypatch.setattr("flows.child.SECONDS_FOR_OTHERS", 0.2)
+    monkeypatch.setattr("flows.child.SECONDS_TO_STOP", 0.2)
+    with child([sys.executable, "-c", CHATTERER], subprocess.PIPE, tmp_path) as process:
+        first, *_ = lines(process)
+    assert gone(int(first))  # of the closed pipe
+
+
+def test_what_a_child_held_at_most_is_known_after_its_end(tmp_path: Path) -> None:
+    code = "taken = bytearray(b'x' * 80_000_000); print('up', flush=True); time.sleep(0.5)"
+    with child(
+        [sys.executable, "-c", f"import time; {code}"], subprocess.PIPE, tmp_path
+    ) as process:
+        memory = Memory(process)
+        assert list(lines(process, meanwhile=memory.look)) == ["up"]
+    assert 80_000_000 < memory.most < 160_000_000
 
 
 def test_the_interpreter_of_this_environment_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +17,11 @@ import yaml
 
 from flows import cli, prefect_server
 from flows.child import environment
+from flows.mending import DVC_HOLDS
 from flows.presets import TABLE
+from flows.project import SCHEDULE_LOCK
 from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import ASIDE, KEPT_LOCKS, MOVING
 
 PARAMS = "params.yaml"
 
@@ -41,7 +46,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs"),
+        *("compare", "track", "docs", "doctor"),
     ],
 )
 def test_every_help_shows_an_example(
@@ -207,7 +212,40 @@ def test_a_server_the_user_named_must_answer(monkeypatch: pytest.MonkeyPatch, li
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_schedule_of_a_project_is_refused(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line / ".ganlift").mkdir(exist_ok=True)
+    with (line / SCHEDULE_LOCK).open("w+") as held:
+        held.write("1234")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert _main(monkeypatch, "schedule", "--cron", "0 3 * * *") == 1
+    assert "another schedule is at work here (process 1234)" in capsys.readouterr().err
+
+
+def test_any_command_first_mends_what_a_killed_one_left(
+    line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage was killed between two outputs, and DVC as it wrote its lock."""
+    lock = (line / "dvc.lock").read_text()
+    aside = line / ASIDE / "merge"
+    aside.mkdir(parents=True)
+    (line / "out" / "merge").rename(line / "out" / ".merge.leaving")
+    shutil.copytree(line / "out" / ".merge.leaving", line / "out" / ".merge.arriving")
+    (aside / MOVING).write_text('["out/merge"]')
+    (line / KEPT_LOCKS).mkdir(parents=True, exist_ok=True)
+    (line / KEPT_LOCKS / "dvc.lock").write_text(lock)
+    (line / "dvc.lock").write_text(lock[:-9])
+    (line / DVC_HOLDS).write_text("")
+    assert _main(monkeypatch, "export", "nothing", "folder") == 1
+    assert (line / "out" / "merge" / "data").is_file()
+    assert not list((line / "out").glob(".*"))
+    assert not (line / DVC_HOLDS).exists()
+    assert (line / "dvc.lock").read_text() == lock
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
     number: signal.Signals, line: Path, prefect_url: str, gone: Callable[[int], bool]
 ) -> None:
@@ -222,7 +260,7 @@ def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
         text=True,
         start_new_session=True,
         # a shell that starts the tests in the background has SIGINT ignored, which is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     pids = line / "pids"
     while process.poll() is None and not (pids.is_file() and pids.read_text()):

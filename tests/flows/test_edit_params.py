@@ -185,13 +185,15 @@ def test_source_inside_the_project_is_written_relative(tmp_path: Path) -> None:
     assert _value(edited(TEXT, [source_setting(outside, root)]), "ingest.source") == str(outside)
 
 
-@pytest.mark.parametrize("name", ["absent", "empty", "it's", 'say "x"', "$HOME", "a`b"])
+@pytest.mark.parametrize("name", ["absent", "empty"])
 def test_a_source_that_cannot_work_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").write_text("stages: {}")
-    folder = tmp_path / name
-    if name != "absent":
-        folder.mkdir()
-    if name not in ("absent", "empty"):
-        (folder / "cat").mkdir()
-    with pytest.raises(UserError, match=r"absent|empty|Rename"):
-        check_source(folder, tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"absent|empty"):
+        check_source(tmp_path / name, tmp_path)
+
+
+def test_a_source_may_have_any_name(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    (tmp_path / "$(it's) \"`a\\\n" / "cat").mkdir(parents=True)
+    check_source(tmp_path / "$(it's) \"`a\\\n", tmp_path)

@@ -90,7 +90,7 @@ def test_an_export_is_a_source_that_gives_the_same_images(project) -> None:
         "summary",
     )
     again = {name: Path("again") / name for name in names}
-    ingest.run(source=out, **again, params=tiny_params().ingest, seed=0)
+    ingest.run(source=out, fold=0, **again, params=tiny_params().ingest, seed=0)
     for split in ("train", "val", "test"):
         one, two = (set(ImageSet.load(of[split]).manifest["image_id"]) for of in (project, again))
         assert one == two

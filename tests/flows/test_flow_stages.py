@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
 import shutil
+import signal
+import threading
+import time
 import urllib.request
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.edit_params import edit_params
-from flows.outs import is_up_to_date, missing_inputs
+from flows.mending import mend
+from flows.outs import bring_back, is_up_to_date, missing_inputs
 from tasks.contracts.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
@@ -39,12 +46,25 @@ def _order(root: Path, stage: str, text: str) -> None:
     (root / "orders" / stage).write_text(text)
 
 
-def _ask(url: str, **body: object) -> list[dict[str, Any]]:
+def _ask(url: str, **body: object) -> Any:
     question = urllib.request.Request(
         url, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(question) as answer:
-        found: list[dict[str, Any]] = json.load(answer)
+        return json.load(answer)
+
+
+def _latest(url: str) -> dict[str, Any]:
+    """The run that began last."""
+    (found,) = _ask(f"{url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
+    assert isinstance(found, dict)
+    return found
+
+
+def _progress(url: str, flow_run: str) -> list[dict[str, Any]]:
+    wanted = {"flow_run_id": {"any_": [flow_run]}, "type": {"any_": ["progress"]}}
+    found = _ask(f"{url}/artifacts/filter", artifacts=wanted)
+    assert isinstance(found, list)
     return found
 
 
@@ -92,11 +112,71 @@ def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
 @pytest.mark.usefixtures("line")
 def test_each_run_tells_prefect_how_it_ended_and_the_verdict(run: Run, prefect_url: str) -> None:
     run("report")
-    (flow_run,) = _ask(f"{prefect_url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
-    (verdict,) = _ask(f"{prefect_url}/artifacts/latest/filter")
+    flow_run = _latest(prefect_url)
+    (verdict,) = _ask(
+        f"{prefect_url}/artifacts/latest/filter", artifacts={"key": {"any_": ["verdict"]}}
+    )
     assert flow_run["state_name"] == "Completed"
+    assert flow_run["name"] == "orders · helps +1.2 points"
     assert "# helps" in verdict["data"]
     assert "+1.2 points [+0.4, +2.0] (95 % confidence interval)" in verdict["data"]
+
+
+@pytest.mark.parametrize(
+    ("order", "share", "said"),
+    [("second", 100.0, "merge"), ("fail merge", 50.0, "merge: ended early, at 50%")],
+)
+def test_a_progress_bar_on_prefects_page_ends(
+    order: str,
+    share: float,
+    said: str,
+    line: Path,
+    run: Run,
+    prefect_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flows.progress_artifact.SECONDS_BETWEEN_ARTIFACTS", 0.0)
+    _order(line, "merge", order)
+    with suppress(UserError):
+        run("merge", "merge")
+    (bar,) = _progress(prefect_url, _latest(prefect_url)["id"])
+    assert (bar["data"], bar["description"]) == (share, said)
+
+
+def test_params_that_cannot_be_read_are_the_runs_one_line(
+    line: Path, run: Run, prefect_url: str
+) -> None:
+    (line / "params.yaml").write_text("nonsense: 1\n")
+    with pytest.raises(UserError):
+        run()
+    flow_run = _latest(prefect_url)
+    assert flow_run["name"].startswith("ganlift · ")
+    assert "nonsense" in flow_run["state"]["message"]
+    assert flow_run["state_name"] == "Failed"
+
+
+def test_prefects_page_shows_a_failure_as_its_one_line_and_no_chatter(
+    line: Path, run: Run, prefect_url: str
+) -> None:
+    _order(line, "merge", "fail merge")
+    with pytest.raises(UserError):
+        run("merge", "merge")
+    flow_run = _latest(prefect_url)
+    assert flow_run["state"]["message"] == "thing 7: it is broken. Mend it."
+    assert re.fullmatch(r"orders · \d+ \w{3} \d{4}, \d\d:\d\d", flow_run["name"])
+    (stage,) = _ask(f"{prefect_url}/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    assert stage["state"]["message"] == "thing 7: it is broken. Mend it."
+    from prefect.logging.handlers import APILogHandler
+
+    from flows.stages import CHATTER
+
+    APILogHandler().flush()
+    logs = _ask(f"{prefect_url}/logs/filter", logs={"flow_run_id": {"any_": [flow_run["id"]]}})
+    said = [log["message"] for log in logs if log["level"] >= logging.INFO]
+    assert "merge at work" in said
+    assert not [text for text in said if "Traceback" in text or text.startswith(CHATTER)]
+    assert sum("thing 7" in text for text in said) == 2  # as the stage ends, and the run
+    assert "NoneType" not in "".join(said)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +226,98 @@ def test_a_stage_that_never_ends_is_stopped_with_all_its_children(
     assert _files(line) == before
 
 
+def test_a_killed_stage_is_told_at_once_though_its_orphans_hold_on(
+    line: Path, run: Run, gone: Callable[[int], bool]
+) -> None:
+    before = _files(line)
+    _order(line, "merge", "hang merge")
+    killed = threading.Thread(target=_kill_stage, args=(line / "pids",))
+    killed.start()
+    with pytest.raises(UserError, match=r"stage merge: killed by signal 9; was.* Lower generate"):
+        run("merge")
+    killed.join()
+    assert gone(int((line / "pids").read_text()))
+    assert _files(line) == before
+
+
+def _kill_stage(told: Path) -> None:
+    """Kill a stage as the kernel does when memory is out, once it has a process of its own."""
+    while not (told.is_file() and told.read_text()):
+        time.sleep(0.05)
+    status = Path(f"/proc/{told.read_text()}/stat").read_text()
+    os.kill(int(status.rpartition(")")[2].split()[1]), signal.SIGKILL)
+
+
 def test_what_dvc_itself_refuses_is_said_in_a_line(line: Path, run: Run) -> None:
     (line / "orders" / "ingest").unlink()
     with pytest.raises(UserError, match=r"^stage ingest: .*orders/ingest"):
         run()
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_kill_as_outputs_come_back_leaves_all_or_none(
+    step: int, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _files(line)
+    (line / "out" / "merge" / "data").unlink()
+    (line / "out" / "merge").rmdir()
+    (line / "page" / "merge.html").unlink()
+    steps = iter(range(1, 100))
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def step_or_end(*arguments: Any, **named: Any) -> Any:
+            if next(steps) >= step:
+                raise KeyboardInterrupt
+            return call(*arguments, **named)
+
+        return step_or_end
+
+    with monkeypatch.context() as patch:
+        for name in ("rename", "replace"):
+            patch.setattr(os, name, counted(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            assert bring_back(line, "merge")
+    mend(line)
+    back = {path: text for path, text in before.items() if path in _files(line)}
+    assert back == _files(line)
+    assert len(before) - len(back) in (0, 2)
+    assert bring_back(line, "merge") or back == before
+    assert _files(line) == before
+
+
+def test_what_the_cache_has_no_more_does_not_come_back_in_part(line: Path) -> None:
+    shutil.rmtree(line / "out" / "merge")
+    shutil.rmtree(line / ".dvc" / "cache")
+    assert not bring_back(line, "merge")
+    assert not (line / "out" / "merge").exists()
+
+
+def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefect_url: str) -> None:
+    dead = _ask(f"{prefect_url}/flows/", name="ganlift")
+    killed = _ask(f"{prefect_url}/flow_runs/", flow_id=dead["id"], state={"type": "RUNNING"})
+    at_work = _ask(
+        f"{prefect_url}/task_runs/",
+        flow_run_id=killed["id"],
+        task_key="stage",
+        dynamic_key="0",
+        state={"type": "RUNNING"},
+    )
+    bar = {"type": "progress", "data": 42.0, "description": "merge"}
+    _ask(f"{prefect_url}/artifacts/", flow_run_id=killed["id"], **bar)
+    from flows.recovery import NOTES
+
+    note = line / NOTES / killed["id"]
+    note.parent.mkdir(parents=True)
+    note.touch()
+    run("report")
+    ended = [
+        _ask(f"{prefect_url}/flow_runs/filter", flow_runs={"id": {"any_": [killed["id"]]}}),
+        _ask(f"{prefect_url}/task_runs/filter", task_runs={"id": {"any_": [at_work["id"]]}}),
+    ]
+    assert [one["state_type"] for (one,) in ended] == ["CRASHED", "CRASHED"]
+    assert not list(note.parent.iterdir())
+    (bar,) = _progress(prefect_url, killed["id"])
+    assert bar["description"] == "merge: the run was killed"
 
 
 def test_from_does_not_visit_what_is_before_but_needs_it(line: Path, run: Run) -> None:

@@ -17,22 +17,6 @@ from tasks.contracts.errors import UserError
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("projects") / "my tiles"
-    make_project(folder)
-    return folder
-
-
-@pytest.fixture
-def project(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project in which nothing has run, and enter it."""
-    folder = tmp_path / "my tiles"
-    shutil.copytree(_made, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["ganlift", *arguments])
     try:

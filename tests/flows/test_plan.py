@@ -137,3 +137,42 @@ def test_reports_of_the_data_set_before_are_moved_and_foreign_files_stay(
     assert (tmp_path / place / "lift.html").read_text(encoding="utf-8") == "ours"
     assert {path.name for path in Path("reports").iterdir()} == {"lift.json", "notes.txt"}
     assert former.set_aside(tmp_path, "/photos/cups") is None
+
+
+def test_reports_are_moved_by_what_the_lock_says_and_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may be killed after params.yaml names other images, or as it moves the reports."""
+    monkeypatch.chdir(tmp_path)
+    reports = {name: Path(f"reports/{name}.html") for name in ("first", "second")}
+    reports["fold"] = Path("folds/lift.html")
+    with published("report", reports) as aside:
+        for path in aside.values():
+            path.write_text("ours", encoding="utf-8")
+    outs = [("report", path) for path in reports.values()]
+    monkeypatch.setattr(former, "_reports", lambda _: outs)
+    former.make_room(tmp_path, "/photos/forks")  # nothing ran
+    ran = {"params": {"params.yaml": {"ingest": {"source": "/photos/cups"}}}}
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"ingest": ran}}), encoding="utf-8")
+    of_folds = {"params": {"params.yaml": {"ingest": {"source": "/photos/forks"}}}}
+    Path("folds/dvc.lock").write_text(yaml.safe_dump({"stages": {"ingest@1": of_folds}}))
+    assert all(path.exists() for path in reports.values())
+
+    move, moved = shutil.move, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(path)
+        return move(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "move", killed)
+        with pytest.raises(KeyboardInterrupt):
+            former.make_room(tmp_path, "/photos/forks")
+    former.make_room(tmp_path, "/photos/forks")
+    place = tmp_path / former.FORMER / "cups-1"
+    assert {path.name for path in place.iterdir()} == {"first.html", "second.html"}
+    assert reports["fold"].exists()  # of forks already
+    former.make_room(tmp_path, "/photos/forks")
+    assert [path.name for path in place.parent.iterdir()] == ["cups-1"]

@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +23,7 @@ from tasks.gan.state import StateFolder, Tick
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "batch_size": 16,
     "total_kimg": 0.32,
@@ -117,8 +123,35 @@ def die(group: Group) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_that_dies_ends_the_other_and_is_named() -> None:
-    with pytest.raises(UserError, match=r"process 1 of one GAN died \(.*SIGKILL\)\. Run again"):
+    with pytest.raises(UserError, match=r"process 1 of one GAN: killed by signal 9; was the "):
         launch(die, (), 2, "cpu")
+
+
+def hold(group: Group, folder: Path) -> None:
+    (folder / f"{os.getpid()} {os.getppid()}").touch()
+    time.sleep(120)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_who_started_the_processes_is_killed_and_they_end(
+    gone: Callable[[int], bool], tmp_path: Path
+) -> None:
+    call = f"launch(hold, (Path({str(tmp_path)!r}),), 2, 'cpu')"
+    code = f"from tests.gan.test_distributed import *; {call}"
+    started = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, cwd=ROOT)
+    try:
+        end = time.monotonic() + 60
+        while len(held := list(tmp_path.iterdir())) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        started.kill()
+        started.wait()
+        of_both = {int(pid) for file in held for pid in file.name.split()}
+        assert len(of_both) == 3  # two that share a batch, and their fork server
+        assert all(gone(pid) for pid in of_both)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
 
 
 def test_slices_of_draws_make_the_whole() -> None:

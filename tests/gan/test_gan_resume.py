@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,44 +121,40 @@ def test_a_finished_run_is_told_again_and_not_trained(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-KILLED = """
+def reported(folder: Path) -> Iterator[str]:
+    """Train with states in ``folder``; yields when a tick is done, and the weights' digest last."""
+    settings, train = params(total_kimg=0.96), shape_set(4)
+    gan = build_gan(train, settings, 0)
+    for news in train_gan(gan, train, settings, 0, states=StateFolder(folder)):
+        yield str(getattr(news, "kimg", "end"))
+    weights = b"".join(t.numpy().tobytes() for t in gan.ema.state_dict().values())
+    yield hashlib.sha256(weights).hexdigest()
+
+
+VICTIM = """
 import sys
 from pathlib import Path
 import torch
-from tasks.gan.model import build_gan
-from tasks.gan.state import StateFolder
-from tasks.gan.training import train_gan
-from tests.contracts.tiny import shape_set, tiny_params
+from tests.gan.test_gan_resume import reported
 torch.set_num_threads(1)
-settings = tiny_params(train_gan={"total_kimg": 1.6}).train_gan
-train = shape_set(4)
-gan = build_gan(train, settings, 0)
-for news in train_gan(gan, train, settings, 0, states=StateFolder(Path(sys.argv[1]))):
-    print(getattr(news, "kimg", "end"), flush=True)
-import hashlib
-weights = b"".join(t.numpy().tobytes() for t in gan.ema.state_dict().values())
-print(hashlib.sha256(weights).hexdigest())
+for line in reported(Path(sys.argv[1])):
+    print(line, flush=True)
 """
 
 
 def test_kill_minus_nine_loses_nothing(tmp_path: Path) -> None:
-    def start(folder: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", KILLED, str(tmp_path / folder)]
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-        )
-
-    victim = start("killed")
-    assert victim.stdout is not None
-    for _ in range(20):
-        victim.stdout.readline()
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.wait()
-    victim.stdout.close()
+    command = [sys.executable, "-c", VICTIM, str(tmp_path / "killed")]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as victim:
+        assert victim.stdout is not None
+        for _ in range(10):
+            victim.stdout.readline()
+        os.kill(victim.pid, signal.SIGKILL)
+    assert victim.returncode == -signal.SIGKILL
     assert StateFolder(tmp_path / "killed").load() is not None
-    resumed, whole = (start(folder).communicate()[0].split() for folder in ("killed", "whole"))
+    resumed, whole = (list(reported(tmp_path / folder)) for folder in ("killed", "whole"))
     assert resumed == whole
-    assert len(whole) == 100 + 2
+    assert len(whole) == 60 + 2
 
 
 def snapshot(number: float) -> Snapshot:

@@ -43,7 +43,7 @@ def generated_for(
         gan=gans,
         train=out.parent / "train",
         target_per_class=target,
-        synthetic_per_real="2.0",
+        synthetic_per_real=2.0,
         pool=out,
         params=params,
         seed=seed,

@@ -49,12 +49,16 @@ def environment(root: Path) -> dict[str, str]:
     }
 
 
-def call(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the venv in a project, its output as text."""
+def call(root: Path, *command: str, prefect: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of the venv in a project, its output as text.
+
+    ``prefect`` is the address of a server that runs already: `ganlift run` takes seconds to start
+    one of its own.
+    """
     return subprocess.run(
         [str(BIN / command[0]), *command[1:]],
         cwd=root,
-        env=environment(root),
+        env=environment(root) | ({"PREFECT_API_URL": prefect} if prefect else {}),
         capture_output=True,
         text=True,
         timeout=600,

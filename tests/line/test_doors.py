@@ -56,12 +56,12 @@ def test_mlflow_shows_the_same_whichever_door_was_used(doors: Doors) -> None:
     assert kinds == {"gan": 2, "pipeline": 1, "arm": 6}
 
 
-def test_nothing_to_do_is_nothing_done(doors: Doors) -> None:
+def test_nothing_to_do_is_nothing_done(doors: Doors, prefect_url: str) -> None:
     by_flow, by_dvc, _ = doors
     status = call(by_flow, "dvc", "status")
     assert "up to date" in status.stdout, status.stdout
     lock, runs = (by_flow / "dvc.lock").read_bytes(), logged(by_flow)
-    again = call(by_flow, "ganlift", "run")
+    again = call(by_flow, "ganlift", "run", prefect=prefect_url)
     assert again.returncode == 0, again.stdout + again.stderr
     assert again.stdout.count("unchanged") == 8, again.stdout
     assert (by_flow / "dvc.lock").read_bytes() == lock
@@ -69,10 +69,13 @@ def test_nothing_to_do_is_nothing_done(doors: Doors) -> None:
     assert "up to date" in call(by_dvc, "dvc", "repro").stdout
 
 
-def test_a_filter_setting_reruns_the_filter_and_what_follows_alone(doors: Doors) -> None:
+def test_a_filter_setting_reruns_the_filter_and_what_follows_alone(
+    doors: Doors, prefect_url: str
+) -> None:
     _, by_dvc, _ = doors
     before = yaml.safe_load((by_dvc / "dvc.lock").read_text())["stages"]
-    run = call(by_dvc, "ganlift", "run", "--set", "quality_filter.folds=3")
+    settings = ("--set", "quality_filter.folds=3")
+    run = call(by_dvc, "ganlift", "run", *settings, prefect=prefect_url)
     assert run.returncode == 0, run.stdout + run.stderr
     states = {
         words[0]: words[1] for line in run.stdout.splitlines() if len(words := line.split()) >= 2
@@ -85,7 +88,7 @@ def test_a_filter_setting_reruns_the_filter_and_what_follows_alone(doors: Doors)
     assert "quality_filter" in changed
 
 
-def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors) -> None:
+def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors, prefect_url: str) -> None:
     by_flow, _, _ = doors
     kept = {
         path: path.read_bytes()
@@ -94,7 +97,8 @@ def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors) -> None:
     }
     accepted = (by_flow / "data/synthetic/accepted/images.npy").read_bytes()
     params = (by_flow / "params.yaml").read_text()
-    failed = call(by_flow, "ganlift", "run", "--set", "quality_filter.copy_quantile=1.0")
+    settings = ("--set", "quality_filter.copy_quantile=1.0")
+    failed = call(by_flow, "ganlift", "run", *settings, prefect=prefect_url)
     (by_flow / "params.yaml").write_text(params)
     assert failed.returncode == 1
     assert "Traceback" not in failed.stdout + failed.stderr

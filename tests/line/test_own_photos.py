@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from flows.edit_params import edit_params
+from tests.flows.tracked import command
 from tests.line.conftest import call, copy_project
 
 pytestmark = pytest.mark.line
@@ -29,41 +30,55 @@ def _photos(root: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("source", "command"),
+    ("source", "line"),
     [
         ("data/real", "dvc repro"),
         ("data/real", "dvc repro --single-item ingest"),
         ("./data/../data//real/train/", "dvc repro --single-item --force ingest"),
         ("data/real/train/cat", "ganlift run"),
-        ("data", "ganlift run --from ingest"),
         ("data/embedded/digits.yaml", "dvc repro --single-item ingest"),
         ("data/embedded/digits.yaml", "ganlift run --until ingest"),
     ],
 )
-def test_photos_are_still_there(source: str, command: str, project: Path) -> None:
+def test_photos_are_still_there(source: str, line: str, project: Path, prefect_url: str) -> None:
     before = _photos(project)
     edit_params(project / "params.yaml", [f"ingest.source={source}"])
-    ended = call(project, *command.split())
+    ended = call(project, *line.split(), prefect=prefect_url)
     said = ended.stdout + ended.stderr
     assert ended.returncode != 0
     assert "Traceback" not in said
     stands_there = "it stands where the pipeline writes data/real/train" in said
     if "digits" in source:
         assert stands_there
-    elif command != "dvc repro":  # whose own check for cycles comes first
+    elif line != "dvc repro":  # whose own check for cycles comes first
         assert stands_there or "which the pipeline writes itself" in said
     assert _photos(project) == before
 
 
-@pytest.mark.parametrize("spelling", ["data/real", "data/real/train/cat", ".", "link/train"])
-def test_run_with_such_a_source_leaves_params_alone(spelling: str, project: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--source", "data/real"),
+        ("--source", "data/real/train/cat"),
+        ("--source", "."),
+        ("--source", "link/train"),
+        ("--set", "ingest.source=data", "--from", "ingest"),
+    ],
+)
+def test_run_with_such_a_source_leaves_params_alone(
+    options: tuple[str, ...],
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     link = project / "link"
     link.unlink(missing_ok=True)
     link.symlink_to(project / "data/real")
+    monkeypatch.chdir(project)
     params, before = (project / "params.yaml").read_bytes(), _photos(project)
-    ended = call(project, "ganlift", "run", "--source", spelling)
-    assert ended.returncode == 1
-    assert "which the pipeline writes itself" in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    assert command(monkeypatch, "run", *options) == 1
+    error = capsys.readouterr().err
+    assert "which the pipeline writes itself" in error
+    assert error.count("\n") == 1
     assert (project / "params.yaml").read_bytes() == params
     assert _photos(project) == before

@@ -16,7 +16,7 @@ from functools import partial
 from tasks.adapters.tracking.lineage import run_page
 from tasks.adapters.tracking.store import home, local_uri, quick, store_at
 from tasks.contracts.errors import UserError
-from tasks.contracts.stage import die_with_parent
+from tasks.contracts.parent import die_with_parent
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 120.0
@@ -66,7 +66,7 @@ def start_server(port: int) -> subprocess.Popen[bytes]:
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=partial(die_with_parent, signal.SIGTERM),
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
             start_new_session=True,  # Ctrl-C is ours to pass on
         )
     deadline = time.monotonic() + _START_SECONDS

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.adapters.tracking.lineage import experiment_name
+from tasks.adapters.tracking.moved import follow
+from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ _SETTINGS = {
 }
 _REST_SECONDS = 60.0  # after a failure, before the store is tried again
 _PROCESS = "ganlift.process"
+_SQLITE = "sqlite:///"
 
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
@@ -54,7 +57,7 @@ def tracking_uri() -> str:
 
 def local_uri() -> str:
     """Return the SQLite store of this project."""
-    return f"sqlite:///{home() / 'mlflow.db'}"
+    return f"{_SQLITE}{home() / 'mlflow.db'}"
 
 
 def home() -> Path:
@@ -118,6 +121,8 @@ class Store:
                 client = MlflowClient(self.uri)
                 with self._alone():
                     client.search_experiments(max_results=1)
+                    if self.uri.startswith(_SQLITE):
+                        follow(Path(self.uri.removeprefix(_SQLITE)).resolve())
             self._client = client
         return self._client
 
@@ -183,29 +188,36 @@ class Store:
 
     def _artifacts(self) -> str | None:
         """Beside a SQLite file; elsewhere the server knows (its own default)."""
-        if not self.uri.startswith("sqlite:///"):
+        if not self.uri.startswith(_SQLITE):
             return None
-        return (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "artifacts").as_uri()
+        return (Path(self.uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold a lock while a SQLite store is made: two processes making one break it."""
-        if not self.uri.startswith("sqlite:///"):
+        if not self.uri.startswith(_SQLITE):
             yield
             return
-        folder = Path(self.uri.removeprefix("sqlite:///")).parent
+        folder = Path(self.uri.removeprefix(_SQLITE)).parent
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def dead_runs(self, experiment_id: str) -> list[str]:
+        """Return the ids of runs whose process was killed, which would seem to run for ever."""
+        running = self.client().search_runs([experiment_id], "attributes.status = 'RUNNING'")
+        owners = {run.info.run_id: run.data.tags.get(_PROCESS, "") for run in running}
+        return [run_id for run_id, owner in owners.items() if _is_dead(owner)]
+
     def _close_dead_runs(self, experiment_id: str) -> None:
-        """End the runs whose process was killed, which would seem to run for ever."""
-        client = self.client()
-        for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
-            host, _, pid = run.data.tags.get(_PROCESS, "").rpartition(":")
-            if host == socket.gethostname() and not _alive(int(pid)):
-                self.end(run.info.run_id, "KILLED")
+        for run_id in self.dead_runs(experiment_id):
+            self.end(run_id, "KILLED")
+
+
+def _is_dead(owner: str) -> bool:
+    host, _, pid = owner.rpartition(":")
+    return host == socket.gethostname() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:
@@ -242,6 +254,8 @@ def asked(mend: str, *, registry: bool = False) -> Iterator[Store]:
     except UserError:
         raise
     except Exception as error:
+        if told := disk_error(error):
+            raise told from error
         thing, uri = ("registry", store.registry_uri) if registry else ("tracking", store.uri)
         raise UserError(thing, explain(uri, error), f"Start the server, then {mend}") from error
 

@@ -38,6 +38,20 @@ def read_section(stage: str, kind: type[Section], path: Path = FILE) -> tuple[Se
     return section, checked(_Seed, values["seed"], str(path), prefix="seed")
 
 
+def read_setting(key: str, kind: Any, path: Path = FILE) -> Any:
+    """Read one value by its dotted key, and no other, as what pydantic makes of it.
+
+    Raises:
+        UserError: no such file, no YAML, no such key, or a value of another type.
+    """
+    value: Any = read_values(path)
+    for name in key.split("."):
+        if not isinstance(value, dict) or name not in value:
+            raise _lacking(f"{path}: {key}")
+        value = value[name]
+    return checked(kind, value, str(path), prefix=key)
+
+
 def read_values(path: Path) -> dict[str, Any]:
     """Return the plain values of the file.
 

@@ -1,0 +1,43 @@
+"""What a killed command left half done, put right before the next one begins."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from flows.project import run_lock
+from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import is_lock_broken, restore_locks, take_places
+
+DVC_LOCK = Path(".dvc/tmp/lock")
+DVC_HOLDS = Path(".dvc/tmp/rwlock")  # which of its processes reads or writes which path
+
+
+def mend(root: Path) -> None:
+    """Let outputs on their way arrive, and see that DVC's books are whole.
+
+    Costs a few looks at the disk where nothing was killed. Works in the project's folder, as the
+    outputs do; what is at work there is left alone.
+    """
+    take_places()
+    if not is_lock_broken() and not _are_holds_broken():
+        return
+    with suppress(UserError, BlockingIOError), run_lock(root):
+        DVC_LOCK.parent.mkdir(parents=True, exist_ok=True)
+        with DVC_LOCK.open("a", encoding="utf-8") as file:  # DVC holds it whenever it writes them
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            restore_locks()
+            if _are_holds_broken():
+                DVC_HOLDS.unlink()
+
+
+def _are_holds_broken() -> bool:
+    try:
+        json.loads(DVC_HOLDS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
