@@ -202,12 +202,14 @@ def save_rows(parts: Sequence[tuple[ImageSet, npt.NDArray[Any]]], folder: Path) 
     shape = (sum(len(rows) for _, rows in parts), *parts[0][0].image_shape)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     step = max(1, _CHUNK_BYTES // max(1, int(np.prod(shape[1:]))))
-    with (folder / "images.npy").open("wb") as file:  # mapped, all of it would count as memory
+    beside = folder / ".images.npy"  # the folder may hold what is read: a map of a cut file kills
+    with beside.open("wb") as file:  # mapped, all of it would count as memory
         np.lib.format.write_array_header_1_0(file, header)
         for image_set, rows in parts:
             for start in range(0, len(rows), step):
                 chunk = image_set.images[rows[start : start + step]]
                 file.write(np.ascontiguousarray(chunk).data)
+    beside.replace(folder / "images.npy")
     manifests = [image_set.manifest.iloc[rows] for image_set, rows in parts]
     manifest = pd.concat(manifests, ignore_index=True)
     manifest.to_parquet(folder / "manifest.parquet", index=False)

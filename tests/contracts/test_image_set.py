@@ -164,3 +164,13 @@ def test_unread_rows_are_those_of_the_arrays_they_stand_for(tmp_path: Path) -> N
         held.save(tmp_path / "held")
         assert files_of(tmp_path / "unread") == files_of(tmp_path / "held")
     assert len(concatenate(unread).take([]).images) == 0
+
+
+def test_a_set_may_be_written_over_the_one_that_it_is_read_from(tmp_path: Path) -> None:
+    shape_set(200).save(tmp_path)
+    whole = ImageSet.load(tmp_path)
+    expected = np.array(whole.images[::2])
+    whole.take(np.arange(0, len(whole), 2)).save(tmp_path)
+    ImageSet.load(tmp_path).save(tmp_path)
+    assert np.array_equal(ImageSet.load(tmp_path).images, expected)
+    assert {path.name for path in tmp_path.iterdir()} == {"images.npy", "manifest.parquet"}
