@@ -12,9 +12,9 @@ from rich.table import Table
 
 from flows.nights import noted_nights
 from flows.verdict import COLOURS
+from tasks.adapters.history import render
+from tasks.adapters.timeline import Quiet, ResultRow, timeline
 from tasks.adapters.tracking.history import logged_results
-from tasks.answer.history import render
-from tasks.answer.timeline import Quiet, ResultRow, timeline
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params
 

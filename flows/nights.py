@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from tasks.answer.timeline import Night
+from tasks.adapters.timeline import Night
 
 NIGHTS = Path(".ganlift/nights.jsonl")
 

@@ -23,7 +23,7 @@ from flows.folds import PAGE as PAGE_OVER_ALL
 from flows.nights import digest_of, is_quiet
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
-from tasks.answer.timeline import MINUTE, SHOWN_ID
+from tasks.adapters.timeline import MINUTE, SHOWN_ID
 from tasks.answer.words import MEANING
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params, parse_params

@@ -13,8 +13,8 @@ from rich.console import Console
 from flows.history import _table
 from flows.nights import NIGHTS, digest_of, is_quiet, note_night, noted_nights
 from flows.run import _nothing_new
-from tasks.answer.history import draw_lift_over_time, drawn, render
-from tasks.answer.timeline import LoggedResult, Night, Quiet, ResultRow, timeline
+from tasks.adapters.history import draw_lift_over_time, drawn, render
+from tasks.adapters.timeline import LoggedResult, Night, Quiet, ResultRow, timeline
 from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import client, log_results, runs_of

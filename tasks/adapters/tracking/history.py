@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.adapters.timeline import LoggedResult
 from tasks.adapters.tracking.model_names import champion_of, registered_name
 from tasks.adapters.tracking.results import DIGEST
 from tasks.adapters.tracking.store import Store, asked
-from tasks.answer.timeline import LoggedResult
 from tasks.contracts.errors import UserError
 from tasks.lift.result import LiftResult
 

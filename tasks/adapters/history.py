@@ -9,14 +9,15 @@ from pathlib import Path
 
 from matplotlib.ticker import NullLocator
 
+from tasks.adapters.timeline import LoggedResult, Night, timeline
 from tasks.answer import words
 from tasks.answer.drawing import BLACK, GREEN, GREY, SLATE, VERMILION, picture, spread_out
 from tasks.answer.page import TEMPLATES
-from tasks.answer.timeline import LoggedResult, Night, timeline
 from tasks.contracts.pages import templates
 from tasks.lift.result import LiftResult
 
 _MOST_DATES = 10  # below the picture
+_AT_EASE = 60  # runs, beyond which marks become smaller
 _MARKS = {"helps": ("^", GREEN), "hurts": ("v", VERMILION), "inconclusive": ("o", GREY)}
 
 
@@ -36,14 +37,27 @@ def draw_lift_over_time(results: Sequence[LoggedResult], path: Path) -> None:
     shown = drawn(results)
     newest = shown[-1][1]
     smallest = newest.rule.smallest_lift_pp
+    size = max(0.4, min(1.0, _AT_EASE / len(shown)))
     with picture(path, 9.6, 4.2) as figure:
         axes = figure.subplots()
         axes.axhspan(-smallest, smallest, color="#f2f3f5", zorder=-1, linewidth=0)
         axes.axhline(0.0, color=BLACK, linewidth=0.9, zorder=0.8)
         for place, (one, lift) in enumerate(shown):
             (marker, colour), found = _MARKS[lift.verdict], lift.lift_pp
-            axes.plot([place, place], [found.ci_low, found.ci_high], color=colour, linewidth=2.4)
-            axes.plot([place], [found.mean], marker, color=colour, markeredgecolor="white", ms=8)
+            ends = [found.ci_low, found.ci_high]
+            wide = 2.4 * size
+            axes.plot(  # a round end would reach over 0 where the interval does not
+                [place, place], ends, color=colour, linewidth=wide, solid_capstyle="butt"
+            )
+            axes.plot(
+                [place],
+                [found.mean],
+                marker,
+                color=colour,
+                markeredgecolor="white",
+                markeredgewidth=size,
+                markersize=8 * size,
+            )
             if one.champion:
                 axes.annotate(
                     "champion",
