@@ -29,7 +29,7 @@ def note_night(root: Path, lift: Path) -> None:
     path, now = root / NIGHTS, datetime.now().astimezone()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        line = {"ended": now.isoformat(timespec="seconds"), "result": digest_of(lift)}
+        line = {"ended": now.isoformat(timespec="milliseconds"), "result": digest_of(lift)}
         file.write(json.dumps(line) + "\n")
 
 
