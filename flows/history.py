@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,14 +14,14 @@ from rich.table import Table
 from flows.nights import noted_nights
 from flows.verdict import COLOURS
 from tasks.adapters.history import render
-from tasks.adapters.timeline import Quiet, ResultRow, timeline
+from tasks.adapters.timeline import MINUTE, Quiet, ResultRow, timeline
 from tasks.adapters.tracking.history import logged_results
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params
 
 _OWN = '<meta name="generator" content="ganlift history">'  # in the head of each page
+_INTERVAL = 15  # characters that hold an interval on one line, below its lift
 _HEAD = 1000  # bytes of a file that are looked through for it
-_COLUMNS = ("ended", "run", "verdict", "lift", "training images", "notes")
 
 
 def show_history(root: Path, page: Path | None) -> None:
@@ -54,10 +55,17 @@ def show_history(root: Path, page: Path | None) -> None:
 
 
 def _table(rows: Sequence[ResultRow | Quiet]) -> Table:
-    table = Table(*_COLUMNS)
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    for name in ("ended", "run", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("lift", min_width=_INTERVAL)
+    table.add_column("images", no_wrap=True)
+    table.add_column("notes", min_width=len("champion"))
     for row in rows:
         if isinstance(row, Quiet):
-            table.add_row("", "", "", f"[dim]{row.said}[/]")
+            last, count = row.nights[-1].ended, len(row.nights)
+            times = "once" if count == 1 else f"{count} times"
+            table.add_row(f"{last:{MINUTE}}", "", "", f"nothing new, {times}", style="dim")
             continue
         verdict = row.of.verdict
         colour = COLOURS.get(verdict, "default")

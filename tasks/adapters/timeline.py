@@ -107,11 +107,12 @@ def timeline(results: Sequence[LoggedResult], nights: Sequence[Night]) -> list[R
 
 
 def _row(of: LoggedResult, before: LiftResult | None) -> ResultRow:
-    lift = of.lift
+    notes, lift = ["champion"] if of.champion else [], of.lift
     if lift is None:
-        notes = ["lift.json is gone or of another schema"]
-        return ResultRow(of, of.name, words.NOTHING, ", ".join([*_champion(of), *notes]))
-    images, notes = f"{lift.counts.train:,}", _champion(of)
+        notes.append("lift.json cannot be read")
+        name = of.name.removeprefix(f"{of.verdict}: ")
+        return ResultRow(of, name, words.NOTHING, ", ".join(notes))
+    images = f"{lift.counts.train:,}"
     if lift.folds:
         notes.append(f"{len(lift.folds)} folds")
     if before:
@@ -121,7 +122,3 @@ def _row(of: LoggedResult, before: LiftResult | None) -> ResultRow:
         if lift.digests.test != before.digests.test:
             notes.append("other test images than before")
     return ResultRow(of, words.lift(lift), images, ", ".join(notes))
-
-
-def _champion(of: LoggedResult) -> list[str]:
-    return ["champion"] if of.champion else []
