@@ -329,6 +329,26 @@ def compare(
     compare_runs(runs)
 
 
+@app.command(epilog="Example: [bold]ganlift history --html history.html[/]")
+def history(
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE.html",
+            help="Write a page with the table and a picture of the lift over time, over an earlier "
+            "page of this command alone.",
+        ),
+    ] = None,
+) -> None:
+    """Show every result of this data set in the order of time, and the runs with nothing new."""
+    page = Path.cwd() / page.expanduser() if page else None
+    root = _enter_project()
+    from flows.history import show_history
+
+    show_history(root, page)
+
+
 @app.command(epilog="Example: [bold]ganlift track[/]")
 def track() -> None:
     """Log to MLflow the results that it missed while its server could not be reached."""

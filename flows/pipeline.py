@@ -20,6 +20,7 @@ from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL, Visit, visits, write_folds
 from flows.former import make_room
 from flows.mending import mend
+from flows.nights import is_quiet, note_night
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
@@ -107,8 +108,12 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
     if found := {"report": LIFT, OVER_ALL: LIFT_OVER_ALL}.get(line[-1].name):
         result = LiftResult.load(root / found)
         create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
+        answer = short(result)
+        if is_quiet(states):
+            note_night(root, root / found)
+            answer = f"nothing new, {answer}"
         with get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, name=f"{_data_set(root)} · {short(result)}")
+            client.update_flow_run(flow_run.id, name=f"{_data_set(root)} · {answer}")
     return states
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL
 from flows.folds import PAGE as PAGE_OVER_ALL
+from flows.nights import digest_of, is_quiet
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
+from tasks.adapters.timeline import MINUTE, SHOWN_ID
 from tasks.answer.words import MEANING
+from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params, parse_params
 from tasks.lift.result import LiftResult
 
@@ -120,11 +124,13 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
     lift, page = files[last]
     result = LiftResult.load(root / lift)
     first, *others = lines(result)
+    news = f"{_nothing_new(root / lift)}\n" if is_quiet(states) else ""
     console.print(
         Panel(
             f"[bold {COLOURS[result.verdict]}]{result.verdict}[/]: {MEANING[result.verdict]}\n"
             f"[bold]{escape(first)}[/]\n"
             f"{escape(chr(10).join(others))}\n\n"
+            f"{news}"
             f"report   {page}\n"
             "MLflow   make ui, or ganlift ui\n"
             f"took     {took}",
@@ -133,3 +139,13 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
             expand=False,
         )
     )
+
+
+def _nothing_new(lift: Path) -> str:
+    from tasks.adapters.tracking.history import run_of
+
+    with suppress(UserError):  # a store out of reach takes nothing from the answer
+        if found := run_of(digest_of(lift)):
+            run_id, ended = found
+            return f"news     nothing new since {run_id[:SHOWN_ID]}, {ended:{MINUTE}}"
+    return "news     nothing new"

@@ -164,6 +164,7 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     assert "filtered against real+repeated, the strongest arm without GAN images" in shown
     assert "worth about 140 more real images [+40, over +200]" in shown
     assert shown.count("unchanged") == 8
+    assert "nothing new" in shown
 
 
 @pytest.mark.usefixtures("_no_server")

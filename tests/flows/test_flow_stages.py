@@ -18,6 +18,7 @@ import pytest
 
 from flows.edit_params import edit_params
 from flows.mending import mend
+from flows.nights import digest_of, noted_nights
 from flows.outs import bring_back, is_up_to_date, missing_inputs
 from tasks.contracts.errors import UserError
 
@@ -107,6 +108,22 @@ def test_what_stands_in_an_outputs_place_is_never_removed(
 
 def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
     assert run("report", "report", True) == {"report": "done"}
+
+
+def test_a_whole_run_that_finds_nothing_new_is_noted_and_named_so(
+    line: Path, run: Run, prefect_url: str
+) -> None:
+    run("report")  # begins late: what came before was not looked at
+    assert noted_nights(line) == []
+    run(None, "merge")
+    assert noted_nights(line) == []
+    run()
+    (night,) = noted_nights(line)
+    assert night.digest == digest_of(line / "reports" / "lift.json")
+    assert _latest(prefect_url)["name"] == "orders · nothing new, helps +1.2 points"
+    _order(line, "report", "second")
+    run()
+    assert noted_nights(line) == [night]
 
 
 @pytest.mark.usefixtures("line")

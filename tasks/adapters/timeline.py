@@ -1,0 +1,124 @@
+"""The results of a data set over time, in rows: what each says, and nights with nothing new."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tasks.answer import words
+from tasks.lift.result import LiftResult
+
+DAY, MINUTE = "%-d %b %Y", "%-d %b %Y, %H:%M"
+SHOWN_ID = 8  # characters of a run's id that are shown
+
+
+@dataclass(frozen=True)
+class LoggedResult:
+    """A result as MLflow holds it.
+
+    Attributes:
+        run_id: in MLflow.
+        ended: when the run ended, in local time.
+        name: what the run is called.
+        verdict: what its tag says; empty where it has none.
+        digest: sha256 of its ``lift.json``.
+        champion: its classifier is the data set's champion now.
+        lift: the result; None where ``lift.json`` is gone or of another schema.
+    """
+
+    run_id: str
+    ended: datetime
+    name: str
+    verdict: str
+    digest: str
+    champion: bool
+    lift: LiftResult | None
+
+    @property
+    def short_id(self) -> str:
+        """The id's beginning."""
+        return self.run_id[:SHOWN_ID]
+
+
+@dataclass(frozen=True)
+class Night:
+    """A run of the flow that found every stage unchanged.
+
+    Attributes:
+        ended: when, in local time.
+        digest: sha256 of the ``lift.json`` that it found.
+    """
+
+    ended: datetime
+    digest: str
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """A result in words: its lift, its training images, and what else is to be known of it."""
+
+    of: LoggedResult
+    lift: str
+    images: str
+    notes: str
+
+    @property
+    def ended(self) -> str:
+        """When its run ended: ``29 Nov 2026, 03:12``."""
+        return f"{self.of.ended:{MINUTE}}"
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """Nights with nothing new, with no result between them, oldest first."""
+
+    nights: Sequence[Night]
+
+    @property
+    def said(self) -> str:
+        """How many, and when: ``3 runs with nothing new, 29 Nov 2026 to 1 Dec 2026``."""
+        first, last = (f"{self.nights[end].ended:{DAY}}" for end in (0, -1))
+        count = "1 run" if len(self.nights) == 1 else f"{len(self.nights)} runs"
+        return f"{count} with nothing new, {first if first == last else f'{first} to {last}'}"
+
+
+def timeline(results: Sequence[LoggedResult], nights: Sequence[Night]) -> list[ResultRow | Quiet]:
+    """Return results and nights with nothing new in the order of time.
+
+    Nights that found a result which is not among these, as of another data set, are left out.
+    """
+    known = {one.digest for one in results}
+    quiet = [night for night in nights if night.digest in known]
+    rows: list[ResultRow | Quiet] = []
+    before: dict[bool, LiftResult] = {}  # whole runs and cross-validations count images apart
+    events: list[LoggedResult | Night] = [*results, *quiet]
+    for event in sorted(events, key=lambda one: one.ended):
+        if isinstance(event, LoggedResult):
+            of_folds = bool(event.lift and event.lift.folds)
+            rows.append(_row(event, before.get(of_folds)))
+            if event.lift:
+                before[of_folds] = event.lift
+        elif rows and isinstance(rows[-1], Quiet):
+            rows[-1] = Quiet([*rows[-1].nights, event])
+        else:
+            rows.append(Quiet([event]))
+    return rows
+
+
+def _row(of: LoggedResult, before: LiftResult | None) -> ResultRow:
+    notes, lift = ["champion"] if of.champion else [], of.lift
+    if lift is None:
+        notes.append("lift.json cannot be read")
+        name = of.name.removeprefix(f"{of.verdict}: ")
+        return ResultRow(of, name, words.NOTHING, ", ".join(notes))
+    images = f"{lift.counts.train:,}"
+    if lift.folds:
+        notes.append(f"{len(lift.folds)} folds")
+    if before:
+        change = lift.counts.train - before.counts.train
+        if change:
+            images += f" ({words.signed(change, 0)})"
+        if lift.digests.test != before.digests.test:
+            notes.append("other test images than before")
+    return ResultRow(of, words.lift(lift), images, ", ".join(notes))

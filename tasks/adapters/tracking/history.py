@@ -1,0 +1,88 @@
+"""Every logged result of a data set, oldest first, and which run holds a result."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.adapters.timeline import LoggedResult
+from tasks.adapters.tracking.model_names import champion_of, registered_name
+from tasks.adapters.tracking.results import DIGEST
+from tasks.adapters.tracking.store import Store, asked
+from tasks.contracts.errors import UserError
+from tasks.lift.result import LiftResult
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_LIFT = "lift.json"
+_ONE_FOLD = re.compile(r"fold \d+ of \d+, ")  # begins the run's name
+
+
+def logged_results(dataset: str) -> list[LoggedResult]:
+    """Return the results of a data set, oldest first; those of single folds are left out.
+
+    Args:
+        dataset: the source as in ``params.yaml``.
+
+    Raises:
+        UserError: the store or the registry cannot be reached.
+    """
+    with asked("try again", registry=True) as registry:
+        champion = champion_of(registry.client(), dataset)
+    best = champion.run_id if champion else None
+    model = registered_name(dataset)
+    with asked("try again") as store:
+        found = [
+            _read(store, run, best)
+            for run in store.pipelines()
+            if registered_name(run.data.tags.get("ganlift.dataset", "")) == model
+            and not _ONE_FOLD.match(str(run.info.run_name))
+        ]
+    return sorted(found, key=lambda one: one.ended)
+
+
+def run_of(digest: str) -> tuple[str, datetime] | None:
+    """Return the id of the run that holds a result and when it ended, None where none does.
+
+    Args:
+        digest: sha256 of the result's ``lift.json``.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    with asked("try again") as store:
+        for run in store.pipelines():
+            if run.data.tags.get(DIGEST) == digest:
+                return run.info.run_id, _ended(run)
+    return None
+
+
+def _read(store: Store, run: Run, champion: str | None) -> LoggedResult:
+    return LoggedResult(
+        run_id=run.info.run_id,
+        ended=_ended(run),
+        name=str(run.info.run_name),
+        verdict=run.data.tags.get("ganlift.verdict", ""),
+        digest=run.data.tags.get(DIGEST, ""),
+        champion=run.info.run_id == champion,
+        lift=_lift(store, run.info.run_id),
+    )
+
+
+def _lift(store: Store, run_id: str) -> LiftResult | None:
+    if _LIFT not in {one.path for one in store.client().list_artifacts(run_id)}:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(store.client().download_artifacts(run_id, _LIFT, scratch))
+        try:
+            return LiftResult.load(path)
+        except UserError:  # the schema of an earlier ganlift
+            return None
+
+
+def _ended(run: Run) -> datetime:
+    return datetime.fromtimestamp(run.info.end_time / 1000).astimezone()

@@ -1,0 +1,189 @@
+"""`ganlift history`: results over time, and runs with nothing new between them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flows.history import _table
+from flows.nights import NIGHTS, digest_of, is_quiet, note_night, noted_nights
+from flows.run import _nothing_new
+from tasks.adapters.history import draw_lift_over_time, drawn, render
+from tasks.adapters.timeline import LoggedResult, Night, Quiet, ResultRow, timeline
+from tasks.lift.result import LiftResult
+from tests.adapters.fake_results import DATASET
+from tests.adapters.logged import client, log_results, runs_of
+from tests.answer.fake_report import altered, fake_lift
+from tests.flows.tracked import command, tracked_project
+
+START = datetime(2026, 11, 1, 3, 12, tzinfo=UTC)
+
+
+def logged(day: int, lift: LiftResult | None, **changes: str | bool) -> LoggedResult:
+    result = {
+        "run_id": f"{day:08d}{'a' * 24}",
+        "name": "a run",
+        "verdict": lift.verdict if lift else "hurts",
+        "digest": f"digest {day}",
+        "champion": False,
+    }
+    of = {**result, **changes}
+    return LoggedResult(**of, ended=START + timedelta(days=day), lift=lift)  # type: ignore[arg-type]
+
+
+def night(day: int, of: int) -> Night:
+    return Night(START + timedelta(days=day), f"digest {of}")
+
+
+@pytest.fixture
+def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of two logged runs, the older first; the first one's classifier is the champion."""
+    paths = tracked_project(tmp_path, monkeypatch)
+    log_results(paths)
+    monkeypatch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
+    note_night(Path(), paths["lift"])
+    note_night(Path(), paths["lift"])
+    before = LiftResult.load(paths["lift"])
+    changed = {"train": before.counts.train + 20}
+    other = altered(before, counts=changed, lift_pp={"mean": -0.7, "ci_low": -1.6, "ci_high": 0.2})
+    paths["lift"].write_text(other.dumps())
+    log_results(paths)
+    return [run.info.run_id for run in runs_of("pipeline")]
+
+
+def test_results_are_shown_in_their_order_with_what_came_and_the_champion(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "history", "--html", "page.html") == 0
+    said = re.sub(r"[│┃ ]+", " ", capsys.readouterr().out)
+    first, quiet, second = (
+        said.index(text) for text in (ids[0][:8], "nothing new, 2 times", ids[1][:8])
+    )
+    assert first < quiet < second
+    assert re.search(rf"{ids[0][:8]} helps \+1.3 points \[\+0.4, \+2.2\] 200 champion", said)
+    assert re.search(rf"{ids[1][:8]} helps −0.7 points \[−1.6, \+0.2\] 220 \(\+20\) \n", said)
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 1
+    assert ids[0] in page
+    assert ids[1] in page
+    assert "://" not in page, "the page loads nothing"
+
+
+@pytest.mark.usefixtures("ids")
+def test_the_page_replaces_its_own_kind_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(monkeypatch, "history", "--html", "page.html") == 0
+    assert command(monkeypatch, "history", "--html", "page.html") == 0
+    mine = tmp_path / "mine.html"
+    mine.write_text("<!doctype html> mine")
+    for wrong, said in ((mine, "did not write"), (tmp_path, "did not write"), ("no/x", "folder")):
+        assert command(monkeypatch, "history", "--html", str(wrong)) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1
+    assert mine.read_text() == "<!doctype html> mine"
+
+
+def test_folds_other_data_sets_and_unreadable_results(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client().update_run(ids[0], name="fold 2 of 5, helps: +1.3 points")
+    client().log_text(ids[1], '{"schema": "ganlift/lift/1"}', "lift.json")
+    assert command(monkeypatch, "history") == 0
+    said = capsys.readouterr().out
+    assert ids[0][:8] not in said
+    assert "nothing new" not in said, "they belong to a result that is not shown"
+    assert "lift.json cannot be read" in said
+    client().set_tag(ids[1], "ganlift.dataset", "elsewhere/digits.yaml")
+    assert command(monkeypatch, "history") == 1
+    assert f"{DATASET}: MLflow holds no result of this data set" in capsys.readouterr().err
+
+
+def test_a_run_with_nothing_new_names_the_run_that_has_the_result(ids: list[str]) -> None:
+    (lift,) = Path().glob("reports/lift.json")
+    assert _nothing_new(lift).startswith(f"news     nothing new since {ids[1][:8]}, ")
+    lift.write_text("{}")
+    assert _nothing_new(lift) == "news     nothing new"
+
+
+def test_only_a_whole_line_without_change_is_quiet(tmp_path: Path) -> None:
+    assert is_quiet({"ingest": "unchanged", "report": "unchanged"})
+    assert is_quiet({"fold 1 ingest": "unchanged", "report_folds": "unchanged"})
+    assert not is_quiet({"ingest": "unchanged", "report": "cached"})
+    assert not is_quiet({"merge": "unchanged", "report": "unchanged"})
+    assert noted_nights(tmp_path) == []
+    lift = tmp_path / "lift.json"
+    lift.write_text("{}")
+    note_night(tmp_path, lift)
+    with (tmp_path / NIGHTS).open("a") as file:
+        file.write('{"ended": "2026-11-')  # killed as it wrote
+    (found,) = noted_nights(tmp_path)
+    assert found.digest == digest_of(lift)
+    assert found.ended.tzinfo is not None
+    assert json.loads((tmp_path / NIGHTS).read_text().splitlines()[0])["result"] == found.digest
+
+
+def test_nights_stand_between_the_results_they_fell_between() -> None:
+    lift = fake_lift()
+    results = [logged(0, lift), logged(4, lift)]
+    nights = [night(1, 0), night(3, 0), night(5, 4), night(2, 9)]
+    first, quiet, second, last = timeline(results, nights)
+    assert isinstance(first, ResultRow)
+    assert isinstance(second, ResultRow)
+    assert isinstance(quiet, Quiet)
+    assert isinstance(last, Quiet)
+    assert quiet.said == "2 runs with nothing new, 2 Nov 2026 to 4 Nov 2026"
+    assert last.said == "1 run with nothing new, 6 Nov 2026"
+
+
+def test_images_are_counted_against_the_result_before() -> None:
+    lift = fake_lift()
+    more = altered(lift, counts={"train": lift.counts.train + 1500}, digests={"test": "ef" * 32})
+    results = [logged(0, more, champion=True), logged(1, None), logged(2, lift), logged(3, lift)]
+    rows = [row for row in timeline(results, []) if isinstance(row, ResultRow)]
+    have = f"{lift.counts.train:,}"
+    assert [row.images for row in rows] == [
+        f"{lift.counts.train + 1500:,}",
+        "–",
+        f"{have} (−1,500)",
+        have,
+    ]
+    assert [row.notes for row in rows] == [
+        "champion",
+        "lift.json cannot be read",
+        "other test images than before",
+        "",
+    ]
+
+
+def test_lifts_of_another_metric_are_not_drawn_on_this_scale(tmp_path: Path) -> None:
+    other, lift = fake_lift(metric="macro_f1", metric_name="macro F1"), fake_lift()
+    results = [logged(0, other), logged(1, lift), logged(2, None)]
+    assert [one.run_id for one, _ in drawn(results)] == [results[1].run_id]
+    assert "2 of the results cannot be drawn on this scale" in render("x", results, [])
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    draw_lift_over_time(results, one)
+    draw_lift_over_time([*results, logged(3, fake_lift(mean=-2.0))], two)
+    assert one.read_bytes() != two.read_bytes()
+
+
+def test_a_history_without_a_readable_lift_has_no_picture() -> None:
+    page = render("x", [logged(0, None)], [])
+    assert "<img" not in page
+    assert "1 result<" in page
+
+
+def test_text_from_data_is_escaped_on_the_page_and_at_the_terminal() -> None:
+    evil = "<script>alert(1)</script>[red]x[/red]"
+    results = [logged(0, None, name=evil, verdict=evil), logged(1, fake_lift(metric_name=evil))]
+    assert "<script>" not in render(evil, results, [])
+    console = Console(width=300)
+    with console.capture() as shown:
+        console.print(_table(timeline(results, [])))
+    assert "[red]x[/red]" in shown.get()
