@@ -97,7 +97,8 @@ def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors, prefect_ur
     }
     accepted = (by_flow / "data/synthetic/accepted/images.npy").read_bytes()
     params = (by_flow / "params.yaml").read_text()
-    settings = ("--set", "quality_filter.copy_quantile=1.0")
+    rules = ("copy_quantile", "confidence_quantile", "p_real_quantile")  # nothing passes all three
+    settings = [text for rule in rules for text in ("--set", f"quality_filter.{rule}=1.0")]
     failed = call(by_flow, "ganlift", "run", *settings, prefect=prefect_url)
     (by_flow / "params.yaml").write_text(params)
     assert failed.returncode == 1
