@@ -162,6 +162,27 @@ def test_images_are_counted_against_the_result_before() -> None:
     ]
 
 
+def test_a_cross_validation_is_told_as_such_and_counted_against_another_one() -> None:
+    lift = fake_lift()
+    one = {
+        "fold": 1,
+        "verdict": "helps",
+        "lift_pp": {"mean": 1.0, "ci_low": 0.5, "ci_high": 1.5},
+        "baseline": lift.baseline,
+        "recipe": "plain",
+        "steps": 800,
+        "train_images": 100,
+        "test_images": 50,
+    }
+    folds = [{**one, "fold": fold} for fold in (1, 2, 3)]
+    over_all = altered(lift, folds=folds, counts={"train": lift.counts.train + 70})
+    more = altered(over_all, counts={"train": lift.counts.train + 75})
+    results = [logged(0, lift), logged(1, over_all), logged(2, more)]
+    rows = [row for row in timeline(results, []) if isinstance(row, ResultRow)]
+    assert [row.notes for row in rows] == ["", "3 folds", "3 folds"]
+    assert [row.images.partition(" ")[2] for row in rows] == ["", "", "(+5)"]
+
+
 def test_lifts_of_another_metric_are_not_drawn_on_this_scale(tmp_path: Path) -> None:
     other, lift = fake_lift(metric="macro_f1", metric_name="macro F1"), fake_lift()
     results = [logged(0, other), logged(1, lift), logged(2, None)]
