@@ -74,7 +74,7 @@ def serve(root: Path, schedule: Schedule) -> None:
     """
     if (message := missed(root, datetime.now(UTC))) is not None:
         tell(root, message)
-    asyncio.run(_serve(root, schedule))
+    asyncio.run(_serve(root, schedule, planned(schedule)))
 
 
 def missed(root: Path, now: datetime) -> Message | None:
@@ -107,8 +107,7 @@ async def _note_that_it_is_served(root: Path, schedule: Schedule) -> None:
         note.touch()
 
 
-async def _serve(root: Path, schedule: Schedule) -> None:
-    deployment = planned(schedule)
+async def _serve(root: Path, schedule: Schedule, deployment: RunnerDeployment) -> None:
     runner, stopped = Runner(limit=1), asyncio.Event()
     found = await runner.aadd_deployment(deployment)
     await asyncio.to_thread(free_schedule, root, found)

@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,28 +13,7 @@ from flows import notify
 from flows.notify import Message, Webhook
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
-
-
-class Sink:
-    """A web server that keeps what it is sent and answers as ordered, in the end 200."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        self.answers: list[int] = []
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                sink.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(sink.answers.pop(0) if sink.answers else 200)
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/s3cret"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+from tests.flows.sink import Sink
 
 
 @pytest.fixture
@@ -44,8 +21,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
     monkeypatch.setattr(notify, "_PAUSE_SECONDS", 0.0)
     sink = Sink()
     yield sink
-    sink.server.shutdown()
-    sink.server.server_close()
+    sink.close()
 
 
 @pytest.fixture
