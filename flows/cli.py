@@ -213,6 +213,30 @@ def schedule(
     serve_line(_enter_project(), cron, timezone, port)
 
 
+@app.command(epilog="Example: [bold]ganlift notify https://chat.example.org/hooks/KEY --test[/]")
+def notify(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            help="Webhook of Slack, Mattermost or your own; kept in .ganlift, readable by you "
+            "alone. Without it, ganlift says what is set and how the last message went.",
+        ),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Tell nobody any more.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Send a message now.")] = False,
+) -> None:
+    """Tell somebody when a run fails, the verdict changes, or a scheduled run did not begin."""
+    root = _enter_project()
+    from flows.notify import how_it_is, set_webhook, stop_telling, try_webhook
+
+    if off:
+        stop_telling(root)
+    if url is not None:
+        set_webhook(root, url)
+    print(try_webhook(root) if test else how_it_is(root))
+
+
 @app.command(epilog="Example: [bold]ganlift ui --port 5050[/]")
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,

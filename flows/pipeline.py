@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -14,18 +15,21 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.runtime import deployment, flow_run
 
+from flows.data_set import data_set
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
 from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL, Visit, visits, write_folds
+from flows.folds import PAGE as PAGE_OVER_ALL
 from flows.former import make_room
 from flows.mending import mend
 from flows.nights import is_quiet, note_night
+from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
-from flows.verdict import LIFT, markdown, short
+from flows.verdict import LIFT, PAGE, markdown, short
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
@@ -47,11 +51,7 @@ STAGES = (
 
 def _begun() -> str:
     """Return a run's name while it works: its data set, and when it began."""
-    try:
-        data_set = _data_set(find_root(Path.cwd()))
-    except UserError:  # which the run says as it ends
-        data_set = "ganlift"
-    return f"{data_set} · {datetime.now().astimezone():%-d %b %Y, %H:%M}"
+    return f"{data_set(find_root(Path.cwd()))} · {datetime.now().astimezone():%-d %b %Y, %H:%M}"
 
 
 # Retries belong to tasks: a concurrency limit cancels those of a flow.
@@ -81,12 +81,14 @@ def pipeline(
         die_with_parent()  # a schedule that is killed outright leaves no run at work
     root = find_root(Path.cwd())
     try:
-        stages = selected(from_stage, until)
-        with run_lock(root):
-            mend(root)
-            end_dead_runs(root)
-            with noted(root, UUID(flow_run.id)):
-                return _line(stages, root, from_stage is not None, force)
+        # `ganlift run` tells of its own failures, those before the flow too.
+        with failures_told(root) if deployment.id is not None else nullcontext():
+            stages = selected(from_stage, until)
+            with run_lock(root):
+                mend(root)
+                end_dead_runs(root)
+                with noted(root, UUID(flow_run.id)):
+                    return _line(stages, root, from_stage is not None, force)
     except UserError as error:
         return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for
 
@@ -102,24 +104,46 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
                 _see_inputs(root, visit)
     if stages[0] == "ingest":
         make_room(root, ingest.source)
+    answer = {"report": (LIFT, PAGE), OVER_ALL: (LIFT_OVER_ALL, PAGE_OVER_ALL)}.get(line[-1].name)
+    before = _verdict(root / answer[0]) if answer else None
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
     states = dict(_visited(line, root, force))
-    if found := {"report": LIFT, OVER_ALL: LIFT_OVER_ALL}.get(line[-1].name):
-        result = LiftResult.load(root / found)
+    if answer:
+        result = LiftResult.load(root / answer[0])
         create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
-        answer = short(result)
+        name = short(result)
         if is_quiet(states):
-            note_night(root, root / found)
-            answer = f"nothing new, {answer}"
+            note_night(root, root / answer[0])
+            name = f"nothing new, {name}"
         with get_client(sync_client=True) as client:
-            client.update_flow_run(flow_run.id, name=f"{_data_set(root)} · {answer}")
+            client.update_flow_run(flow_run.id, name=f"{data_set(root)} · {name}")
+        if before not in (None, result.verdict):
+            _tell_change(root, str(before), result, answer[1])
     return states
 
 
-def _data_set(root: Path) -> str:
-    source = Path(load_params(root / FILE).ingest.source).resolve()
-    return source.stem if source.is_file() else source.name
+def _tell_change(root: Path, before: str, result: LiftResult, page: Path) -> None:
+    """Tell whoever asked for it that the verdict is another than that of the run before."""
+    line = f"the verdict changed from {before} to {short(result)}."
+    tell(
+        root,
+        Message(
+            event="verdict",
+            dataset=data_set(root),
+            line=line,
+            verdict=result.verdict,
+            lift=result.lift_pp.mean,
+            report=str(page),
+        ),
+    )
+
+
+def _verdict(lift: Path) -> str | None:
+    """Return what the run before found; None if there was none, or none that can be read."""
+    with suppress(UserError):
+        return LiftResult.load(lift).verdict
+    return None
 
 
 def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:

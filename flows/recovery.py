@@ -24,6 +24,8 @@ from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from flows.data_set import data_set
+from flows.notify import Message, tell
 from flows.prefect_server import is_own
 from flows.project import run_lock
 from tasks.contracts.errors import UserError
@@ -46,7 +48,7 @@ def noted(root: Path, run: UUID) -> Iterator[None]:
 
 
 def end_dead_runs(root: Path) -> None:
-    """End the runs of this project that were killed; call with its lock held."""
+    """End the runs of this project that were killed, and tell of them; call with its lock held."""
     notes = list((root / NOTES).glob("*"))
     if not notes:
         return
@@ -54,6 +56,7 @@ def end_dead_runs(root: Path) -> None:
         for note in notes:
             _end(client, UUID(note.name))
             note.unlink()
+    tell(root, Message(event="failed", dataset=data_set(root), line=KILLED))
 
 
 def free_schedule(root: Path, deployment: UUID) -> None:

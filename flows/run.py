@@ -21,6 +21,7 @@ from flows.folds import LIFT as LIFT_OVER_ALL
 from flows.folds import OVER_ALL
 from flows.folds import PAGE as PAGE_OVER_ALL
 from flows.nights import digest_of, is_quiet
+from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, LIFT, PAGE, lines
 from tasks.adapters.timeline import MINUTE, SHOWN_ID
@@ -50,7 +51,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
         UserError: anything a person can mend; params.yaml is written only when all is well.
     """
     started = time.monotonic()
-    with run_lock(root):  # nobody else's params come between writing and running
+    # nobody else's params come between writing and running
+    with failures_told(root), run_lock(root):
         before = load_params(root / PARAMS).ingest.source
         text = (root / PARAMS).read_text(encoding="utf-8")
         settings: Sequence[str] = wishes.settings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -15,10 +17,14 @@ from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
+from flows.data_set import data_set
+from flows.notify import Message, tell
 from flows.pipeline import pipeline
 from flows.recovery import free_schedule
 from tasks.contracts.errors import UserError
 
+SERVED = Path(".ganlift/schedule.json")  # what is served; last changed when it was
+NOTED_EVERY_SECONDS = 10.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -66,14 +72,47 @@ def serve(root: Path, schedule: Schedule) -> None:
 
     A run at work then is ended first, while Prefect's server can still be told of it.
     """
-    asyncio.run(_serve(root, planned(schedule)))
+    if (message := missed(root, datetime.now(UTC))) is not None:
+        tell(root, message)
+    asyncio.run(_serve(root, schedule, planned(schedule)))
 
 
-async def _serve(root: Path, deployment: RunnerDeployment) -> None:
+def missed(root: Path, now: datetime) -> Message | None:
+    """Return what somebody has to know of the runs that fell due while no schedule was served."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    note = root / SERVED
+    try:
+        cron = CronSchedule.model_validate_json(note.read_text(encoding="utf-8"))
+        last = datetime.fromtimestamp(note.stat().st_mtime, UTC)
+    except (OSError, ValueError):  # none was served yet, or a kill left half a note
+        return None
+    due = asyncio.run(cron.get_dates(start=last, end=now))
+    if not due:
+        return None
+    later = f" and at {len(due) - 1} later times" if len(due) > 1 else ""
+    line = f"no run began at {due[0]:%Y-%m-%d %H:%M} ({cron.timezone or 'UTC'}){later}, because "
+    return Message(event="missed", dataset=data_set(root), line=line + "no schedule was served.")
+
+
+async def _note_that_it_is_served(root: Path, schedule: Schedule) -> None:
+    note = root / SERVED
+    told = {"cron": schedule.cron, "timezone": schedule.timezone}
+    note.write_text(json.dumps(told), encoding="utf-8")
+    try:
+        while True:
+            await asyncio.sleep(NOTED_EVERY_SECONDS)
+            note.touch()
+    finally:
+        note.touch()
+
+
+async def _serve(root: Path, schedule: Schedule, deployment: RunnerDeployment) -> None:
     runner, stopped = Runner(limit=1), asyncio.Event()
     found = await runner.aadd_deployment(deployment)
     await asyncio.to_thread(free_schedule, root, found)
     serving = asyncio.create_task(runner.start())
+    noting = asyncio.create_task(_note_that_it_is_served(root, schedule))
     await asyncio.sleep(0)  # until it has set Prefect's handler, which leaves a run at work behind
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
@@ -86,5 +125,6 @@ async def _serve(root: Path, deployment: RunnerDeployment) -> None:
         else:
             serving.cancel()
     stop.cancel()
+    noting.cancel()
     with suppress(asyncio.CancelledError):
         await serving

@@ -46,7 +46,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs", "doctor"),
+        *("compare", "track", "docs", "doctor", "notify"),
     ],
 )
 def test_every_help_shows_an_example(

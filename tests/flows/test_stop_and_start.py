@@ -18,6 +18,8 @@ import pytest
 
 from flows import prefect_server
 from flows.child import environment
+from flows.notify import set_webhook
+from tests.flows.sink import Sink
 
 NEVER = "0 0 29 2 *"  # the test lets runs fall due, without waiting for a clock
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -107,6 +109,8 @@ def serve(line: Path) -> Iterator[Callable[[], Served]]:
 def test_a_schedule_stopped_in_mid_stage_runs_again(
     line: Path, serve: Callable[[], Served], gone: Callable[[int], bool]
 ) -> None:
+    sink = Sink()
+    set_webhook(line, sink.url)
     before = (line / "out" / "merge" / "data").read_text()
     (line / "orders" / "merge").write_text("hang merge")
     pids, runs = line / "pids", []
@@ -130,3 +134,6 @@ def test_a_schedule_stopped_in_mid_stage_runs_again(
     left = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
     assert served.ask("flow_runs/filter", left) == []
     assert (line / "out" / "merge" / "data").read_text() == "second"
+    (told,) = sink.got  # of the killed run alone: the other was stopped by a person
+    assert "was killed" in told["line"]
+    sink.close()
