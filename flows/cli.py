@@ -18,6 +18,14 @@ from tasks.contracts.boundary import boundary
 from tasks.contracts.proxies import reach_this_machine_directly
 
 STOPPING = (signal.SIGTERM, signal.SIGHUP)  # `kill` and a closed terminal, after which we clean up
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Use this value of params.yaml; a run writes it there. May be given several times.",
+    ),
+]
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -110,14 +118,7 @@ def run(
             "have them. --set comes after it.",
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Change a value in params.yaml before the run. May be given several times.",
-        ),
-    ] = None,
+    settings: Settings = None,
     from_stage: Annotated[
         str | None,
         typer.Option(
@@ -153,14 +154,7 @@ def plan(
         Path | None,
         typer.Option(help="Your images, as for ganlift run; by default those of params.yaml."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Plan with this value. May be given several times.",
-        ),
-    ] = None,
+    settings: Settings = None,
 ) -> None:
     """Look at images and say what a run would choose, take and find. Nothing is written."""
     source = Path.cwd() / source if source else None
@@ -286,10 +280,7 @@ def predict(
         "predictions.csv"
     ),
     version: Annotated[
-        int | None,
-        typer.Option(
-            "--model", metavar="VERSION", help="Version of the model; the champion by default."
-        ),
+        int | None, typer.Option("--model", metavar="VERSION", help="By default the champion.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
@@ -358,10 +349,7 @@ def history(
     page: Annotated[
         Path | None,
         typer.Option(
-            "--html",
-            metavar="FILE.html",
-            help="Write a page with the table and a picture of the lift over time, over an earlier "
-            "page of this command alone.",
+            "--html", metavar="FILE.html", help="Write a page that draws the lift over time."
         ),
     ] = None,
 ) -> None:

@@ -182,17 +182,39 @@ def test_the_same_inputs_give_the_same_bytes(inputs: Path, out: Path, tmp_path: 
         assert (out / file).read_bytes() == (again / file).read_bytes(), file
 
 
-def test_an_emptied_class_is_said_and_the_scores_are_kept(inputs: Path, tmp_path: Path) -> None:
+def copied(inputs: Path, labels: tuple[int, ...], folder: Path) -> Path:
+    """The pool, with training images in place of those of some classes."""
     train, pool = ImageSet.load(inputs / "train"), ImageSet.load(inputs / "pool")
     images = np.array(pool.images)
-    squares = pool.labels == 1
-    images[squares] = train.images[np.resize(np.flatnonzero(train.labels == 1), squares.sum())]
+    for label in labels:
+        rows = pool.labels == label
+        images[rows] = train.images[np.resize(np.flatnonzero(train.labels == label), rows.sum())]
     ids = [image_id(image) for image in images]
-    ImageSet(images, pool.manifest.assign(image_id=ids)).save(tmp_path / "pool")
-    with pytest.raises(UserError, match=r"class 'square': none of GAN 0's 8 .*8 fell to copy"):
-        run(inputs, tmp_path / "out", tmp_path / "pool", classifier_steps=3)
-    scores = pd.read_parquet(tmp_path / "out/a/scores.parquet")
-    assert (scores["reason"][squares] == "copy").all()
+    ImageSet(images, pool.manifest.assign(image_id=ids)).save(folder)
+    return folder
+
+
+def test_an_emptied_class_is_said_and_does_not_end_the_line(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = copied(inputs, (1,), tmp_path / "pool")
+    out = run(inputs, tmp_path / "out", pool, classifier_steps=3)
+    said = capsys.readouterr().out
+    assert "none of GAN 0's 8 images of class 'square' was accepted; 8 fell to copy; its" in said
+    scores = pd.read_parquet(out / "a/scores.parquet")
+    assert (scores["reason"][scores["class_name"] == "square"] == "copy").all()
+    accepted = ImageSet.load(out / "sets/accepted")
+    assert len(accepted)
+    assert "square" not in set(accepted.manifest["class_name"])
+
+
+def test_a_gan_without_an_accepted_image_is_refused_and_the_scores_are_kept(
+    inputs: Path, tmp_path: Path
+) -> None:
+    pool = copied(inputs, tuple(range(3)), tmp_path / "pool")
+    with pytest.raises(UserError, match=r"none of GAN 0's 8 images .*8 fell to copy"):
+        run(inputs, tmp_path / "out", pool, classifier_steps=3)
+    assert (pd.read_parquet(tmp_path / "out/a/scores.parquet")["reason"] == "copy").all()
     assert (tmp_path / "out/b/reasons.csv").is_file()
     assert not (tmp_path / "out/sets").exists()
 
