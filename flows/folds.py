@@ -14,12 +14,15 @@ from typing import Any
 
 import yaml
 
+from flows import verdict
 from tasks.contracts.errors import UserError
 
 FOLDER = Path("folds")
 FILE = FOLDER / "dvc.yaml"
 LIFT, PAGE = FOLDER / "lift.json", FOLDER / "lift.html"
 OVER_ALL = "report_folds"
+ANSWERS = {"report": (verdict.LIFT, verdict.PAGE), OVER_ALL: (LIFT, PAGE)}
+"""By the stage that a line ends with, as `Visit.name` has it: its ``lift.json`` and its page."""
 _HEAD = "# Written by `ganlift run` from dvc.yaml for ingest.folds; what is changed here is lost.\n"
 _READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "ingest")  # of each fold
 _OWN_CODE = ("tasks/report_folds.py", "tasks/lift/folds.py", "tasks/answer/folds.html.j2")

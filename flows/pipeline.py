@@ -18,9 +18,7 @@ from prefect.runtime import deployment, flow_run
 from flows.data_set import data_set
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
-from flows.folds import LIFT as LIFT_OVER_ALL
-from flows.folds import OVER_ALL, Visit, visits, write_folds
-from flows.folds import PAGE as PAGE_OVER_ALL
+from flows.folds import ANSWERS, OVER_ALL, Visit, visits, write_folds
 from flows.former import make_room
 from flows.mending import mend
 from flows.nights import is_quiet, note_night
@@ -29,7 +27,7 @@ from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
-from flows.verdict import LIFT, PAGE, markdown, short
+from flows.verdict import markdown, short
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
@@ -104,14 +102,16 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
                 _see_inputs(root, visit)
     if stages[0] == "ingest":
         make_room(root, ingest.source)
-    answer = {"report": (LIFT, PAGE), OVER_ALL: (LIFT_OVER_ALL, PAGE_OVER_ALL)}.get(line[-1].name)
+    answer = ANSWERS.get(line[-1].name)
     before = _verdict(root / answer[0]) if answer else None
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
     states = dict(_visited(line, root, force))
     if answer:
         result = LiftResult.load(root / answer[0])
-        create_markdown_artifact(markdown(result), key="verdict", description=result.verdict)
+        create_markdown_artifact(
+            markdown(result, answer[1]), key="verdict", description=result.verdict
+        )
         name = short(result)
         if is_quiet(states):
             note_night(root, root / answer[0])

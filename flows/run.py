@@ -17,13 +17,11 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited, source_setting
-from flows.folds import LIFT as LIFT_OVER_ALL
-from flows.folds import OVER_ALL
-from flows.folds import PAGE as PAGE_OVER_ALL
+from flows.folds import ANSWERS
 from flows.nights import digest_of, is_quiet
 from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
-from flows.verdict import COLOURS, LIFT, PAGE, lines
+from flows.verdict import COLOURS, lines
 from tasks.adapters.timeline import MINUTE, SHOWN_ID
 from tasks.answer.words import MEANING
 from tasks.contracts.errors import UserError
@@ -116,14 +114,13 @@ def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
 def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
     console = Console(highlight=False)
     took = f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    files = {"report": (LIFT, PAGE), OVER_ALL: (LIFT_OVER_ALL, PAGE_OVER_ALL)}
     last = list(states)[-1]
-    if last not in files:
+    if last not in ANSWERS:
         console.print(
             f"{', '.join(states)}: in place after {took}. `ganlift run` goes on from here."
         )
         return
-    lift, page = files[last]
+    lift, page = ANSWERS[last]
     result = LiftResult.load(root / lift)
     first, *others = lines(result)
     news = f"{_nothing_new(root / lift)}\n" if is_quiet(states) else ""

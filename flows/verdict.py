@@ -24,8 +24,8 @@ def short(result: LiftResult) -> str:
     return f"{result.verdict} {words.signed(result.lift_pp.mean)} {words.unit(result)}"
 
 
-def markdown(result: LiftResult) -> str:
+def markdown(result: LiftResult, page: Path = PAGE) -> str:
     """Return the answer as Prefect's page shows it."""
     told = "".join(f"- {escape(line)}\n" for line in lines(result))
     meaning = words.MEANING[result.verdict]
-    return f"# {result.verdict}: {meaning}\n\n{told}\nThe whole report: `{PAGE}`."
+    return f"# {result.verdict}: {meaning}\n\n{told}\nThe whole report: `{page}`."

@@ -10,9 +10,11 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from flows.folds import FILE, OVER_ALL, label, visits, write_folds
+from flows.folds import ANSWERS, FILE, OVER_ALL, label, visits, write_folds
 from flows.pipeline import STAGES
+from flows.verdict import PAGE, markdown
 from tasks.contracts.errors import UserError
+from tests.answer.fake_report import fake_lift
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +81,10 @@ def test_every_stage_of_every_fold_is_visited_and_then_what_is_over_all() -> Non
     ]
     assert found[0].target == "folds/dvc.yaml:retrain@1"
     assert [visit.name for visit in visits(("ingest",), 2)] == ["fold 1 ingest", "fold 2 ingest"]
+
+
+def test_where_the_answer_lies_is_told_of_folds_as_of_the_line() -> None:
+    lift, page = ANSWERS[visits(STAGES, 3)[-1].name]
+    assert (str(lift), str(page)) == ("folds/lift.json", "folds/lift.html")
+    assert ANSWERS[visits(STAGES, None)[-1].name][1] == PAGE
+    assert f"`{page}`" in markdown(fake_lift(), page)
