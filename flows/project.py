@@ -33,6 +33,24 @@ def find_root(start: Path) -> Path:
     )
 
 
+def enter_project() -> Path:
+    """Go to the project's folder, put in order what a killed command left, and return the folder.
+
+    Raises:
+        UserError: as `find_root`, or what was left cannot be put in order.
+    """
+    root = find_root(Path.cwd())
+    if (root / "tasks").is_symlink():
+        from flows.new_project import follow_code
+
+        follow_code(root)
+    os.chdir(root)
+    from flows.mending import mend
+
+    mend(root)
+    return root
+
+
 def run_lock(root: Path) -> AbstractContextManager[None]:
     """Hold the project alone; the kernel lets go when the process ends, however it ends.
 

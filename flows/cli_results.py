@@ -1,0 +1,181 @@
+"""The commands that show, hand out and check what runs have left; `flows.cli` takes them in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.project import enter_project
+
+results = typer.Typer()
+
+
+@results.command(epilog="Example: [bold]ganlift ui --port 5050[/]")
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Serve MLflow's pages of all runs until stopped with Ctrl-C."""
+    enter_project()
+    from tasks.adapters.tracking.server import serve
+
+    serve(port)
+
+
+@results.command(epilog="Example: [bold]ganlift grid models/gan --seed 0 --kind interpolation[/]")
+def grid(
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of a checkpoint, or a folder of several, one for each GAN seed."
+        ),
+    ],
+    seed: Annotated[
+        int | None, typer.Option(help="Which GAN, if the folder holds several.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What to draw: classes, interpolation, truncation or style-mixing.")
+    ] = "classes",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="File to write; by default KIND.png in the current folder."
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Enlarge each pixel to a square of this size.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Draw images of a trained GAN: every class, or interpolations between images."""
+    from flows.grid import Frame, draw_checkpoint
+
+    print(draw_checkpoint(checkpoint, seed, Frame(kind, out, scale, force)))
+
+
+@results.command(epilog="Example: [bold]ganlift predict new_photos --out classes.csv[/]")
+def predict(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, at any depth.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="File to write.")] = Path(
+        "predictions.csv"
+    ),
+    version: Annotated[
+        int | None, typer.Option("--model", metavar="VERSION", help="By default the champion.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Classify images with the champion: the best classifier for which GAN images helped."""
+    folder, out = Path.cwd() / folder, Path.cwd() / out
+    enter_project()
+    from flows.predict import Order, predict_folder
+
+    predict_folder(Order(folder, out, version, force))
+
+
+@results.command(epilog="Example: [bold]ganlift export accepted new_images --format folder[/]")
+def export(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="accepted: the synthetic images that passed the filter; merged: these beside the "
+            "real training images; real: the three splits; model: the classifier of the winning "
+            "arm as safetensors, with a loader.",
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to write: a new one, or an empty one.")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Of images. folder (default): one folder of PNGs for each class, and "
+            "metadata.csv; parquet: with the PNGs inside, as datasets.load_dataset reads it; npz: "
+            "arrays of NumPy.",
+        ),
+    ] = None,
+) -> None:
+    """Write images, or a model, in a form that other tools read. Nothing is ever written over."""
+    folder = Path.cwd() / folder
+    enter_project()
+    if what == "model" and form is None:
+        from flows.export_model import export_model
+
+        print(export_model(folder))
+    else:
+        from flows.export import export_images
+
+        print(export_images(what, folder, form or "folder"))
+
+
+@results.command(epilog="Example: [bold]ganlift compare latest~1 latest[/]")
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(help="Run ids of MLflow or their beginnings; or latest, latest~1."),
+    ],
+) -> None:
+    """Show the results of several runs side by side."""
+    enter_project()
+    from flows.compare import compare_runs
+
+    compare_runs(runs)
+
+
+@results.command(epilog="Example: [bold]ganlift history --html history.html[/]")
+def history(
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE.html", help="Write a page that draws the lift over time."
+        ),
+    ] = None,
+) -> None:
+    """Show every result of this data set in the order of time, and the runs with nothing new."""
+    page = Path.cwd() / page.expanduser() if page else None
+    root = enter_project()
+    from flows.history import show_history
+
+    show_history(root, page)
+
+
+@results.command(epilog="Example: [bold]ganlift track[/]")
+def track() -> None:
+    """Log to MLflow the results that it missed while its server could not be reached."""
+    enter_project()
+    from flows.line_file import paths
+    from tasks.adapters.tracking.past_runs import log_missing
+    from tasks.contracts.params.line import load_params
+
+    logged = log_missing(dataset=load_params().ingest.source, paths=paths())
+    print("\n".join(logged) if logged else "nothing was missing")
+
+
+@results.command(epilog="Example: [bold]ganlift docs[/]")
+def docs() -> None:
+    """Build the Data Docs of Great Expectations; its pages load styles from the internet."""
+    enter_project()
+    from flows.line_file import paths
+    from tasks.adapters.expectations import build_data_docs
+    from tasks.adapters.real_suites import real_suites
+    from tasks.contracts.image_set import ImageSet
+    from tasks.contracts.params.line import load_params
+    from tasks.data.pixel_stats import describe
+
+    where = paths()
+    frames = {name: describe(ImageSet.load(where[name])) for name in ("train", "val", "test")}
+    suites = real_suites(frames, load_params().validate)
+    print(build_data_docs(suites, Path(".ganlift/data_docs")))
+
+
+@results.command(epilog="Example: [bold]ganlift doctor[/]")
+def doctor() -> None:
+    """Look at what a run needs of this machine and project, and say how to mend what is amiss."""
+    root = enter_project()
+    from flows.doctor import show
+
+    if not show(root):
+        raise typer.Exit(1)
