@@ -18,7 +18,7 @@ from flows.presets import leaves
 from tasks.contracts.params.line import Params, parse_params
 from tasks.gan.model import device_of
 from tasks.planning.choices import Choice, image_choices, training_choices
-from tasks.planning.clock import StageTime, measured, stage_times
+from tasks.planning.clock import StageTime, measured, reduced_gain, stage_times
 from tasks.planning.looks import Look, look
 from tasks.planning.mirror import mirrored
 from tasks.planning.reach import FEW_TEST_IMAGES, LARGEST_USEFUL_PP, Reach, reach
@@ -105,11 +105,13 @@ def make_plan(source: Path, root: Path, own: Sequence[str], text: str) -> Plan:
     first = image_choices(seen, gpu=gpu)
     cut = [*base, *(choice.setting for choice in first), *own]
     params = parse_params(yaml.safe_load(edited(text, cut)))
+    images = seen.decoded(params.ingest, params.seed)
     second = training_choices(
         seen,
         seen.expected(params.ingest),
         params.ingest.image_size,
-        mirrored(seen.decoded(params.ingest, params.seed)),
+        mirrored(images),
+        reduced_gain(images, params.retrain),
     )
     choices = [*first, *second]
     settings = (*base, *(choice.setting for choice in choices), *own)

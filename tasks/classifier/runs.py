@@ -24,7 +24,7 @@ from tasks.classifier.training import DivergedError, Schedule, probabilities
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import COMPARED
 from tasks.contracts.kept import Kept, code_of
-from tasks.contracts.machine import processor
+from tasks.contracts.machine import processor, reduced_by
 
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
 _COUNTS, _SAID = "counts.json", "{}.npz"
@@ -178,6 +178,8 @@ class KeptRuns:
             "seed": _seed(self._conditions, run),
             "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
+        if run.schedule.precision != "float32":
+            own["reduced by"] = reduced_by()
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 
 
