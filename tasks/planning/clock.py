@@ -16,13 +16,13 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
 from tasks.classifier.features import FeatureJudge
 from tasks.classifier.networks import SmallCnn
-from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.settling import SEEDS
 from tasks.classifier.training import Schedule, probabilities, untrained
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.retrain import Precision, RetrainParams
+from tasks.contracts.workers import spread
 from tasks.data.mixing import asked_of_each_class
 from tasks.gan.model import build_gan, device_of
 from tasks.gan.sampling import sample
@@ -85,7 +85,7 @@ def measured(images: ImageSet, params: Params) -> Costs:
     many = max(1, min(joblib.cpu_count(), len(params.train_gan.seeds)))
     if device_of(params.train_gan).type == "cuda":
         many = 1
-    each = list(fit_in_processes(_measured, [(images, params)] * many))
+    each = list(spread(_measured, [(images, params)] * many))
 
     return _mean_of(each)
 
@@ -112,7 +112,7 @@ def reduced_gain(images: ImageSet, params: RetrainParams) -> float:
 
     Where the processor has no instructions for it, that is below 1.
     """
-    (gain,) = fit_in_processes(_gain, [(images, params)])  # with one thread, as in training
+    (gain,) = spread(_gain, [(images, params)])  # with one thread, as in training
     return gain
 
 
