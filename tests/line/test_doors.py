@@ -56,6 +56,16 @@ def test_mlflow_shows_the_same_whichever_door_was_used(doors: Doors) -> None:
     assert kinds == {"gan": 2, "pipeline": 1, "arm": 6}
 
 
+def test_the_flow_logs_the_line_that_it_has_finished(doors: Doors) -> None:
+    by_flow, _, _ = doors
+    client = MlflowClient(f"sqlite:///{by_flow}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`ganlift.line` = 'dvc.lock'")
+    for name in ("dvc.lock", "params.yaml", "reports/lift.json"):
+        kept = Path(client.download_artifacts(run.info.run_id, f"line/{name}"))
+        assert kept.read_bytes() == (by_flow / name).read_bytes()
+
+
 def test_nothing_to_do_is_nothing_done(doors: Doors, prefect_url: str) -> None:
     by_flow, by_dvc, _ = doors
     status = call(by_flow, "dvc", "status")
