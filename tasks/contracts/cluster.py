@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.contracts.errors import UserError
-from tasks.contracts.machine import one_thread, processor
+from tasks.contracts.machine import one_thread, processor, reduced_by
 
 Result = TypeVar("Result")
 BACKEND, ADDRESS = "GANLIFT_BACKEND", "GANLIFT_CLUSTER"
@@ -118,6 +118,7 @@ def facts() -> dict[str, str]:
         **{name: version(name) for name in _LIBRARIES},
         "ganlift's code": digest.hexdigest()[:12],
         "the processor": processor(),
+        "its arithmetic for bfloat16": reduced_by(),
     }
 
 
