@@ -16,7 +16,7 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet
-from tasks.contracts.params.retrain import Precision
+from tasks.contracts.params.sections import Precision
 from tasks.data.batches import ClassSampler, to_tensor
 
 Probabilities = npt.NDArray[np.float32]

@@ -21,7 +21,8 @@ from tasks.classifier.settling import SEEDS
 from tasks.classifier.training import Schedule, probabilities, untrained
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.line import Params
-from tasks.contracts.params.retrain import Precision, RetrainParams
+from tasks.contracts.params.retrain import RetrainParams
+from tasks.contracts.params.sections import Precision
 from tasks.contracts.workers import spread
 from tasks.data.mixing import asked_of_each_class
 from tasks.gan.model import build_gan, device_of

@@ -6,11 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds
+from tasks.contracts.params.sections import NonNegative, Positive, Precision, Section, Seeds
 
 ALL = "all"
 BUILT_IN = "small_cnn"  # the classifier that needs no library
-Precision = Literal["float32", "bfloat16"]
 
 
 class RetrainParams(Section):
