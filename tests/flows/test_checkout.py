@@ -78,7 +78,7 @@ def test_the_description_of_a_run_names_the_command() -> None:
     assert f"`ganlift checkout {runs()[0][:8]}` (commit c0ffee, `dvc.lock` " in tags[NOTE]
     assert tags[NOTE].startswith("above\n")
     assert tags[NOTE].endswith("\nbelow")
-    assert "not logged yet" not in tags[NOTE]
+    assert "ganlift track" not in tags[NOTE]
     assert tags[DVC_LOCK][:12] in tags[NOTE]
 
 

@@ -13,7 +13,7 @@ from tasks.lift.result import LiftResult
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
 PICTURE = "lift_by_arm_small.png"
-UNRECORDED = "What brings this run back is not logged yet: `ganlift track`"
+UNRECORDED = "`ganlift track` adds here how this run comes back, once its line has ended"
 _LENGTH = 8000  # MLflow's limit
 _MOST_NAMED = 12  # collapsed classes of a GAN
 
