@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_results import results
+from flows.cli_versions import versions
 from flows.project import enter_project
 from tasks.contracts.boundary import boundary
 from tasks.contracts.proxies import reach_this_machine_directly
@@ -219,3 +220,4 @@ def notify(
 
 
 app.add_typer(results)
+app.add_typer(versions)

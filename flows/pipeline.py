@@ -28,6 +28,7 @@ from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.verdict import markdown, short
+from flows.versions import log_line
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
@@ -92,6 +93,7 @@ def pipeline(
 
 
 def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> dict[str, str]:
+    log_line(root)  # of the run before, if that was not the flow's
     ingest = load_params(root / FILE).ingest
     if ingest.folds is not None:
         write_folds(root, ingest.folds)
@@ -108,6 +110,7 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
     # leave the stage's child at work.
     states = dict(_visited(line, root, force))
     if answer:
+        log_line(root)
         result = LiftResult.load(root / answer[0])
         create_markdown_artifact(
             markdown(result, answer[1]), key="verdict", description=result.verdict

@@ -16,16 +16,11 @@ from tasks.answer.evidence import (
     draw_real_beside_synthetic,
     draw_reliability,
 )
+from tasks.answer.figures import metrics_text
 from tasks.answer.funnel import funnel
 from tasks.answer.mistakes import Answers, draw_confusion, mistakes
 from tasks.answer.page import Evidence, exposure_of, library_versions, render_page
-from tasks.answer.pictures import (
-    arms_table,
-    curve_table,
-    draw_lift_by_arm,
-    draw_per_class_lift,
-    draw_real_curve,
-)
+from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
 from tasks.answer.settling import draw_settling
 from tasks.answer.terminal import terminal
 from tasks.contracts.errors import UserError
@@ -60,8 +55,7 @@ def run(
     lift: Output,
     page: Output,
     pictures: Output,
-    arms: Output,
-    curve: Output,
+    metrics: Output,
     params: ReportParams,
     seed: int,
 ) -> None:
@@ -117,11 +111,11 @@ def run(
         versions=library_versions(),
         processor=processor(),
     )
-    for path in (lift, page, arms, curve):
+    for path in (lift, page, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     lift.write_text(result.dumps(), encoding="utf-8")
-    arms_table(result).to_csv(arms, index=False)
-    curve_table(result).to_csv(curve, index=False)
+    told = metrics_text(result, gans, [filtered["acceptance_rate"]])
+    metrics.write_text(told, encoding="utf-8")
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
     print(terminal(result))
     print(f"report   {shown(page)}", flush=True)

@@ -26,7 +26,7 @@ from tasks.answer.drawing import (
 )
 from tasks.answer.words import Bounded, signed, unit, value
 from tasks.contracts.arms import NON_SYNTHETIC, SYNTHETIC_ONLY
-from tasks.lift.parts import CurvePoint, Estimate, Worth
+from tasks.lift.parts import Estimate, Worth
 from tasks.lift.result import LiftResult
 
 MOST_CLASSES = 30  # shown in a picture; the table of the page has all
@@ -192,12 +192,6 @@ def arms_table(result: LiftResult) -> pd.DataFrame:
             | {"lift_pp": lift.mean, "lift_ci_low": lift.ci_low, "lift_ci_high": lift.ci_high}
         )
     return pd.DataFrame(rows)
-
-
-def curve_table(result: LiftResult) -> pd.DataFrame:
-    """Return the primary metric by number of real images; only its header without a curve."""
-    points = result.worth.curve if result.worth else ()
-    return pd.DataFrame([dict(point) for point in points], columns=list(CurvePoint.model_fields))
 
 
 def _mark(axes: Axes, found: Worth, images: int, level: float, *, rises: bool) -> None:

@@ -46,7 +46,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs", "doctor", "notify"),
+        *("compare", "track", "docs", "doctor", "notify", "checkout"),
     ],
 )
 def test_every_help_shows_an_example(
@@ -234,7 +234,7 @@ def test_any_command_first_mends_what_a_killed_one_left(
     aside.mkdir(parents=True)
     (line / "out" / "merge").rename(line / "out" / ".merge.leaving")
     shutil.copytree(line / "out" / ".merge.leaving", line / "out" / ".merge.arriving")
-    (aside / MOVING).write_text('["out/merge"]')
+    (aside / MOVING).write_text('{"out/merge": "merge"}')
     (line / KEPT_LOCKS).mkdir(parents=True, exist_ok=True)
     (line / KEPT_LOCKS / "dvc.lock").write_text(lock)
     (line / "dvc.lock").write_text(lock[:-9])

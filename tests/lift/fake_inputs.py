@@ -194,8 +194,7 @@ def fake_line(
             "lift": folder / "out" / "lift.json",
             "page": folder / "out" / "lift.html",
             "pictures": folder / "out" / "pictures",
-            "arms": folder / "out" / "lift_by_arm.csv",
-            "curve": folder / "out" / "real_curve.csv",
+            "metrics": folder / "out" / "metrics.json",
         }
         | {"params": report_params(), "seed": 0}
     )

@@ -77,10 +77,8 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
         "test": 120, "seeds": 6, "gan_seeds": 3,
     }  # fmt: skip
     assert {path.name for path in line["pictures"].iterdir()} == PICTURES
-    assert list(pd.read_csv(line["arms"])["arm"]) == list(arms) == list(ARMS)
-    curve = pd.read_csv(line["curve"])
-    assert list(curve["real_images"]) == [15, 30, 60, 120]
-    assert curve.to_dict("records") == lift["worth"]["curve"]
+    assert list(arms) == list(ARMS)
+    assert [point["real_images"] for point in lift["worth"]["curve"]] == [15, 30, 60, 120]
     assert lift["answer"]
     assert lift["advice"]
     assert f"verdict  {word}" in capsys.readouterr().out
@@ -152,7 +150,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
         report.run(**fake_line(tmp_path / folder, ["cat", "dog"]))
     first, second = hashes(tmp_path / "one" / "out"), hashes(tmp_path / "two" / "out")
     assert first == second
-    assert len(first) == 4 + len(PICTURES)
+    assert len(first) == 3 + len(PICTURES)
 
 
 def test_page_loads_nothing_and_escapes_names(tmp_path):
@@ -225,14 +223,30 @@ def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
     assert (lift["unit"], lift["baseline_choice"]["rule"]) == (unit, "strongest")
     assert lift["verdict"] == "helps"
     assert metric in lift["arms"]["real"]
-    assert list(pd.read_csv(line["arms"])["metric"].unique()) == [metric]
+    shown = json.loads(line["metrics"].read_text(encoding="utf-8"))
+    base = lift["arms"][lift["baseline"]][metric]["mean"]
+    assert shown["base"] == (round(base, 4) if metric == "log_loss" else round(100 * base, 1))
     assert unit in line["page"].read_text(encoding="utf-8")
 
 
-def test_without_a_curve_its_table_has_a_header_alone(tmp_path):
+def test_the_metrics_are_the_few_figures_of_the_result(tmp_path):
     line = fake_line(tmp_path, ["a", "b"], arms=[REAL, FILTERED])
-    assert outcome(line)["worth"] is None
-    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high,rising\n"
+    lift = outcome(line)
+    assert lift["worth"] is None  # no curve
+    points, gans = lift["lift_pp"], json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
+    kept = json.loads(line["filter_metrics"].read_text(encoding="utf-8"))["acceptance_rate"]
+    judged = [gan["evaluation"] for gan in gans.values()]
+    assert json.loads(line["metrics"].read_text(encoding="utf-8")) == {
+        "verdict": lift["verdict"],
+        "lift": round(points["mean"], 2),
+        "low": round(points["ci_low"], 2),
+        "high": round(points["ci_high"], 2),
+        "base": round(100 * lift["arms"][REAL]["balanced_accuracy"]["mean"], 1),
+        "gan": round(100 * lift["arms"][FILTERED]["balanced_accuracy"]["mean"], 1),
+        "kid": round(np.mean([of["kid"] for of in judged]), 4),
+        "cover": round(100 * np.mean([of["coverage"] for of in judged]), 1),
+        "kept": round(100 * kept, 1),
+    }
 
 
 def test_a_missing_input_is_named(tmp_path):

@@ -154,7 +154,7 @@ def test_the_gain_of_fewer_bits_is_that_of_a_training_step(monkeypatch: pytest.M
         clock, "_step", lambda name, arm, params, classes: seconds[params.precision]
     )
     params = parse_params(tiny_values()).retrain
-    assert clock.reduced_gain(shape_set(5), params) == pytest.approx(2.0)
+    assert clock._gain(shape_set(5), params) == pytest.approx(2.0)
 
 
 def test_round_shapes_may_be_mirrored_and_a_mark_at_the_left_may_not() -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 NOTE = "mlflow.note.content"
 PROCESSOR = "ganlift.processor"
+COMMIT = "ganlift.git"  # tag: with -dirty behind it where files had been edited
+DVC_LOCK = "ganlift.dvc_lock"  # tag: sha256
+LINE = "ganlift.line"  # tag: name of the run's lock, once all that brings the run back is logged
 _LOCK = Path("dvc.lock")
 _PARAM_LENGTH = 6000  # MLflow's limit
 _PART_LENGTH = 200  # MLflow's limit is 250, of the whole name
@@ -69,16 +72,26 @@ def lineage_tags(kind: str, dataset: str) -> dict[str, str]:
     """Return the tags every run of ours has; what is not known is left out.
 
     ``ganlift.dvc_lock`` is the sha256 of ``dvc.lock`` when the run began: the state of all
-    that the stage started from. ``ganlift.processor`` and ``ganlift.git`` are those of the process
-    that logs.
+    that the stage started from; a pipeline's run gets that of its finished line (`versions`).
+    ``ganlift.processor`` and ``ganlift.git`` are those of the process that logs.
     """
     tags = {"ganlift.kind": kind, "ganlift.dataset": dataset, PROCESSOR: processor()}
     if _LOCK.is_file():
-        tags["ganlift.dvc_lock"] = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
-    if commit := _commit():
+        tags[DVC_LOCK] = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
+    if commit := commit_now():
         tags["mlflow.source.git.commit"] = commit.removesuffix("-dirty")
-        tags["ganlift.git"] = commit
+        tags[COMMIT] = commit
     return tags
+
+
+def commit_now() -> str | None:
+    """Return the commit of the code, with ``-dirty`` behind it where files were edited."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
 
 
 def dataset_input(dataset: str, train: Path) -> DatasetInput:
@@ -119,13 +132,3 @@ def locked_stages() -> dict[str, Any]:
     lock = yaml.safe_load(_LOCK.read_text(encoding="utf-8")) or {}
     stages: dict[str, Any] = lock.get("stages", {})
     return stages
-
-
-def _commit() -> str | None:
-    """Return the commit of the code, with ``-dirty`` behind it where files were edited."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tasks.adapters.tracking.lineage import PROCESSOR, plain, run_page
+from tasks.adapters.tracking.lineage import COMMIT, DVC_LOCK, LINE, PROCESSOR, plain, run_page
 from tasks.answer import words
 from tasks.answer.commands import commands
 from tasks.answer.doubts import doubts
@@ -13,6 +13,7 @@ from tasks.lift.result import LiftResult
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
 PICTURE = "lift_by_arm_small.png"
+UNRECORDED = "What brings this run back is not logged yet: `ganlift track`"
 _LENGTH = 8000  # MLflow's limit
 _MOST_NAMED = 12  # collapsed classes of a GAN
 
@@ -49,6 +50,8 @@ def describe(
         "",
         gans,
         "",
+        way_back(run_id, tags),
+        "",
         "**What would change the answer**",
         "",
         *(f"- {plain(one.reason)} `{one.line}`" for one in commands(result)),
@@ -56,6 +59,20 @@ def describe(
     ]
     note = "\n".join(lines)
     return note if len(note) <= _LENGTH else f"{note[: _LENGTH - 7]}… [cut]"
+
+
+def way_back(run_id: str, tags: Mapping[str, str]) -> str:
+    """Return how the run's settings, data, models and reports come back, as markdown."""
+    if LINE not in tags:
+        return UNRECORDED
+    of = [f"`dvc.lock` {tags[DVC_LOCK][:12]}"]
+    if commit := tags.get(COMMIT):
+        edited = ", with edits" if commit.endswith("-dirty") else ""
+        of.insert(0, f"commit {plain(commit.removesuffix('-dirty')[:12])}{edited}")
+    return (
+        "Bring its settings, data, models and reports back with "
+        f"`ganlift checkout {run_id[:8]}` ({', '.join(of)})"
+    )
 
 
 def _doubts(result: LiftResult) -> Iterator[str]:
