@@ -156,6 +156,35 @@ def track() -> None:
     print("\n".join(logged) if logged else "nothing was missing")
 
 
+@results.command(epilog="Example: [bold]ganlift share http://127.0.0.1:5000[/]")
+def share(
+    server: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", help="Of the server. MLFLOW_TRACKING_USERNAME and _PASSWORD are yours."
+        ),
+    ],
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="MLFLOW_BACKEND_STORE_URI",
+            help="Of the server's own database; PGPASSWORD is its password.",
+        ),
+    ] = "postgresql://mlflow@127.0.0.1/mlflow",
+) -> None:
+    """Copy this project's own MLflow store to a shared server; nothing is removed or copied twice.
+
+    Runs keep their ids, and registered models their versions and champions.
+    """
+    enter_project()
+    from tasks.adapters.tracking.share import share as copy
+
+    for line in copy(server, database):
+        print(line, flush=True)
+    print(f"To use it from now on: export MLFLOW_TRACKING_URI={server}")
+
+
 @results.command(epilog="Example: [bold]ganlift docs[/]")
 def docs() -> None:
     """Build the Data Docs of Great Expectations; its pages load styles from the internet."""

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.adapters.tracking.failures import explain, mend_for, unreachable
 from tasks.adapters.tracking.lineage import experiment_name
 from tasks.adapters.tracking.moved import follow
 from tasks.contracts.boundary import disk_error
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 # Set around every call, where the user has not: an answer comes within seconds or not at all.
 _SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -100,13 +100,16 @@ class Store:
         except Exception as error:  # whatever it is, the results matter more
             if not self._forgiving:
                 raise
-            if _unreachable(error):
+            if unreachable(error):
                 self._rest_until = time.monotonic() + _REST_SECONDS
             if not self._said:
                 self._said = True
-                reason = explain(place or self.uri, error)
-                mend = "the results are safe in reports/; run `ganlift track` later to log them"
-                print(f"tracking: {reason}; {mend}", file=sys.stderr, flush=True)
+                reason, mend = explain(place or self.uri, error), mend_for(error)
+                later = "run `ganlift track` later to log them"
+                if not unreachable(error):
+                    later = f"{mend[0].lower()}{mend[1:]}, then {later}"
+                told = f"tracking: {reason}; the results are safe in reports/; {later}"
+                print(told, file=sys.stderr, flush=True)
             return False
         return True
 
@@ -257,34 +260,17 @@ def asked(mend: str, *, registry: bool = False) -> Iterator[Store]:
         if told := disk_error(error):
             raise told from error
         thing, uri = ("registry", store.registry_uri) if registry else ("tracking", store.uri)
-        raise UserError(thing, explain(uri, error), f"Start the server, then {mend}") from error
+        raise UserError(thing, explain(uri, error), f"{mend_for(error)}, then {mend}") from error
 
 
 @contextmanager
-def quick() -> Iterator[None]:
+def quick(seconds: int = 5) -> Iterator[None]:
     """Short timeouts, no retries, no chatter and no telemetry, for the calls inside."""
-    added = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
+    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds), **_SETTINGS}
+    added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-def explain(uri: str, error: BaseException) -> str:
-    """Say on one line what failed: the way there, or the call."""
-    if _unreachable(error):
-        return f"cannot reach {uri}"
-    lines = str(error).splitlines() or [type(error).__name__]
-    return f"cannot log to {uri} ({lines[0][:200]})"
-
-
-def _unreachable(error: BaseException) -> bool:
-    """Tell a failed connection, whatever it is wrapped in, from a refused call."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if type(cause).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout"):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
