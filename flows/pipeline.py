@@ -26,6 +26,7 @@ from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
+from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.verdict import markdown, short
 from flows.versions import log_line
@@ -84,6 +85,8 @@ def pipeline(
         with failures_told(root) if deployment.id is not None else nullcontext():
             stages = selected(from_stage, until)
             with run_lock(root):
+                if deployment.id is not None:  # `ganlift run` has done so as it entered
+                    follow_code(root)
                 mend(root)
                 end_dead_runs(root)
                 with noted(root, UUID(flow_run.id)):

@@ -40,13 +40,11 @@ def enter_project() -> Path:
         UserError: as `find_root`, or what was left cannot be put in order.
     """
     root = find_root(Path.cwd())
-    if (root / "tasks").is_symlink():
-        from flows.new_project import follow_code
-
-        follow_code(root)
     os.chdir(root)
     from flows.mending import mend
+    from flows.shipped import follow_code
 
+    follow_code(root)
     mend(root)
     return root
 

@@ -10,8 +10,9 @@ import pytest
 
 from flows import cli, prefect_server
 from flows.child import environment
-from flows.new_project import CODE, FILES, follow_code, make_project
+from flows.new_project import make_project
 from flows.outs import is_up_to_date
+from flows.shipped import CODE, FILES, follow_code
 from tasks.contracts.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def test_git_and_dvc_keep_its_versions(project: Path) -> None:
     command = ["git", "status", "--porcelain", "--untracked-files=all"]
     said = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
     listed = {line[3:] for line in said.splitlines()}
-    assert {"params.yaml", "dvc.yaml", "data/embedded/digits.yaml", CODE} <= listed
+    assert {"params.yaml", "dvc.yaml", "data/embedded/digits.yaml", CODE, "ganlift.json"} <= listed
     command = [sys.executable, "-m", "dvc", "status"]
     subprocess.run(command, cwd=project, env=environment(), capture_output=True, check=True)
 
@@ -126,4 +127,4 @@ def test_the_wheel_holds_what_a_project_is_made_of(tmp_path: Path) -> None:
     with zipfile.ZipFile(ended.stdout.strip()) as wheel:
         held = set(wheel.namelist())
     assert {f"ganlift_project/{name}" for name in FILES} <= held
-    assert {"flows/presets.yaml", "tasks/answer/page.html.j2"} <= held
+    assert {"flows/presets.yaml", "flows/shipped_before.txt", "tasks/answer/page.html.j2"} <= held
