@@ -41,6 +41,8 @@ def settle(root: Path) -> bool:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
+        # It deletes what has ended, with its logs, after 90 days, as it does with events after 7.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(SECONDS_TO_START)),
     }.items():
         os.environ.setdefault(name, value)

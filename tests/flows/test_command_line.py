@@ -46,7 +46,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs", "doctor", "notify", "checkout"),
+        *("compare", "track", "docs", "doctor", "notify", "checkout", "gc"),
     ],
 )
 def test_every_help_shows_an_example(

@@ -84,6 +84,11 @@ class Store:
         """Where models are registered: ``MLFLOW_REGISTRY_URI``, or the store itself."""
         return os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a SQLite file of this machine, with its artifacts beside it."""
+        return self.uri.startswith(_SQLITE)
+
     def attempt(self, action: Callable[[], object], place: str | None = None) -> bool:
         """Run ``action`` and say whether it was done; say once, in one line, why not.
 
@@ -124,7 +129,7 @@ class Store:
                 client = MlflowClient(self.uri)
                 with self._alone():
                     client.search_experiments(max_results=1)
-                    if self.uri.startswith(_SQLITE):
+                    if self.is_local:
                         follow(Path(self.uri.removeprefix(_SQLITE)).resolve())
             self._client = client
         return self._client
@@ -191,14 +196,14 @@ class Store:
 
     def _artifacts(self) -> str | None:
         """Beside a SQLite file; elsewhere the server knows (its own default)."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             return None
         return (Path(self.uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold a lock while a SQLite store is made: two processes making one break it."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             yield
             return
         folder = Path(self.uri.removeprefix(_SQLITE)).parent
