@@ -14,6 +14,7 @@ import urllib.request
 from functools import partial
 
 from tasks.adapters.tracking.lineage import run_page
+from tasks.adapters.tracking.run_list import list_page
 from tasks.adapters.tracking.store import home, local_uri, quick, store_at
 from tasks.contracts.errors import UserError
 from tasks.contracts.parent import die_with_parent
@@ -34,6 +35,8 @@ def serve(port: int = 5000) -> None:
         info = latest.info
         address = f"http://{_HOST}:{port}/{run_page(info.experiment_id, info.run_id)}"
         print(f"The latest answer, {info.run_name}: {address}", flush=True)
+        every = list_page(info.experiment_id)
+        print(f"Every answer of its data set: http://{_HOST}:{port}/{every}", flush=True)
     try:
         server.wait()
     except KeyboardInterrupt:
