@@ -235,7 +235,8 @@ def test_a_pipeline_tells_its_data_its_arms_and_when_its_work_began(
     lift = json.loads(paths["lift"].read_text())
     arms = logged_table(run.info.run_id, "arms.json")
     assert list(arms["arm"]) == list(lift["arms"])
-    assert list(arms["lift_ci_low"])[-1] == lift["arm_lift_pp"]["synthetic only"]["ci_low"]
+    assert arms["balanced_accuracy"].loc[0] == lift["arms"]["real"]["balanced_accuracy"]["mean"]
+    assert list(arms["lift from"])[-1] == lift["arm_lift_pp"]["synthetic only"]["ci_low"]
     note = run.data.tags["mlflow.note.content"]
     files = {f.path for f in client().list_artifacts(run.info.run_id)}
     for name in ("lift_by_arm", "confusion", "flipped"):

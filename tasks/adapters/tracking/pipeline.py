@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from PIL import Image
 
-from tasks.adapters.tracking.arms import write_arms
+from tasks.adapters.tracking.arms import arms_table, write_arms
 from tasks.adapters.tracking.lineage import (
     NOTE,
     dataset_input,
@@ -30,7 +30,6 @@ from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import DIGEST, LiftFiles, Results
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
 from tasks.adapters.tracking.work import begun
-from tasks.answer.pictures import arms_table
 from tasks.answer.settling import settling_table
 from tasks.contracts.params.reading import FILE, read_values
 from tasks.lift.result import LiftResult
