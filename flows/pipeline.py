@@ -30,6 +30,7 @@ from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.verdict import markdown, short
 from flows.versions import log_line
+from tasks.adapters.tracking.work import begin
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
@@ -79,6 +80,7 @@ def pipeline(
     """
     if deployment.id is not None:
         die_with_parent()  # a schedule that is killed outright leaves no run at work
+    begin()
     root = find_root(Path.cwd())
     try:
         # `ganlift run` tells of its own failures, those before the flow too.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from tasks.adapters.tracking.failures import explain, mend_for, unreachable
 from tasks.adapters.tracking.lineage import experiment_name
 from tasks.adapters.tracking.moved import follow
+from tasks.adapters.tracking.run_list import TAG, VIEW
 from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
@@ -44,9 +45,10 @@ _SQLITE = "sqlite:///"
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
 name is the verdict with the lift, its description is a summary, and its artifact
-`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline; the steps of
-its metrics are classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
-grids over time, and the model. Filter by `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
+`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline, with the
+means over its classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
+grids over time, and the model. The view *Results* lists the answers alone. Filter by
+`tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
 """
 
 
@@ -148,11 +150,14 @@ class Store:
                     tags={
                         "mlflow.experimentKind": "custom_model_development",
                         "mlflow.note.content": EXPERIMENT_NOTE,
+                        TAG: VIEW,
                     },
                 )
             else:
                 if found.lifecycle_stage == "deleted":
                     client.restore_experiment(found.experiment_id)
+                if found.tags.get(TAG) != VIEW:  # made by a former ganlift
+                    client.set_experiment_tag(found.experiment_id, TAG, VIEW)
                 self._experiments[name] = found.experiment_id
             self._close_dead_runs(self._experiments[name])
         return self._experiments[name]
@@ -184,10 +189,10 @@ class Store:
             if not (token := page.token):
                 return
 
-    def end(self, run_id: str, status: str) -> None:
-        """End a run; its process is of no interest from then on."""
+    def end(self, run_id: str, status: str, when: int | None = None) -> None:
+        """End a run, now or at ``when`` in ms since 1970; its process is of no interest then."""
         client = self.client()
-        client.set_terminated(run_id, status)
+        client.set_terminated(run_id, status, when)
         client.delete_tag(run_id, _PROCESS)
 
     def own_process(self) -> dict[str, str]:
