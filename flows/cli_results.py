@@ -178,11 +178,12 @@ def share(
     Runs keep their ids, and registered models their versions and champions.
     """
     enter_project()
+    from tasks.adapters.tracking.failures import shown
     from tasks.adapters.tracking.share import share as copy
 
     for line in copy(server, database):
         print(line, flush=True)
-    print(f"To use it from now on: export MLFLOW_TRACKING_URI={server}")
+    print(f"To use it from now on: export MLFLOW_TRACKING_URI={shown(server)}")
 
 
 @results.command(epilog="Example: [bold]ganlift docs[/]")
