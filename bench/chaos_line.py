@@ -47,7 +47,7 @@ TINY = (
     "retrain.learning_rate=0.004",
     "retrain.batch_size=32",
     "retrain.fractions=[2]",
-    "report.resamples=400",
+    "report.resamples=2000",
 )
 MARK = "GANLIFT_CHAOS"  # in the environment of every process of the project
 LONGEST = 900.0  # seconds of any run
