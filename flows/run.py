@@ -23,6 +23,7 @@ from flows.nights import is_quiet, note_night, nothing_new
 from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, lines
+from flows.versions import log_line
 from tasks.answer.words import MEANING
 from tasks.contracts.params.line import Params, load_params, parse_params
 from tasks.lift.result import LiftResult
@@ -129,8 +130,10 @@ def _show_unchanged(root: Path, line: Sequence[Visit], seconds: float) -> None:
     """Note and show a run with nothing to do, which costs neither Prefect's import nor a server."""
     states = {visit.name: "unchanged" for visit in line}
     last = line[-1].name
-    if is_quiet(states) and last in ANSWERS:
-        note_night(root, root / ANSWERS[last][0])
+    if last in ANSWERS:
+        log_line(root)  # of `dvc repro`, say, which brought everything up to date
+        if is_quiet(states):
+            note_night(root, root / ANSWERS[last][0])
     Console(highlight=False).print(f"unchanged: {', '.join(states)}")
     _show_summary(root, states, seconds)
 
