@@ -146,12 +146,15 @@ def history(
 def track() -> None:
     """Log to MLflow the results that it missed while its server could not be reached."""
     root = enter_project()
+    from flows.folds import see_line
     from flows.line_file import paths
     from flows.versions import log_missing_lines
     from tasks.adapters.tracking.past_runs import log_missing
     from tasks.contracts.params.line import load_params
 
-    logged = log_missing(dataset=load_params().ingest.source, paths=paths())
+    where = paths()
+    see_line(where["gan_metrics"])
+    logged = log_missing(dataset=load_params().ingest.source, paths=where)
     logged += log_missing_lines(root)
     print("\n".join(logged) if logged else "nothing was missing")
 

@@ -28,3 +28,34 @@ def checkout(
     from flows.checkout import check_out
 
     print("\n".join(check_out(root, run)))
+
+
+@versions.command(epilog="Example: [bold]ganlift gc --keep 30 --keep-days 90[/]")
+def gc(
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Keep the newest N results of each data set."),
+    ] = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="D", help="Keep the results of the last D days."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Free what no kept result needs: runs and models of MLflow, data and models in DVC's cache.
+
+    It shows what would go, and asks. The champion always stays, and so do the project's files,
+    what Git's branches and tags name, and data of your own that DVC keeps.
+    """
+    root = enter_project()
+    from flows.gc import free, plan
+    from tasks.adapters.tracking.retention import Wanted
+
+    wanted = Wanted(keep, keep_days)
+    found = plan(root, wanted)
+    print("\n".join(found.lines()))
+    if found.is_empty:
+        print("There is nothing to free.")
+    elif yes or typer.confirm("Free this?"):
+        free(root, wanted)
+        print("Freed.")

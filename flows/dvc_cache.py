@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ class Cache:
 
     def __init__(self, repo: Any, run: str) -> None:
         self._repo, self._cache, self._run = repo, repo.cache.local, run
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # what it misses is said here, in one line
 
     def fetch(self, outs: Mapping[Path, str]) -> None:
         """See that every object of the outputs is in the cache.
@@ -50,6 +52,12 @@ class Cache:
                 "Bring the cache back, name a remote that has them, or check out another run; "
                 "nothing was touched",
             )
+
+    def names(self, md5: str) -> Iterator[str]:
+        """Yield the objects of an output: the list of a folder, and what it lists if it is here."""
+        yield md5
+        if self._cache.exists(md5):
+            yield from (one for _, one in self._files(md5))
 
     @property
     def _remote(self) -> str | None:
@@ -80,6 +88,8 @@ class Cache:
             return
         try:
             self._repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])
+        except FileNotFoundError:  # what it lacks is told as a whole
+            return
         except Exception as error:  # of whichever client the remote has
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(

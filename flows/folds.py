@@ -16,6 +16,7 @@ import yaml
 
 from flows import verdict
 from tasks.contracts.errors import UserError
+from tasks.contracts.params.line import load_params
 
 FOLDER = Path("folds")
 FILE = FOLDER / "dvc.yaml"
@@ -68,6 +69,21 @@ def visits(stages: Sequence[str], folds: int | None) -> list[Visit]:
     if stages[-1] == "report":
         found.append(Visit("report", f"{FILE}:{OVER_ALL}"))
     return found
+
+
+def see_line(path: Path) -> None:
+    """See that folds were not run in place of the line whose output ``path`` is wanted.
+
+    Raises:
+        UserError: the output is missing, and the settings ask for folds.
+    """
+    if not path.exists() and load_params().ingest.folds is not None:
+        raise UserError(
+            str(path),
+            "the images were cross-validated, and each fold has results of its own below "
+            f"{FOLDER}/NUMBER",
+            "Run `ganlift run --set ingest.folds=null`, which splits the images once",
+        )
 
 
 def write_folds(root: Path, folds: int) -> None:

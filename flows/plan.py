@@ -64,10 +64,9 @@ def default_source() -> str:
 
 
 def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tuple[str, ...]:
-    """Return the settings of a run on ``source``, and say which they are and why.
+    """Return the settings of a run on a new ``source``, and say which they are and why.
 
-    For the present source they are a person's ``own``. Another one takes the plan, and the
-    built-in digits the shipped settings; ``own`` come last and win.
+    It takes the plan, and the built-in digits the shipped settings; ``own`` come last and win.
 
     Args:
         source: a folder, or a file that names a built-in set.
@@ -79,11 +78,7 @@ def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tup
         UserError: the source cannot be used.
     """
     named = source_setting(source, root)
-    there = yaml.safe_load(text)["ingest"]["source"]
-    written = yaml.safe_load(named.partition("=")[2])
-    if written == there:
-        return (*own, named)
-    if written == default_source():
+    if yaml.safe_load(named.partition("=")[2]) == default_source():
         Console().print("The settings that ganlift ships for this data set are written again.")
         return (*default_settings(), *own, named)
     plan = make_plan(source, root, own, text)

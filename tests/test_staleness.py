@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bench.staleness import code_deps, stale_stages
-from flows.pipeline import STAGES
+from flows.line import STAGES
 
 ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.

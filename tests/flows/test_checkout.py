@@ -15,49 +15,19 @@ from flows.edit_params import edit_params
 from flows.outs import is_up_to_date
 from flows.versions import finished_line, log_line
 from tasks.adapters.tracking.lineage import DVC_LOCK, NOTE
-from tasks.adapters.tracking.store import store_at
 from tasks.contracts.outputs import LOCKS
 from tests.adapters.logged import client
 from tests.flows.tracked import command
-from tests.flows.versioned import DATA, LIFT, PARAMS, git, log_run, make_versions, state
+from tests.flows.versioned import DATA, LIFT, PARAMS, git, log_run, runs, state
 
 CACHE = Path(".dvc/cache/files/md5")
 
 
-@pytest.fixture(scope="module")
-def _versions(tmp_path_factory: pytest.TempPathFactory, dvc: Callable[..., str]) -> Path:
-    root = tmp_path_factory.mktemp("versions") / "project"
-    root.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
-            patch.delenv(name, raising=False)
-        make_versions(root, dvc)
-    return root
-
-
-@pytest.fixture
-def root(_versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a project with two logged runs, whose second stands there, and enter it."""
-    root = tmp_path / "project"
-    shutil.copytree(_versions, root, symlinks=True)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(root)
-    store_at.cache_clear()
-    return root
-
-
-def runs() -> list[str]:
-    """Return the ids of the runs, newest first."""
-    found = client().search_runs(["1"], order_by=["attributes.start_time DESC"])
-    return [run.info.run_id for run in found]
-
-
 def test_a_run_comes_back_with_all_that_belongs_to_it(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    second = state(root)
-    before, first_id = git(root, "rev-parse", "HEAD"), runs()[1]
+    second = state(versioned)
+    before, first_id = git(versioned, "rev-parse", "HEAD"), runs()[1]
     assert command(monkeypatch, "checkout", "latest~1") == 0
     said = capsys.readouterr().out
     assert f"Run {first_id[:8]} is back: params.yaml, dvc.lock and 4 outputs" in said
@@ -67,12 +37,12 @@ def test_a_run_comes_back_with_all_that_belongs_to_it(
     assert LIFT.read_text() == '{"found": "pixels of 0"}'
     assert Path("reports/lift.html").read_text() == "report on pixels of 0"
     assert "\nseed: 0" in PARAMS.read_text()
-    assert all(is_up_to_date(root, stage) for stage in ("ingest", "report"))
+    assert all(is_up_to_date(versioned, stage) for stage in ("ingest", "report"))
     assert command(monkeypatch, "checkout", runs()[0][:6]) == 0
-    assert state(root) == second
+    assert state(versioned) == second
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("versioned")
 def test_the_description_of_a_run_names_the_command() -> None:
     tags = client().get_run(runs()[0]).data.tags
     assert f"`ganlift checkout {runs()[0][:8]}` (commit c0ffee, `dvc.lock` " in tags[NOTE]
@@ -83,73 +53,73 @@ def test_the_description_of_a_run_names_the_command() -> None:
 
 
 def test_settings_that_nothing_else_holds_stay(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with PARAMS.open("a") as file:
         file.write("# a remark of mine\n")
-    before = state(root)
+    before = state(versioned)
     assert command(monkeypatch, "checkout", "latest~1") == 1
     assert "params.yaml: it holds settings that neither Git's" in capsys.readouterr().err
-    assert state(root) == before
-    git(root, "commit", "--quiet", "--message", "mine", "--", "params.yaml")
+    assert state(versioned) == before
+    git(versioned, "commit", "--quiet", "--message", "mine", "--", "params.yaml")
     assert command(monkeypatch, "checkout", "latest~1") == 0
     assert "remark" not in PARAMS.read_text()
 
 
 @pytest.mark.parametrize("path", [DATA / "a" / "x", LIFT, DATA / "a" / "new"])
 def test_an_output_that_somebody_changed_stays(
-    path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    path: Path, versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path.write_text("mended by hand")
-    before = state(root)
+    before = state(versioned)
     assert command(monkeypatch, "checkout", "latest~1") == 1
     assert f"{path}: it stands where the pipeline writes" in capsys.readouterr().err
-    assert state(root) == before
+    assert state(versioned) == before
 
 
 def test_a_result_that_no_run_holds_stays(
-    root: Path,
+    versioned: Path,
     dvc: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     edit_params(PARAMS, ["seed=2"])
-    dvc(root, "repro")
-    git(root, "add", "--all")
-    git(root, "commit", "--quiet", "--message", "its settings")
-    before = state(root)
+    dvc(versioned, "repro")
+    git(versioned, "add", "--all")
+    git(versioned, "commit", "--quiet", "--message", "its settings")
+    before = state(versioned)
     assert command(monkeypatch, "checkout", "latest") == 1
     assert "reports/lift.json: no run of MLflow holds this result" in capsys.readouterr().err
-    assert state(root) == before
+    assert state(versioned) == before
     log_run()
     assert command(monkeypatch, "checkout", "latest~1") == 0, "its line is logged on the way"
     assert command(monkeypatch, "checkout", "latest") == 0
-    assert state(root) == before
+    assert state(versioned) == before
 
 
 def test_what_the_cache_lost_is_named_and_nothing_is_mixed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = state(root)
+    before = state(versioned)
     shutil.rmtree(CACHE)
     assert command(monkeypatch, "checkout", "latest~1") == 1
     said = capsys.readouterr().err
     assert "DVC's cache no longer holds data/real, reports/lift.html" in said
     assert said.count("\n") == 1
-    assert state(root) == before
+    assert state(versioned) == before
 
 
 def test_what_the_cache_lost_comes_from_the_remote(
-    root: Path,
+    versioned: Path,
     tmp_path: Path,
     dvc: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    second = state(root)
-    dvc(root, "remote", "add", "--default", "--local", "away", str(tmp_path / "away"))
+    second = state(versioned)
+    dvc(versioned, "remote", "add", "--default", "--local", "away", str(tmp_path / "away"))
     assert command(monkeypatch, "checkout", "latest~1") == 0
-    dvc(root, "push")
+    dvc(versioned, "push")
     assert command(monkeypatch, "checkout", "latest") == 0
     shutil.rmtree(CACHE)
     assert command(monkeypatch, "checkout", "latest~1") == 0
@@ -158,28 +128,28 @@ def test_what_the_cache_lost_comes_from_the_remote(
     shutil.rmtree(CACHE)
     assert command(monkeypatch, "checkout", "latest") == 1, "which was never pushed"
     assert "cache and remote no longer hold data/real" in capsys.readouterr().err
-    assert state(root) != second
+    assert state(versioned) != second
     assert (DATA / "a" / "x").read_text() == "pixels of 0"
 
 
 def test_a_damaged_object_brings_nothing_back(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = state(root)
+    before = state(versioned)
     for file in CACHE.rglob("*"):
         if file.is_file() and file.read_bytes() == b"pixels of 0":
             file.chmod(0o644)
             file.write_text("rotten")
     assert command(monkeypatch, "checkout", "latest~1") == 1
     assert "this object of DVC's cache is damaged" in capsys.readouterr().err
-    assert state(root) == before
+    assert state(versioned) == before
 
 
 def test_code_and_images_that_changed_since_are_named(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / "tasks" / "of_ingest.py").write_text("# other code")
-    (root / "images" / "2").write_text("new")
+    (versioned / "tasks" / "of_ingest.py").write_text("# other code")
+    (versioned / "images" / "2").write_text("new")
     assert command(monkeypatch, "checkout", "latest~1") == 0
     said = capsys.readouterr().out
     assert "Code that stages depend on has changed since: tasks/of_ingest.py." in said
@@ -188,29 +158,29 @@ def test_code_and_images_that_changed_since_are_named(
 
 
 def test_a_line_of_other_outputs_is_refused(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = Path("dvc.yaml").read_text()
     Path("dvc.yaml").write_text(text.replace("data/real", "data/images"))
-    before = state(root)
+    before = state(versioned)
     assert command(monkeypatch, "checkout", "latest~1") == 1
     said = capsys.readouterr().err
     assert "its line writes other outputs than the one here: data/real." in said
     assert "`git checkout c0ffee`" in said
-    assert state(root) == before
+    assert state(versioned) == before
 
 
 def test_a_run_without_its_line_says_so(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     LIFT.write_text("{}")
     log_run()
     assert command(monkeypatch, "checkout", "latest") == 1
     assert "it does not hold what brings it back" in capsys.readouterr().err
-    assert finished_line(root, LOCKS[0]) is None, "the report is not the one of the lock"
+    assert finished_line(versioned, LOCKS[0]) is None, "the report is not the one of the lock"
 
 
-@pytest.mark.usefixtures("root")
+@pytest.mark.usefixtures("versioned")
 def test_settings_edited_after_a_run_are_not_logged_as_its_own(dvc: Callable[..., str]) -> None:
     edit_params(PARAMS, ["seed=2"])
     dvc(Path.cwd(), "repro")
@@ -221,12 +191,12 @@ def test_settings_edited_after_a_run_are_not_logged_as_its_own(dvc: Callable[...
     assert "\nseed: 2" in text
 
 
-def test_a_mixture_of_two_lines_is_logged_as_none(root: Path, dvc: Callable[..., str]) -> None:
+def test_a_mixture_of_two_lines_is_logged_as_none(versioned: Path, dvc: Callable[..., str]) -> None:
     edit_params(PARAMS, ["seed=2"])
-    dvc(root, "repro", "ingest")
-    assert finished_line(root, LOCKS[0]) is None
-    dvc(root, "repro")
-    assert finished_line(root, LOCKS[0]) is not None
+    dvc(versioned, "repro", "ingest")
+    assert finished_line(versioned, LOCKS[0]) is None
+    dvc(versioned, "repro")
+    assert finished_line(versioned, LOCKS[0]) is not None
 
 
 KILLED = """
@@ -245,12 +215,12 @@ checkout.check_out(Path.cwd(), "latest~1")
 
 
 def test_a_killed_checkout_is_finished_by_the_next_command(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+    versioned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     killed = [sys.executable, "-P", "-c", KILLED]
     assert subprocess.run(killed, env=environment, check=False).returncode == -9
     assert command(monkeypatch, "export", "nothing", "folder") == 1
-    left = state(root)
+    left = state(versioned)
     assert command(monkeypatch, "checkout", "latest~1") == 0
-    assert left == state(root)
+    assert left == state(versioned)

@@ -10,6 +10,7 @@ import pytest
 
 from flows import cli, prefect_server
 from flows.child import environment
+from flows.edit_params import edit_params
 from flows.new_project import make_project
 from flows.outs import is_up_to_date
 from flows.shipped import CODE, FILES, follow_code
@@ -88,6 +89,14 @@ def test_track_in_a_clone_does_not_blame_a_server(
     error = capsys.readouterr().err
     assert "reports/gan_curves.csv: missing" in error
     assert "server" not in error
+
+
+def test_track_after_a_cross_validation_says_how_to_get_one_split(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_params(project / "params.yaml", ["ingest.folds=3"])
+    assert _main(monkeypatch, "track") == 1
+    assert "Run `ganlift run --set ingest.folds=null`" in capsys.readouterr().err
 
 
 def test_a_folder_in_use_is_refused_untouched(project: Path, tmp_path: Path) -> None:

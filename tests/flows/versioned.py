@@ -18,6 +18,7 @@ from tasks.adapters.tracking.pipeline_note import UNRECORDED
 from tasks.adapters.tracking.results import DIGEST
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
 from tests.adapters.fake_results import REPOSITORY, make_store
+from tests.adapters.logged import client
 
 LIFT, DATA, PARAMS = Path("reports/lift.json"), Path("data/real"), Path("params.yaml")
 CODE = """
@@ -104,12 +105,17 @@ def log_run() -> str:
     tags = {"ganlift.kind": "pipeline", "ganlift.dataset": "images", "ganlift.git": "c0ffee"}
     tags |= {DIGEST: digest, NOTE: f"above\n{UNRECORDED}\nbelow"}
     tags |= store.own_process()
-    client = store.client()
-    run = client.create_run(
+    run = store.client().create_run(
         store.experiment("images"), tags=tags, run_name=f"of {LIFT.read_text()}"
     )
     store.end(run.info.run_id, "FINISHED")
     return str(run.info.run_id)
+
+
+def runs() -> list[str]:
+    """Return the ids of the runs, newest first."""
+    found = client().search_runs(["1"], order_by=["attributes.start_time DESC"])
+    return [run.info.run_id for run in found]
 
 
 def state(root: Path) -> dict[str, bytes]:

@@ -195,6 +195,7 @@ def fake_line(
             "page": folder / "out" / "lift.html",
             "pictures": folder / "out" / "pictures",
             "metrics": folder / "out" / "metrics.json",
+            **{name: folder / "in" / name for name in ("train", "val", "accepted")},
         }
         | {"params": report_params(), "seed": 0}
     )

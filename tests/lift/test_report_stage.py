@@ -19,6 +19,7 @@ LOGGED = (
 )  # fmt: skip
 PICTURES = {
     "confusion.png",
+    "flipped.png",
     "lift_by_arm.png",
     "per_class_lift.png",
     "real_beside_synthetic.png",
@@ -82,7 +83,8 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
     assert lift["answer"]
     assert lift["advice"]
     assert f"verdict  {word}" in capsys.readouterr().out
-    assert logged[0] == {name: line[name] for name in LOGGED}
+    sets = tuple(line[name] for name in ("train", "val", "test", "accepted"))
+    assert logged[0] == {name: line[name] for name in LOGGED} | {"sets": sets}
 
 
 def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsys):
@@ -165,7 +167,8 @@ def test_page_loads_nothing_and_escapes_names(tmp_path):
     assert "&lt;img src=&#34;http://x.test/a&#34;&gt;" in page
     assert "日本語" in page
     assert lift["answer"] in page
-    assert page.count('<div class="pan"') == len(PICTURES)
+    # the page shows images that flipped one by one
+    assert page.count('<div class="pan"') == len(PICTURES - {"flipped.png"})
     assert page.count('<span class="tag">rare</span>') == 1
     assert str(tmp_path) not in page
 

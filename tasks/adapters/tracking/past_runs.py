@@ -230,7 +230,8 @@ def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> 
         if not paths[name].exists():
             raise UserError(str(paths[name]), "missing beside its lift.json", "Run `dvc checkout`")
     results, params = Results(*(paths[name] for name in names)), _recorded_params()
-    logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+    sets = [paths[name] for name in ("train", "val", "test", "accepted") if paths[name].is_dir()]
+    logged = write_pipeline(store, dataset=dataset, params=params, results=results, sets=sets)
     if logged.new:
         yield f"pipeline: logged, {logged.name}"
     try:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from tasks.adapters.tracking.failures import shown
 from tasks.adapters.tracking.lineage import run_page
+from tasks.adapters.tracking.run_list import list_page
 from tasks.adapters.tracking.store import asked, home, local_uri, quick, store_at, tracking_uri
 from tasks.contracts.errors import UserError
 from tasks.contracts.parent import die_with_parent
@@ -55,10 +56,11 @@ def serve(port: int = 5000) -> None:
 
 def _print_latest(address: str, latest: Run | None) -> None:
     if latest:
-        page = run_page(latest.info.experiment_id, latest.info.run_id)
-        print(
-            f"The latest answer, {latest.info.run_name}: {address.rstrip('/')}/{page}", flush=True
-        )
+        info, pages = latest.info, address.rstrip("/")
+        page = run_page(info.experiment_id, info.run_id)
+        print(f"The latest answer, {info.run_name}: {pages}/{page}", flush=True)
+        every = list_page(info.experiment_id)
+        print(f"Every answer of its data set: {pages}/{every}", flush=True)
 
 
 def start_server(port: int) -> subprocess.Popen[bytes]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from tasks.adapters.tracking.failures import explain, mend_for, unreachable
 from tasks.adapters.tracking.lineage import experiment_name
 from tasks.adapters.tracking.moved import follow
+from tasks.adapters.tracking.run_list import TAG, VIEW
 from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
@@ -44,9 +45,10 @@ _SQLITE = "sqlite:///"
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
 name is the verdict with the lift, its description is a summary, and its artifact
-`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline; the steps of
-its metrics are classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
-grids over time, and the model. Filter by `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
+`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline, with the
+means over its classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
+grids over time, and the model. The view *Results* lists the answers alone. Filter by
+`tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
 """
 
 
@@ -83,6 +85,11 @@ class Store:
     def registry_uri(self) -> str:
         """Where models are registered: ``MLFLOW_REGISTRY_URI``, or the store itself."""
         return os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a SQLite file of this machine, with its artifacts beside it."""
+        return self.uri.startswith(_SQLITE)
 
     def attempt(self, action: Callable[[], object], place: str | None = None) -> bool:
         """Run ``action`` and say whether it was done; say once, in one line, why not.
@@ -124,7 +131,7 @@ class Store:
                 client = MlflowClient(self.uri)
                 with self._alone():
                     client.search_experiments(max_results=1)
-                    if self.uri.startswith(_SQLITE):
+                    if self.is_local:
                         follow(Path(self.uri.removeprefix(_SQLITE)).resolve())
             self._client = client
         return self._client
@@ -143,11 +150,14 @@ class Store:
                     tags={
                         "mlflow.experimentKind": "custom_model_development",
                         "mlflow.note.content": EXPERIMENT_NOTE,
+                        TAG: VIEW,
                     },
                 )
             else:
                 if found.lifecycle_stage == "deleted":
                     client.restore_experiment(found.experiment_id)
+                if found.tags.get(TAG) != VIEW:  # made by a former ganlift
+                    client.set_experiment_tag(found.experiment_id, TAG, VIEW)
                 self._experiments[name] = found.experiment_id
             self._close_dead_runs(self._experiments[name])
         return self._experiments[name]
@@ -179,10 +189,10 @@ class Store:
             if not (token := page.token):
                 return
 
-    def end(self, run_id: str, status: str) -> None:
-        """End a run; its process is of no interest from then on."""
+    def end(self, run_id: str, status: str, when: int | None = None) -> None:
+        """End a run, now or at ``when`` in ms since 1970; its process is of no interest then."""
         client = self.client()
-        client.set_terminated(run_id, status)
+        client.set_terminated(run_id, status, when)
         client.delete_tag(run_id, _PROCESS)
 
     def own_process(self) -> dict[str, str]:
@@ -191,14 +201,14 @@ class Store:
 
     def _artifacts(self) -> str | None:
         """Beside a SQLite file; elsewhere the server knows (its own default)."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             return None
         return (Path(self.uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold a lock while a SQLite store is made: two processes making one break it."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             yield
             return
         folder = Path(self.uri.removeprefix(_SQLITE)).parent

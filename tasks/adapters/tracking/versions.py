@@ -23,7 +23,7 @@ from tasks.contracts.params.reading import FILE
 
 _PARAMS = "ganlift.params_sha256"  # tag
 _COMMANDS = "ganlift.dvc_yaml"  # tag: sha256
-_FOLDER = "line"  # of the run's artifacts
+FOLDER = "line"  # of the run's artifacts
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def keep_line(store: Store, line: Line) -> Kept | None:
             place = Path(scratch) / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
-        client.log_artifacts(run_id, scratch, _FOLDER)
+        client.log_artifacts(run_id, scratch, FOLDER)
     tags = {
         DVC_LOCK: _sha256(line.files[line.lock]),
         _PARAMS: _sha256(line.files[FILE.name]),
@@ -128,7 +128,7 @@ def kept_line(name: str, folder: Path) -> KeptLine:
                 "several, or an earlier ganlift logged it",
                 "Choose another run (`ganlift history`); `ganlift track` adds it to the newest",
             )
-        found = store.client().download_artifacts(run.info.run_id, _FOLDER, str(folder))
+        found = store.client().download_artifacts(run.info.run_id, FOLDER, str(folder))
     commit = run.data.tags.get(COMMIT, "")
     return KeptLine(run.info.run_id, commit, Path(lock), Path(found))
 
