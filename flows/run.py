@@ -40,6 +40,7 @@ class Wishes:
     from_stage: str | None
     until: str | None
     force: bool
+    push: bool = False
 
 
 def run_line(root: Path, wishes: Wishes) -> None:
@@ -85,7 +86,7 @@ def run_line(root: Path, wishes: Wishes) -> None:
             selected(wishes.from_stage, wishes.until)
             edit_params(root / PARAMS, settings)
             wait()
-        states = pipeline(wishes.from_stage, wishes.until, wishes.force)
+        states = pipeline(wishes.from_stage, wishes.until, wishes.force, wishes.push)
         _show_summary(root, states, time.monotonic() - started)
 
 
