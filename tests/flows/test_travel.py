@@ -224,3 +224,15 @@ def test_a_flow_pushes_in_the_end_and_ends_well_without_a_remote(
     assert not any((tmp_path / "nas").iterdir())
     pipeline("report", push=True)
     assert any((tmp_path / "nas").rglob("*.dir"))
+
+
+def test_a_run_with_nothing_to_do_pushes_what_an_earlier_one_could_not(
+    line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import prefect_server
+    from flows.run import Wishes, run_line
+
+    monkeypatch.setattr(prefect_server, "is_named", lambda: False)
+    add_remote(line, str(tmp_path / "nas"), None)
+    run_line(line, Wishes(None, (), "merge", "merge", False, push=True))
+    assert any((tmp_path / "nas").rglob("*.dir"))
