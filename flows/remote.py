@@ -199,8 +199,8 @@ def _see_installed(remote: Remote) -> None:
 
 
 def _made(root: Path, folder: Path) -> Path:
-    folder = folder.expanduser().absolute()
-    if folder.resolve().is_relative_to(root.resolve()):
+    folder = folder.expanduser().resolve()
+    if folder.is_relative_to(root.resolve()):
         raise UserError(
             str(folder),
             "it lies in the project, and what is kept there is lost with it",

@@ -28,7 +28,6 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import LOCKS, refuse_foreign
 
 _COUNT = re.compile(r"(\d+) files? (?:pushed|fetched)")
-_LACKING = "Missing cache files:"
 _BY_GIT = ("params.yaml", "dvc.yaml", "folds/dvc.yaml", *map(str, LOCKS), ".dvc/config")
 
 
@@ -46,10 +45,10 @@ def push(root: Path) -> list[str]:
         _see_lock(root, "Push after a run: `ganlift run`")
         see_remote(root, remote)
         heard = _dvc(root, remote, "push")
-        if lacking := _lacking(heard):
+        if _lacks_files(heard):
             raise UserError(
                 "DVC's cache",
-                f"it lacks {lacking} files that dvc.lock tells of, and so does {remote}",
+                f"it lacks files that dvc.lock tells of, and so does {remote}",
                 "`dvc commit` puts results that are in place into it; without them, "
                 "`ganlift run` makes them again",
             )
@@ -80,10 +79,10 @@ def pull(root: Path) -> list[str]:
                 refuse_foreign(Path(out), stage.rpartition(":")[2].partition("@")[0])
         see_remote(root, remote)
         heard = _dvc(root, remote, "fetch")
-        if lacking := _lacking(heard):
+        if _lacks_files(heard):
             raise UserError(
                 str(remote),
-                f"it lacks {lacking} files of the version that dvc.lock tells of",
+                "it lacks files of the version that dvc.lock tells of",
                 "Push them from the machine where that was run: `ganlift push`",
             )
         for stage, outs in wanted.items():
@@ -140,11 +139,9 @@ def _count(heard: Sequence[str]) -> int:
     return sum(int(found[1]) for line in heard if (found := _COUNT.search(line)))
 
 
-def _lacking(heard: Sequence[str]) -> int:
-    """Return how many files DVC names as missing; it ends well all the same."""
-    if not any(_LACKING in line for line in heard):
-        return 0
-    return sum(line.startswith("md5: ") for line in heard)
+def _lacks_files(heard: Sequence[str]) -> bool:
+    """Tell whether DVC names files that neither side has; it ends well all the same."""
+    return any("Missing cache files:" in line for line in heard)
 
 
 def _to_commit(root: Path) -> list[str]:

@@ -105,11 +105,11 @@ def test_what_neither_side_has_is_no_success(
 ) -> None:
     add_remote(line, str(tmp_path / "nas"), None)
     clone = _clone(line, monkeypatch)
-    with pytest.raises(UserError, match=r"nas: it lacks 16 files .*`ganlift push`\.$"):
+    with pytest.raises(UserError, match=r"nas: it lacks files .*`ganlift push`\.$"):
         pull(clone)  # nobody has pushed
     monkeypatch.chdir(line)
     shutil.rmtree(line / ".dvc" / "cache")
-    with pytest.raises(UserError, match=r"DVC's cache: it lacks 24 files .*`dvc commit`"):
+    with pytest.raises(UserError, match=r"DVC's cache: it lacks files .*`dvc commit`"):
         push(line)
     (line / "dvc.lock").unlink()
     with pytest.raises(UserError, match=r"dvc\.lock: is not here"):
@@ -142,8 +142,8 @@ def test_what_git_lacks_for_a_clone_is_named(line: Path, tmp_path: Path) -> None
 def test_versions_go_to_s3_and_come_back(line: Path, s3: S3Server, dvc: Callable[..., str]) -> None:
     add_remote(line, f"s3://{BUCKET}/versions", s3.url)
     before = _contents(line)
-    assert push(line)[0] == f"pushed 24 files to s3://{BUCKET}/versions at {s3.url}"
-    assert len(s3.objects()) == 24
+    assert push(line)[0] == f"pushed 3 files to s3://{BUCKET}/versions at {s3.url}"
+    assert len(s3.objects()) == 3  # the stages have made the same
     for gone in (".dvc/cache", ".dvc/tmp", ".ganlift", *MADE):
         shutil.rmtree(line / gone)
     assert "16 results were put in place" in pull(line)[0]
