@@ -126,6 +126,12 @@ def run(
             "in .ganlift/kept are still used; delete that folder to train them again.",
         ),
     ] = False,
+    push: Annotated[
+        bool,
+        typer.Option(
+            "--push", help="Copy data and models to the remote in the end: see ganlift push."
+        ),
+    ] = False,
 ) -> None:
     """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
     from flows.presets import preset_settings
@@ -133,7 +139,7 @@ def run(
 
     source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
-    run_line(enter_project(), Wishes(source, written, from_stage, until, force))
+    run_line(enter_project(), Wishes(source, written, from_stage, until, force, push))
 
 
 @app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")

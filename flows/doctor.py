@@ -23,6 +23,7 @@ import tasks
 from flows import prefect_server
 from flows.dvc_words import LOCKS, dvc_error
 from flows.project import LEAST_FREE, LOCK
+from flows.remote import remotes, see_remote
 from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
@@ -159,16 +160,19 @@ def _remotes(root: Path) -> Iterator[Finding]:
 
     try:
         with Repo(str(root)) as repo:
-            remotes = {name: told["url"] for name, told in repo.config["remote"].items()}
             repo.scm  # noqa: B018  what every command of DVC asks for first
     except (DvcException, SCMError) as error:
         raise dvc_error("dvc", str(error).splitlines()) from None
-    if not remotes:
+    known = remotes(root)
+    if not known:
         yield Finding("remotes", "none: data and models are on this machine alone")
-    for name, url in remotes.items():
-        gone = "://" not in url and not Path(url).is_dir()
-        mend = f"Mount it, or name another: `dvc remote modify {name} url ...`" if gone else None
-        yield Finding(f"remote {name}", f"{url} is no folder" if gone else url, mend)
+    for one in known:
+        try:
+            see_remote(root, one)
+        except UserError as error:
+            yield Finding(f"remote {one.name}", f"{error.thing}: {error.reason}", error.mend)
+        else:
+            yield Finding(f"remote {one.name}", f"{one} can be reached and read")
 
 
 def _servers(root: Path) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ class Message(BaseModel):
 
     Attributes:
         event: a run failed, the verdict is another one than before, scheduled runs did not
-            begin, or a person tries the webhook.
+            begin, results could not be pushed, or a person tries the webhook.
         dataset: name of the images' folder or file.
         line: one sentence for a person.
         verdict: the new one, where it changed.
@@ -41,7 +41,7 @@ class Message(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True)
-    event: Literal["failed", "verdict", "missed", "test"]
+    event: Literal["failed", "verdict", "missed", "not pushed", "test"]
     dataset: str
     line: str
     verdict: str | None = None

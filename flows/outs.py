@@ -32,14 +32,15 @@ def bring_back(root: Path, stage: str) -> bool:
         outs |= change["changed outs"]
     if set(outs.values()) != {"deleted"}:
         return False
-    return _copied(root, stage, list(outs)) and is_up_to_date(root, stage)
+    return copied(root, stage, list(outs)) and is_up_to_date(root, stage)
 
 
-def _copied(root: Path, stage: str, wanted: Sequence[str]) -> bool:
+def copied(root: Path, stage: str, wanted: Sequence[str]) -> bool:
     """Put copies of outputs from DVC's cache in place, as the stage itself does: all or none.
 
     `dvc checkout` would write file by file, and leave half a folder when it is killed.
     """
+    from dvc.fs import DataFileSystem
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
@@ -48,9 +49,45 @@ def _copied(root: Path, stage: str, wanted: Sequence[str]) -> bool:
             return False  # not in the cache, or not whole
         own = str(found.name).partition("@")[0]  # "retrain@2" is that of fold 2
         with published(own, {out: Path(out) for out in wanted}) as aside:
+            kept = DataFileSystem(index=repo.index.data["repo"])  # not what stands here
             for out, place in aside.items():
-                repo.dvcfs.get(out, str(place), recursive=True)
+                kept.get(out, str(place), recursive=True)
     return True
+
+
+def not_in_place(root: Path) -> dict[str, list[str]]:
+    """Return the outputs that are not there as ``dvc.lock`` has them, of those that DVC caches.
+
+    Returns:
+        Paths relative to ``root``, by what DVC calls their stage. What never ran has none.
+
+    Raises:
+        UserError: DVC cannot read the project.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            found = {
+                str(stage.addressing): [
+                    str(out)
+                    for out in stage.outs
+                    if out.use_cache and out.hash_info and out.workspace_status()
+                ]
+                for stage in repo.index.stages
+            }
+    except DvcException as error:
+        raise dvc_error("dvc.yaml", str(error).splitlines()) from None
+    return {stage: outs for stage, outs in found.items() if outs}
+
+
+def left_to_git(root: Path) -> list[str]:
+    """Return the outputs that DVC does not cache, relative to ``root``: small reports."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return [str(out) for out in repo.index.outs if not out.use_cache]
 
 
 def missing_inputs(root: Path, stage: str) -> list[str]:

@@ -13,7 +13,9 @@ from uuid import UUID
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
+from rich.console import Console
 
 from flows.data_set import data_set
 from flows.durations import Durations, Place
@@ -28,6 +30,7 @@ from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
 from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
+from flows.travel import push_after_run
 from flows.verdict import markdown, short
 from flows.versions import log_line
 from tasks.adapters.tracking.work import begin
@@ -46,7 +49,10 @@ def _begun() -> str:
 # Retries belong to tasks: a concurrency limit cancels those of a flow.
 @flow(name="ganlift", flow_run_name=_begun, log_prints=False, persist_result=False)
 def pipeline(
-    from_stage: str | None = None, until: str | None = None, force: bool = False
+    from_stage: str | None = None,
+    until: str | None = None,
+    force: bool = False,
+    push: bool = False,
 ) -> dict[str, str]:
     """Visit the stages in order and return how each ended.
 
@@ -57,6 +63,7 @@ def pipeline(
         from_stage: the first to visit; the ones before are taken as they are.
         until: the last to visit.
         force: run each, even if nothing has changed.
+        push: copy data and models to the remote in the end, if it can be reached.
 
     Returns:
         stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``; with
@@ -80,7 +87,12 @@ def pipeline(
                 mend(root)
                 end_dead_runs(root)
                 with noted(root, UUID(flow_run.id)):
-                    return _line(stages, root, from_stage is not None, force)
+                    states = _line(stages, root, from_stage is not None, force)
+                    if push:
+                        # A run that a schedule started shows its lines through Prefect's log.
+                        console = Console(quiet=deployment.id is not None)
+                        get_run_logger().info(push_after_run(root, console))
+                    return states
     except UserError as error:
         return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for
 

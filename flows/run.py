@@ -22,6 +22,7 @@ from flows.line import is_all_done, laid_out, selected
 from flows.nights import is_quiet, note_night, nothing_new
 from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
+from flows.travel import push_after_run
 from flows.verdict import COLOURS, lines
 from flows.versions import log_line
 from tasks.answer.words import MEANING
@@ -40,6 +41,7 @@ class Wishes:
     from_stage: str | None
     until: str | None
     force: bool
+    push: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def run_line(root: Path, wishes: Wishes) -> None:
         if not wishes.force and not chosen.changes and not prefect_server.is_named():
             line = laid_out(root, stages, chosen.params.ingest)
             if is_all_done(root, line):
+                if wishes.push:  # what an earlier one could not
+                    push_after_run(root, Console())
                 _show_unchanged(root, line, time.monotonic() - started)
                 return
 
@@ -122,7 +126,7 @@ def run_line(root: Path, wishes: Wishes) -> None:
 
             edit_params(root / PARAMS, chosen.settings)
             wait()
-        states = pipeline(wishes.from_stage, wishes.until, wishes.force)
+        states = pipeline(wishes.from_stage, wishes.until, wishes.force, wishes.push)
         _show_summary(root, states, time.monotonic() - started)
 
 

@@ -74,7 +74,7 @@ def test_each_thing_amiss_is_named_with_its_mend(
         "versions": "dvc>=99 (there is 3.",
         "disk": "0.0 of",
         "memory": "0.5 of 8.2 GB free",
-        "remote nas": "/gone/away is no folder",
+        "remote nas": "/gone/away: it is no folder",
         f"Prefect's server {NOWHERE}/api": "it does not answer",
         "tracking": f"cannot reach {NOWHERE}",
         "DVC's locks": ".dvc/tmp/rwlock is damaged",
