@@ -126,6 +126,14 @@ def run(
             "in .ganlift/kept are still used; delete that folder to train them again.",
         ),
     ] = False,
+    commit: Annotated[
+        bool,
+        typer.Option(
+            "--commit",
+            help="Commit params.yaml, dvc.lock and the small reports to the Git branch "
+            "ganlift/nightly; your own branch, index and files stay as they are.",
+        ),
+    ] = False,
 ) -> None:
     """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
     from flows.presets import preset_settings
@@ -133,7 +141,14 @@ def run(
 
     source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
-    run_line(enter_project(), Wishes(source, written, from_stage, until, force))
+    root = enter_project()
+    if commit:
+        from flows.nightly_commit import commit_night, see_git
+
+        see_git(root)
+    run_line(root, Wishes(source, written, from_stage, until, force))
+    if commit:
+        print(commit_night(root))
 
 
 @app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")
