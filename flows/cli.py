@@ -200,6 +200,13 @@ def schedule(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of Prefect's page on 127.0.0.1.")
     ] = 4200,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your images, as for ganlift run: written to params.yaml before the schedule is "
+            "served, with the settings that suit them; by default those of params.yaml."
+        ),
+    ] = None,
 ) -> None:
     """Run the pipeline on a schedule, one run at a time, until stopped with Ctrl-C.
 
@@ -207,7 +214,8 @@ def schedule(
     """
     from flows.run import serve_line
 
-    serve_line(enter_project(), cron, timezone, port)
+    source = Path.cwd() / source.expanduser() if source else None
+    serve_line(enter_project(), cron, timezone, port, source)
 
 
 @app.command(epilog="Example: [bold]ganlift notify https://chat.example.org/hooks/KEY --test[/]")

@@ -19,6 +19,7 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 from tasks.contracts.errors import UserError
 from tasks.contracts.ground import refuse_own_ground
 from tasks.contracts.nearest import nearest_key
+from tasks.contracts.outputs import replace_text
 from tasks.contracts.params.line import load_params, parse_params
 
 
@@ -49,13 +50,8 @@ def edit_params(path: Path, settings: Sequence[str]) -> None:
     with path.open(encoding="utf-8", newline="") as file:
         before = file.read()
     after = edited(before, settings, str(path))
-    if after == before:
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8", newline="") as file:
-        file.write(after)
-    beside.chmod(path.stat().st_mode)
-    beside.replace(path)
+    if after != before:
+        replace_text(path, after)
 
 
 def source_setting(source: Path, root: Path) -> str:
@@ -166,16 +162,17 @@ def _places_below(section: MappingNode, prefix: str) -> Iterator[tuple[str, _Pla
             yield from _places_below(value, f"{name}.")
         else:
             block = isinstance(value, CollectionNode) and not value.flow_style
-            first, end = value.start_mark.index, _end(value)
+            first, end = value.start_mark.index, value_end(value)
             yield name, _Place(first, end, key.end_mark.index + 1 if block else None)
 
 
-def _end(node: Node) -> int:
-    """Return a value's past-the-last character.
+def value_end(node: Node) -> int:
+    """Return the index in the text past a value's last character.
 
-    A block list ends, by its own mark, where the next key begins: its last item tells better.
+    A block ends, by its own mark, where the next key begins: what is last in it tells better.
     """
     while isinstance(node, CollectionNode) and not node.flow_style and node.value:
-        node = node.value[-1]
+        last = node.value[-1]
+        node = last[1] if isinstance(node, MappingNode) else last
     end: int = node.end_mark.index
     return end

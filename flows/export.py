@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
 
+from flows.folds import see_line
 from flows.line_file import paths
 from tasks.contracts.errors import UserError
 from tasks.contracts.ground import owned
@@ -18,6 +20,7 @@ from tasks.contracts.params.line import load_params
 from tasks.data.export_formats import FORMATS, Parts
 
 MODEL = "model"  # what `flows.export_model` exports
+_NOTES = Path(".ganlift/exports")  # of exports at work, by process
 _SCORES = ("p_real", "confidence", "margin", "realism", "nearest_distance", "hash_distance")
 _OF_ONE = ["image_id", "gan_seed", "latent_seed"]  # an image of the pool
 
@@ -40,8 +43,10 @@ def export_images(what: str, folder: Path, form: str) -> str:
     if what == MODEL:
         raise UserError(f"--format {form}", "is of images, not of a model", "Leave it out")
     _known(form, FORMATS, "--format")
+    where = paths()
+    see_line(where["train" if what == "real" else what])
     with new_folder(folder) as part:
-        parts = SETS[what](paths())
+        parts = SETS[what](where)
         FORMATS[form](parts, part)
     total = sum(map(len, parts.values()))
     return f"{total:,} images of {what}: {folder}"
@@ -55,18 +60,45 @@ def new_folder(folder: Path) -> Iterator[Path]:
         UserError: something stands there, or it belongs to the pipeline or to the source.
     """
     _see_free(folder)
+    _remove_parts_of_the_dead()
     part = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    part.mkdir()
-    try:
-        yield part
+    with _noted(part):
+        part.mkdir()
         try:
-            part.rename(folder)  # over an empty folder, never over files
-        except OSError as error:
-            raise UserError(
-                str(folder), f"is in the way by now ({error.strerror})", "Name another folder"
-            ) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+            yield part
+            try:
+                part.rename(folder)  # over an empty folder, never over files
+            except OSError as error:
+                raise UserError(
+                    str(folder), f"is in the way by now ({error.strerror})", "Name another folder"
+                ) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _noted(part: Path) -> Iterator[None]:
+    """Note what is being written, so that the next export removes it should this one be killed."""
+    note = _NOTES / str(os.getpid())
+    note.parent.mkdir(parents=True, exist_ok=True)
+    with note.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when this process ends, however it ends
+        file.write(str(part.absolute()))
+        file.flush()
+        try:
+            yield
+        finally:
+            note.unlink()
+
+
+def _remove_parts_of_the_dead() -> None:
+    for note in _NOTES.glob("*"):
+        with suppress(BlockingIOError, FileNotFoundError), note.open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part = file.read()
+            if part.endswith(f".part-{note.name}"):
+                shutil.rmtree(part, ignore_errors=True)
+            note.unlink()
 
 
 def _see_free(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from flows.export import new_folder
+from flows.folds import see_line
 from flows.line_file import paths, white_level
 from tasks.adapters.tracking.saved_model import copy_rooms, pinned
 from tasks.answer import words
@@ -77,6 +78,7 @@ def export_model(folder: Path) -> str:
         UserError: there is no result, its classifier is missing, or a folder is in the way.
     """
     where = paths()
+    see_line(where["lift"])
     found = LiftResult.load(where["lift"])
     arm = found.treatment if found.verdict == "helps" else found.baseline
     kept = where["classifier"] if arm == FILTERED else where["classifiers"] / arm

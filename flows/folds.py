@@ -16,6 +16,7 @@ import yaml
 
 from flows import verdict
 from tasks.contracts.errors import UserError
+from tasks.contracts.params.line import load_params
 
 FOLDER = Path("folds")
 FILE = FOLDER / "dvc.yaml"
@@ -24,7 +25,8 @@ OVER_ALL = "report_folds"
 ANSWERS = {"report": (verdict.LIFT, verdict.PAGE), OVER_ALL: (LIFT, PAGE)}
 """By the stage that a line ends with, as `Visit.name` has it: its ``lift.json`` and its page."""
 _HEAD = "# Written by `ganlift run` from dvc.yaml for ingest.folds; what is changed here is lost.\n"
-_READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "ingest")  # of each fold
+_READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "filter", "ingest")  # of a fold
+_IN_GIT = {"persist": True, "cache": False}
 _OWN_CODE = ("tasks/report_folds.py", "tasks/lift/folds.py", "tasks/answer/folds.html.j2")
 
 
@@ -67,6 +69,21 @@ def visits(stages: Sequence[str], folds: int | None) -> list[Visit]:
     if stages[-1] == "report":
         found.append(Visit("report", f"{FILE}:{OVER_ALL}"))
     return found
+
+
+def see_line(path: Path) -> None:
+    """See that folds were not run in place of the line whose output ``path`` is wanted.
+
+    Raises:
+        UserError: the output is missing, and the settings ask for folds.
+    """
+    if not path.exists() and load_params().ingest.folds is not None:
+        raise UserError(
+            str(path),
+            "the images were cross-validated, and each fold has results of its own below "
+            f"{FOLDER}/NUMBER",
+            "Run `ganlift run --set ingest.folds=null`, which splits the images once",
+        )
 
 
 def write_folds(root: Path, folds: int) -> None:
@@ -126,13 +143,15 @@ def folded(line: dict[str, Any], folds: int) -> dict[str, Any]:
         "wdir": "..",
         "cmd": f"exec sh tasks/python.sh -m tasks.report_folds --folds {FOLDER} "
         f"--count {folds} --lift {LIFT} --page {PAGE} --pictures {outs['pictures']} "
-        f"--runs {outs['runs.parquet']} --gan-metrics {FOLDER}/gan.json",
+        f"--runs {outs['runs.parquet']} --gan-metrics {FOLDER}/gan.json "
+        f"--metrics {FOLDER}/metrics.json",
         "deps": [*read, *_OWN_CODE, *code],
         "params": report["params"],
-        "outs": [{out: {"persist": True}} for out in outs.values()],
-        "metrics": [
-            {out: {"persist": True, "cache": False}} for out in (str(LIFT), f"{FOLDER}/gan.json")
+        "outs": [
+            *({out: {"persist": True}} for out in outs.values()),
+            *({out: _IN_GIT} for out in (str(LIFT), f"{FOLDER}/gan.json")),
         ],
+        "metrics": [{f"{FOLDER}/metrics.json": _IN_GIT}],
     }
     return {"vars": ["../params.yaml"], "stages": stages}
 

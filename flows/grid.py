@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.folds import FILE as FOLDS
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose
 from tasks.gan.checkpoint import CONFIG, checkpoints, load_config, load_generator
@@ -67,6 +68,12 @@ def _free(frame: Frame) -> Path:
     return out
 
 
+def _where_made() -> str:
+    if FOLDS.is_file():
+        return "each fold of a cross-validation has its own, such as folds/1/models/gan"
+    return "`ganlift run --until train_gan` makes models/gan"
+
+
 def _find(folder: Path, gan_seed: int | None) -> Path:
     """Return the checkpoint's own folder."""
     if (folder / CONFIG).is_file():
@@ -77,7 +84,7 @@ def _find(folder: Path, gan_seed: int | None) -> Path:
         raise UserError(
             str(folder),
             "no such folder",
-            "Give the folder of a trained GAN; `ganlift run --until train_gan` makes models/gan",
+            f"Give the folder of a trained GAN; {_where_made()}",
         )
     found = checkpoints(folder)
     seeds = ", ".join(map(str, found))

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import tasks
 from flows.child import environment
+from flows.shipped import put
 from tasks.contracts.errors import UserError
-
-CODE = "tasks"  # what dvc.yaml's stages depend on: a link to the code that runs
-FILES = (
-    "params.yaml",
-    "dvc.yaml",
-    ".dvcignore",
-    ".gitignore",
-    ".dvc/config",
-    "mlflow/server.env",
-    "data/embedded/digits.yaml",
-)
-_WHEEL = Path(__file__).parents[1] / "ganlift_project"  # where a wheel keeps them (pyproject.toml)
-_CLONE = Path(__file__).parents[1]
 
 
 def make_project(folder: Path) -> None:
@@ -38,28 +24,10 @@ def make_project(folder: Path) -> None:
     _see_free(folder)
     if shutil.which("git") is None:
         raise UserError("git", "it is not installed, and DVC keeps versions with it", "Install it")
-    origin = _WHEEL if _WHEEL.is_dir() else _CLONE
     folder.mkdir(parents=True, exist_ok=True)
     _run(folder, "git", "init", "--quiet")
     _run(folder, sys.executable, "-m", "dvc", "init", "--quiet")
-    for name in FILES:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(origin / name, folder / name)
-    (folder / CODE).symlink_to(_code())
-
-
-def follow_code(root: Path) -> None:
-    """Let a project's link show the code that runs, should that have moved since."""
-    link = root / CODE
-    if link.is_symlink() and link.resolve() != _code():
-        beside = root / f".{CODE}-{os.getpid()}"
-        beside.symlink_to(_code())
-        beside.replace(link)  # at once: a project without it, left by a kill, could not be used
-
-
-def _code() -> Path:
-    assert tasks.__file__ is not None
-    return Path(tasks.__file__).resolve().parent
+    put(folder)
 
 
 def _see_free(folder: Path) -> None:

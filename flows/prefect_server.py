@@ -30,7 +30,7 @@ def settle(root: Path) -> bool:
     Returns:
         Whether a server is to be started: the user has named none, nor a home of their own.
     """
-    ours = not any(os.environ.get(name) for name in CHOSEN_BY_USER)
+    ours = not is_named()
     if ours:
         os.environ["PREFECT_HOME"] = str(root / HOME)
     for name, value in {
@@ -47,6 +47,11 @@ def settle(root: Path) -> bool:
     }.items():
         os.environ.setdefault(name, value)
     return ours
+
+
+def is_named() -> bool:
+    """Tell whether the user has named a server, a home or a profile of Prefect."""
+    return any(os.environ.get(name) for name in CHOSEN_BY_USER)
 
 
 def is_own(root: Path) -> bool:

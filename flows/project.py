@@ -13,6 +13,7 @@ from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
 SCHEDULE_LOCK = Path(".ganlift/schedule.lock")
+NOTES = Path(".ganlift/flow_runs")  # one for each run of the flow while it works
 LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 
@@ -40,13 +41,11 @@ def enter_project() -> Path:
         UserError: as `find_root`, or what was left cannot be put in order.
     """
     root = find_root(Path.cwd())
-    if (root / "tasks").is_symlink():
-        from flows.new_project import follow_code
-
-        follow_code(root)
     os.chdir(root)
     from flows.mending import mend
+    from flows.shipped import follow_code
 
+    follow_code(root)
     mend(root)
     return root
 

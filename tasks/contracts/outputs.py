@@ -156,7 +156,7 @@ def keep_locks() -> None:
     """Keep copies of DVC's locks, each of which it empties before it writes it anew."""
     for lock in LOCKS:
         if lock.is_file() and not _is_broken(lock):
-            _replace(KEPT_LOCKS / lock, lock.read_text(encoding="utf-8"))
+            replace_text(KEPT_LOCKS / lock, lock.read_text(encoding="utf-8"))
 
 
 def is_lock_broken() -> bool:
@@ -168,12 +168,22 @@ def restore_locks() -> None:
     """Put copies of broken locks back; call while DVC writes nothing."""
     for lock in LOCKS:
         if _is_broken(lock) and (KEPT_LOCKS / lock).is_file():
-            _replace(lock, (KEPT_LOCKS / lock).read_text(encoding="utf-8"))
+            replace_text(lock, (KEPT_LOCKS / lock).read_text(encoding="utf-8"))
 
 
 def lock_of(path: Path) -> Path:
     """Return the lock that records an output."""
     return LOCKS[path.is_relative_to(LOCKS[1].parent)]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file whole: whoever reads it sees the old text or the new one. Its mode stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
+    beside.write_text(text, encoding="utf-8", newline="")
+    if path.exists():
+        beside.chmod(path.stat().st_mode)
+    beside.replace(path)
 
 
 def _is_broken(lock: Path) -> bool:
@@ -290,7 +300,7 @@ def _ledger(stage: str) -> _Ledger:
 
 
 def _save_ledger(stage: str, content: _Ledger) -> None:
-    _replace(WRITTEN / f"{stage}.json", json.dumps(content, indent=1))
+    replace_text(WRITTEN / f"{stage}.json", json.dumps(content, indent=1))
 
 
 def _read_json(path: Path, otherwise: _Content) -> _Content:
@@ -299,13 +309,6 @@ def _read_json(path: Path, otherwise: _Content) -> _Content:
     except (OSError, ValueError):
         return otherwise
     return content
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}-{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
 
 
 def _remove(path: Path) -> None:

@@ -10,9 +10,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from tasks.contracts.boundary import boundary
+from tasks.contracts.errors import UserError
 from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section, read_setting
@@ -43,18 +44,30 @@ def stage_main(run: Callable[..., None], section: str | None = None) -> None:
     stage = Path(inspect.getfile(run)).stem
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
     settings = {name: key for name in hints if (key := _setting(marked[name]))}
-    parser = argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=run.__doc__)
+    parser = _Parser(prog=f"python -m tasks.{stage}", description=run.__doc__)
     for name in inspect.signature(run).parameters:
         if name not in ("params", "seed", *settings):
             parser.add_argument(f"--{name.replace('_', '-')}", type=hints[name], required=True)
-    given: dict[str, Path | str | int] = vars(parser.parse_args())
-    outputs = {name: Path(str(given[name])) for name in given if OUTPUT in get_args(marked[name])}
-    telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
     with boundary():
+        given: dict[str, Path | str | int] = vars(parser.parse_args())
+        made = [name for name in given if OUTPUT in get_args(marked[name])]
+        outputs = {name: Path(str(given[name])) for name in made}
+        telling = [name for name in outputs if EXPLANATION in get_args(marked[name])]
         params, seed = read_section(section or stage, hints["params"])
         others = {name: read_setting(key, hints[name]) for name, key in settings.items()}
         with published(stage, outputs, telling) as aside:
             run(**(given | aside | others), params=params, seed=seed)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One whose caller is ``dvc.yaml``, which may be of another version than the code."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(
+            f"dvc.yaml: {self.prog}",
+            f"it is called as another version of ganlift took it ({message})",
+            "Run `ganlift doctor`, which brings dvc.yaml to this version or says what differs",
+        )
 
 
 def _setting(hint: Any) -> str | None:

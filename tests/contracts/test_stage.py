@@ -86,12 +86,19 @@ def test_options_params_and_seed_arrive(merge: ModuleType, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("options", [[], OPTIONS[:-1], [*OPTIONS, "x", "--params", "y"]])
-def test_wrong_options_are_refused(
-    merge: ModuleType, monkeypatch: pytest.MonkeyPatch, options: list[str]
+def test_options_of_another_version_are_refused_in_a_line(
+    merge: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         call(merge, monkeypatch, *options)
-    assert caught.value.code == 2
+    assert caught.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: dvc.yaml: ")
+    assert said.count("\n") == 1
+    assert "another version of ganlift" in said
     assert not Path("made.txt").exists()
 
 

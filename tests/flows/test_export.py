@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from flows import export
+from flows import export, folds
 from flows.export import export_images
 from tasks import ingest
 from tasks.contracts.errors import UserError
@@ -21,6 +26,7 @@ from tasks.contracts.image_set import ImageSet, concatenate
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import noise_set, synthetic_set
 
+REPOSITORY = Path(__file__).parents[2]
 HARD = ("../up", "con", "Café ☕")
 
 
@@ -161,6 +167,7 @@ def test_nothing_is_written_over(project, tmp_path: Path, stands: str) -> None:
 def test_an_export_that_breaks_off_leaves_nothing(project, tmp_path: Path) -> None:
     (project["merged"] / "images.npy").unlink()
     (tmp_path / "out").mkdir()
+    (tmp_path / ".ganlift" / "exports").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError):
         exported("merged", "folder")
@@ -177,3 +184,37 @@ def test_scores_of_other_images_are_not_put_beside_these(project) -> None:
 def test_an_unknown_word_is_answered_with_those_there_are(project, what: str, form: str) -> None:
     with pytest.raises(UserError, match=r"Choose one of|not of a model"):
         export_images(what, Path("out"), form)
+
+
+def test_what_a_killed_export_left_is_removed_and_nothing_else(
+    project: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = """
+import os, signal, sys
+from pathlib import Path
+from flows import export, folds
+from tests.contracts.tiny import tiny_params
+export.load_params = tiny_params
+export.FORMATS = {"folder": lambda *_: os.kill(os.getpid(), signal.SIGKILL)}
+export.export_images("accepted", Path("out"), "folder")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", kill], env=os.environ | {"PYTHONPATH": str(REPOSITORY)}, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = Path().glob(".out.part-*")
+    Path(".out.part-1").mkdir()  # of nobody that is known
+    exported("accepted", "npz")
+    assert not left.exists()
+    assert Path(".out.part-1").is_dir()
+    assert not list(Path(".ganlift/exports").iterdir())
+
+
+def test_after_a_cross_validation_it_is_said_how_to_get_one_split(
+    project: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folds, "load_params", lambda: tiny_params(ingest={"folds": 3}))
+    shutil.rmtree(project["merged"])
+    with pytest.raises(UserError, match=r"folds/NUMBER.*--set ingest\.folds=null"):
+        export_images("merged", Path("out"), "folder")
+    exported("accepted", "npz")  # which is there

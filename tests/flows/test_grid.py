@@ -108,3 +108,10 @@ def test_the_command_prints_where_the_picture_is(
     assert shown.err.startswith("error: --out a.png: is already there.")
     with Image.open("a.png") as picture:
         assert picture.height == 3 * (24 + GAP) + GAP
+
+
+def test_after_a_cross_validation_a_folds_gan_is_named() -> None:
+    Path("folds").mkdir()
+    Path("folds/dvc.yaml").touch()
+    with pytest.raises(UserError, match="such as folds/1/models/gan"):
+        draw_checkpoint(Path("models/gan"), None, Frame())

@@ -10,8 +10,10 @@ import pytest
 
 from flows import cli, prefect_server
 from flows.child import environment
-from flows.new_project import CODE, FILES, follow_code, make_project
+from flows.edit_params import edit_params
+from flows.new_project import make_project
 from flows.outs import is_up_to_date
+from flows.shipped import CODE, FILES, follow_code
 from tasks.contracts.errors import UserError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def test_git_and_dvc_keep_its_versions(project: Path) -> None:
     command = ["git", "status", "--porcelain", "--untracked-files=all"]
     said = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
     listed = {line[3:] for line in said.splitlines()}
-    assert {"params.yaml", "dvc.yaml", "data/embedded/digits.yaml", CODE} <= listed
+    assert {"params.yaml", "dvc.yaml", "data/embedded/digits.yaml", CODE, "ganlift.json"} <= listed
     command = [sys.executable, "-m", "dvc", "status"]
     subprocess.run(command, cwd=project, env=environment(), capture_output=True, check=True)
 
@@ -89,6 +91,14 @@ def test_track_in_a_clone_does_not_blame_a_server(
     assert "server" not in error
 
 
+def test_track_after_a_cross_validation_says_how_to_get_one_split(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edit_params(project / "params.yaml", ["ingest.folds=3"])
+    assert _main(monkeypatch, "track") == 1
+    assert "Run `ganlift run --set ingest.folds=null`" in capsys.readouterr().err
+
+
 def test_a_folder_in_use_is_refused_untouched(project: Path, tmp_path: Path) -> None:
     full, file = tmp_path / "full", tmp_path / "file"
     full.mkdir()
@@ -126,4 +136,4 @@ def test_the_wheel_holds_what_a_project_is_made_of(tmp_path: Path) -> None:
     with zipfile.ZipFile(ended.stdout.strip()) as wheel:
         held = set(wheel.namelist())
     assert {f"ganlift_project/{name}" for name in FILES} <= held
-    assert {"flows/presets.yaml", "tasks/answer/page.html.j2"} <= held
+    assert {"flows/presets.yaml", "flows/shipped_before.txt", "tasks/answer/page.html.j2"} <= held

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tasks.adapters.tracking.failures import explain
 from tasks.adapters.tracking.gan import CHECKPOINT, DIVERGED, STOPPED, GanRun, gan_run, unsent_speed
 from tasks.adapters.tracking.lineage import locked_stages
 from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import Results
-from tasks.adapters.tracking.store import Store, asked, explain
+from tasks.adapters.tracking.store import Store, asked
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.reading import FILE, read_values
@@ -229,7 +230,8 @@ def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> 
         if not paths[name].exists():
             raise UserError(str(paths[name]), "missing beside its lift.json", "Run `dvc checkout`")
     results, params = Results(*(paths[name] for name in names)), _recorded_params()
-    logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+    sets = [paths[name] for name in ("train", "val", "test", "accepted") if paths[name].is_dir()]
+    logged = write_pipeline(store, dataset=dataset, params=params, results=results, sets=sets)
     if logged.new:
         yield f"pipeline: logged, {logged.name}"
     try:
