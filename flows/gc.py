@@ -112,12 +112,13 @@ def free(root: Path, wanted: Wanted) -> Plan:
 def _named_by_project(repo: Any, root: Path) -> Iterator[str]:
     bare = bool(repo.config["core"].get("no_scm"))
     everywhere = dict.fromkeys(("all_branches", "all_tags", "all_experiments"), not bare)
-    found = [repo.used_objs(**everywhere)]
+    # by force: a branch may name what never was on this machine
+    found = [repo.used_objs(force=True, **everywhere)]
     if not bare:
         command = ["git", "log", "--all", "--format=%H", "--", "*.dvc"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
         if revisions := done.stdout.split():
-            found.append(repo.used_objs(revs=revisions))
+            found.append(repo.used_objs(force=True, revs=revisions))
     for used in found:
         for infos in used.values():
             yield from (info.value for info in infos)
