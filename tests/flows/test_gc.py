@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
+from tasks.adapters.tracking.store import Store
 from tests.adapters.logged import client
 from tests.flows.tracked import command
 from tests.flows.versioned import git, runs, state
@@ -125,3 +126,14 @@ def test_a_cache_that_others_may_use_is_left_alone(
     assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
     assert "which others may use: it is left alone" in capsys.readouterr().out
     assert any(f.read_bytes() == OLD for f in (tmp_path / "shared").rglob("*") if f.is_file())
+
+
+@pytest.mark.usefixtures("versioned")
+def test_a_server_that_others_may_use_keeps_its_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Store, "is_local", False)
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert "which others may use: its runs are left alone" in capsys.readouterr().out
+    assert len(runs()) == 2
+    assert OLD not in cached()
