@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,11 +19,14 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from string import Template
 
 import pytest
 import yaml
+
+from tasks.contracts.parent import die_with_parent
 
 MLFLOW = Path(__file__).resolve().parents[2] / "mlflow"
 USER, PASSWORD = "admin", "a password of tests"
@@ -157,7 +161,13 @@ def _process(
 ) -> Iterator[None]:
     with log.open("wb") as told:
         process = subprocess.Popen(
-            command, env=os.environ | settings, stdout=told, stderr=subprocess.STDOUT, cwd=cwd
+            command,
+            env=os.environ | settings,
+            stdout=told,
+            stderr=subprocess.STDOUT,
+            cwd=cwd,
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
+            start_new_session=True,
         )
     try:
         deadline = time.monotonic() + _SECONDS
@@ -171,8 +181,8 @@ def _process(
                 time.sleep(0.1)
         yield
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        os.killpg(process.pid, signal.SIGKILL)  # nothing of theirs is kept
+        process.wait()
 
 
 def free_port() -> int:

@@ -16,7 +16,7 @@ from tasks.adapters.tracking.model_names import CHAMPION, champion_of, registere
 from tasks.adapters.tracking.registry import load_classifier
 from tasks.adapters.tracking.store import local_uri
 from tests.adapters.fake_results import DATASET
-from tests.adapters.logged import log_gan, log_results
+from tests.adapters.logged import log_gan, log_results, runs_of
 from tests.adapters.shared_server import PASSWORD, USER, SharedServer, shared_server
 from tests.flows.tracked import command, tracked_project
 
@@ -25,6 +25,12 @@ from tests.flows.tracked import command, tracked_project
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServer]:
     with shared_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not fail a test."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
 
 
 @pytest.fixture
@@ -102,9 +108,9 @@ def test_a_store_reads_on_the_server_as_it_did_here(
 
     insert, broken = share_runs.insert, []
 
-    def insert_half(connection: object, table: str, rows: object) -> None:
-        if table == "inputs" and rows and not broken:
-            broken.append(table)
+    def insert_half(connection: object, table: str, rows: list[dict[str, object]]) -> None:
+        if not broken and any(row.get("value") == "arm" for row in rows):
+            broken.append(table)  # in the middle of a run; two with files have been copied
             raise ConnectionError("the network is gone")
         insert(connection, table, rows)  # type: ignore[arg-type]
 
@@ -114,8 +120,10 @@ def test_a_store_reads_on_the_server_as_it_did_here(
     assert "cannot reach" in line
     assert "what was copied is not copied twice" in line
     there = MlflowClient(signed_in.url)
+    capsys.readouterr()
     assert share(monkeypatch, signed_in) == 0
     said = capsys.readouterr().out
+    assert set(re.findall(r"files: (\d+)", said)) == {"0"}, "what was copied is not copied twice"
     assert f"model {registered_name(DATASET)}: version 1 is {CHAMPION}" in said
     assert "runs that have not ended: 1" in said
     assert share(monkeypatch, signed_in) == 0
@@ -149,28 +157,42 @@ def test_two_projects_share_one_server(
     there = MlflowClient(signed_in.url)
     there.create_experiment("takes the first id")
     name = registered_name(DATASET)
+    # without their classifiers, whose models have a hundred files each
+    monkeypatch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
     for project in ("one", "two"):
         paths = tracked_project(tmp_path / project, monkeypatch)
         here = MlflowClient(local_uri())
         if project == "two":
             here.create_experiment("takes another id")
         log_results(paths)
+        (run,) = runs_of("pipeline")
+        model = here.create_logged_model(run.info.experiment_id, "net", run.info.run_id)
+        here.create_registered_model(name)
+        here.create_model_version(
+            name, model.artifact_location, run.info.run_id, tags={"of": project}
+        )
+        here.set_registered_model_alias(name, CHAMPION, "1")
         assert share(monkeypatch, signed_in) == 0
     said = capsys.readouterr().out
     versions = {int(one.version): one for one in there.search_model_versions(f"name = '{name}'")}
     last = max(versions)
     assert last >= 2
     assert f"model {name}: version {last}\n" in said
-    assert f"version {last - 1} stays {CHAMPION}, which comes from elsewhere" in said or last > 2
+    assert re.search(rf"version \d+ stays {CHAMPION}, which comes from elsewhere", said)
     run = there.get_run(versions[last].run_id)
     local = here.get_run(run.info.run_id)
     assert local.info.experiment_id != run.info.experiment_id
     links = re.findall(r"#/experiments/(\d+)/", run.data.tags["mlflow.note.content"])
     assert set(links) == {run.info.experiment_id}
-    assert versions[last].tags == here.get_model_version(name, "1").tags
+    assert versions[last].tags == {"of": "two"}
     assert versions[last].source.startswith(f"mlflow-artifacts:/{run.info.experiment_id}/models/")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", signed_in.url)
     assert command(monkeypatch, "compare", "latest~1", "latest") == 0
+    capsys.readouterr()
+    assert command(monkeypatch, "ui") == 0, "no server is started"
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == f"MLflow is at {signed_in.url}"
+    assert second.partition("#")[2].startswith(f"/experiments/{run.info.experiment_id}/runs/")
 
 
 def test_who_is_refused_reads_one_line(
@@ -191,22 +213,6 @@ def test_who_is_refused_reads_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"tracking: {server.url} does not accept this user and password; the")
     assert line.endswith("then run `ganlift track` later to log them")
-
-
-def test_the_pages_of_a_server_are_named_and_none_is_started(
-    signed_in: SharedServer,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    log_results(tracked_project(tmp_path / "mine", monkeypatch))
-    assert share(monkeypatch, signed_in) == 0
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", signed_in.url)
-    capsys.readouterr()
-    assert command(monkeypatch, "ui") == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == f"MLflow is at {signed_in.url}"
-    assert re.search(rf"{signed_in.url}/#/experiments/\d+/runs/[0-9a-f]{{32}}\?", second)
 
 
 def test_a_database_of_another_server_is_refused(
