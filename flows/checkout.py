@@ -24,8 +24,7 @@ from tasks.adapters.tracking.versions import (
 )
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import restored
-from tasks.contracts.params.line import load_params
-from tasks.contracts.params.reading import FILE
+from tasks.contracts.params.reading import FILE, read_values
 
 
 def check_out(root: Path, wanted: str) -> list[str]:
@@ -48,7 +47,8 @@ def check_out(root: Path, wanted: str) -> list[str]:
     with run_lock(root), tempfile.TemporaryDirectory() as scratch:
         kept = kept_line(wanted, Path(scratch))
         lock = Lock(kept.lock, (kept.folder / kept.lock).read_text(encoding="utf-8"))
-        folds = load_params(kept.folder / FILE).ingest.folds
+        # of an earlier ganlift, perhaps, which had other settings
+        folds = read_values(kept.folder / FILE)["ingest"].get("folds")
         if kept.lock == FOLDED.with_suffix(".lock") and folds is not None:
             write_folds(root, folds)
         _see_outputs(root, lock, kept)
@@ -158,7 +158,7 @@ def _differences(root: Path, kept: KeptLine) -> Iterator[str]:
         }
     )
     code = [path for path in changed if path.startswith("tasks/")]
-    source = load_params(root / FILE).ingest.source
+    source = read_values(root / FILE)["ingest"]["source"]
     now, then = (commit_now() or "").removesuffix("-dirty"), kept.commit.removesuffix("-dirty")
     if then and now and then != now:
         yield f"The run's code was commit {then[:12]}; here it is {now[:12]}."

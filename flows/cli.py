@@ -132,6 +132,14 @@ def run(
             "--push", help="Copy data and models to the remote in the end: see ganlift push."
         ),
     ] = False,
+    commit: Annotated[
+        bool,
+        typer.Option(
+            "--commit",
+            help="Commit params.yaml, dvc.lock and the small reports to the Git branch "
+            "ganlift/nightly; your own branch, index and files stay as they are.",
+        ),
+    ] = False,
 ) -> None:
     """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
     from flows.presets import preset_settings
@@ -139,7 +147,14 @@ def run(
 
     source = Path.cwd() / source.expanduser() if source else None
     written = (*(preset_settings(preset) if preset else ()), *(settings or ()))
-    run_line(enter_project(), Wishes(source, written, from_stage, until, force, push))
+    root = enter_project()
+    if commit:
+        from flows.nightly_commit import commit_night, see_git
+
+        see_git(root)
+    run_line(root, Wishes(source, written, from_stage, until, force, push))
+    if commit:
+        print(commit_night(root))
 
 
 @app.command(epilog="Example: [bold]ganlift plan --source my_images[/]")

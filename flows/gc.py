@@ -26,12 +26,14 @@ class Plan:
         retired: from MLflow.
         objects: files of DVC's cache.
         size: of these, in bytes.
+        server: MLflow's address where it is not this project's alone: its runs are left alone.
         shared: the cache's folder where it is not this project's alone, and so is left alone.
     """
 
     retired: Retired
     objects: tuple[Path, ...]
     size: int
+    server: str | None
     shared: Path | None
 
     def lines(self) -> list[str]:
@@ -43,6 +45,8 @@ class Plan:
             f"{_megabytes(retired.bytes_here())}; {retired.kept} results stay.",
             f"DVC's cache: {len(self.objects)} files, {_megabytes(self.size)}.",
         ]
+        if self.server:
+            told[0] = f"MLflow is {self.server}, which others may use: its runs are left alone."
         if self.shared:
             told[1] = f"DVC's cache is {self.shared}, which others may use: it is left alone."
         return told
@@ -76,6 +80,9 @@ def plan(root: Path, wanted: Wanted) -> Plan:
     log_line(root)
     with asked("try again") as store:
         retired = sort_out(store, wanted)
+        server = None if store.is_local else store.uri
+        if server:
+            retired = retired.with_nothing_to_go()
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
@@ -83,13 +90,13 @@ def plan(root: Path, wanted: Wanted) -> Plan:
         with Repo(str(root)) as repo, lock_repo(repo):
             place = Path(repo.cache.local.path)
             if not place.resolve().is_relative_to((root / ".dvc" / "cache").resolve()):
-                return Plan(retired, (), 0, place)
+                return Plan(retired, (), 0, server, place)
             cache, odb = Cache(repo, ""), repo.cache.local
             needed = {*_named_by_project(repo, root), *_named_by(cache, retired)}
             objects = tuple(Path(odb.oid_to_path(md5)) for md5 in odb.all() if md5 not in needed)
     except DvcException as error:
         raise dvc_error("dvc", str(error).splitlines()) from None
-    return Plan(retired, objects, sum(file.stat().st_size for file in objects), None)
+    return Plan(retired, objects, sum(file.stat().st_size for file in objects), server, None)
 
 
 def free(root: Path, wanted: Wanted) -> Plan:
@@ -112,12 +119,13 @@ def free(root: Path, wanted: Wanted) -> Plan:
 def _named_by_project(repo: Any, root: Path) -> Iterator[str]:
     bare = bool(repo.config["core"].get("no_scm"))
     everywhere = dict.fromkeys(("all_branches", "all_tags", "all_experiments"), not bare)
-    found = [repo.used_objs(**everywhere)]
+    # by force: a branch may name what never was on this machine
+    found = [repo.used_objs(force=True, **everywhere)]
     if not bare:
         command = ["git", "log", "--all", "--format=%H", "--", "*.dvc"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
         if revisions := done.stdout.split():
-            found.append(repo.used_objs(revs=revisions))
+            found.append(repo.used_objs(force=True, revs=revisions))
     for used in found:
         for infos in used.values():
             yield from (info.value for info in infos)

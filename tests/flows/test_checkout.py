@@ -157,6 +157,18 @@ def test_code_and_images_that_changed_since_are_named(
     assert "`ganlift run` runs again: ingest, and what depends on them." in said
 
 
+def test_settings_of_an_earlier_ganlift_come_back_as_they_were(
+    versioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = versioned / "mlflow/artifacts" / runs()[1] / "artifacts/line/params.yaml"
+    text = kept.read_text()
+    earlier = text.replace("\nretrain:\n", "\nretrain:\n  of_old: 1\n")
+    assert earlier != text
+    kept.write_text(earlier)
+    assert command(monkeypatch, "checkout", "latest~1") == 0
+    assert PARAMS.read_text() == earlier
+
+
 def test_a_line_of_other_outputs_is_refused(
     versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

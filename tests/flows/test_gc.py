@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.exceptions import MlflowException
 
+from tasks.adapters.tracking.store import Store
 from tests.adapters.logged import client
 from tests.flows.tracked import command
 from tests.flows.versioned import git, runs, state
@@ -84,6 +86,10 @@ def test_data_of_a_person_and_of_branches_stay(
     git(versioned, "checkout", "--quiet", "-b", "old")
     git(versioned, "add", "--all")
     git(versioned, "commit", "--quiet", "--message", "the first result")
+    git(versioned, "checkout", "--quiet", "-b", "of-another-machine")
+    lock = (versioned / "dvc.lock").read_text()
+    (versioned / "dvc.lock").write_text(re.sub(r"md5: \w+\.dir", f"md5: {'0' * 32}.dir", lock))
+    git(versioned, "commit", "--quiet", "--all", "--message", "never run here")
     git(versioned, "checkout", "--quiet", "main")
     assert command(monkeypatch, "checkout", "latest") == 0
     assert state(versioned)["reports/lift.json"] == new["reports/lift.json"]
@@ -120,3 +126,14 @@ def test_a_cache_that_others_may_use_is_left_alone(
     assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
     assert "which others may use: it is left alone" in capsys.readouterr().out
     assert any(f.read_bytes() == OLD for f in (tmp_path / "shared").rglob("*") if f.is_file())
+
+
+@pytest.mark.usefixtures("versioned")
+def test_a_server_that_others_may_use_keeps_its_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Store, "is_local", False)
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert "which others may use: its runs are left alone" in capsys.readouterr().out
+    assert len(runs()) == 2
+    assert OLD not in cached()

@@ -6,7 +6,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +58,20 @@ class Retired:
     locks: Sequence[str]
 
     def bytes_here(self) -> int:
-        """Return what the artifacts take on this machine; a server's are its own affair."""
-        folders = [run.info.artifact_uri for run in self.runs]
-        folders += [model.artifact_location for model in self.models]
-        local = [Path(uri.removeprefix(_FILE)) for uri in folders if uri.startswith(_FILE)]
+        """Return what the artifacts take."""
+        places = [run.info.artifact_uri for run in self.runs]
+        places += [model.artifact_location for model in self.models]
+        folders = [Path(uri.removeprefix(_FILE)) for uri in places]
         return sum(
-            file.stat().st_size for folder in local for file in folder.rglob("*") if file.is_file()
+            file.stat().st_size
+            for folder in folders
+            for file in folder.rglob("*")
+            if file.is_file()
         )
+
+    def with_nothing_to_go(self) -> Retired:
+        """Return what is kept alone: a server may hold results of other projects, too."""
+        return replace(self, results=(), runs=(), models=(), versions=())
 
 
 def sort_out(store: Store, wanted: Wanted) -> Retired:
@@ -101,29 +108,23 @@ def sort_out(store: Store, wanted: Wanted) -> Retired:
 
 
 def retire(store: Store, retired: Retired) -> None:
-    """Delete what may go. Raises what MLflow does.
-
-    A server keeps deleted runs until its owner calls `mlflow gc`; from the project's own store
-    they go at once, with their files.
-    """
+    """Delete what may go, with its files, from the project's own store. Raises what MLflow does."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository as at
 
     repository: Any = at  # whose methods have no types
     client = store.client()
     # MLflow has no public call for it, and `mlflow gc` would take what a person deleted, too.
-    books: Any = client._tracking_client.store if store.is_local else None
+    books: Any = client._tracking_client.store
     for version in retired.versions:
         client.delete_model_version(version.name, version.version)
     for model in retired.models:
         client.delete_logged_model(model.model_id)
-        if books:
-            repository(model.artifact_location).delete_artifacts()
-            books._hard_delete_logged_model(model.model_id)
+        repository(model.artifact_location).delete_artifacts()
+        books._hard_delete_logged_model(model.model_id)
     for run in reversed(retired.runs):  # a result goes last, so that a kill leaves no orphans
         client.delete_run(run.info.run_id)
-        if books:
-            repository(run.info.artifact_uri).delete_artifacts()
-            books._hard_delete_run(run.info.run_id)
+        repository(run.info.artifact_uri).delete_artifacts()
+        books._hard_delete_run(run.info.run_id)
 
 
 def _held(store: Store) -> tuple[set[str], list[ModelVersion]]:
