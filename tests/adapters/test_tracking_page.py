@@ -121,7 +121,7 @@ def test_the_list_of_answers_has_columns_of_its_own(
 ) -> None:
     page.goto(served[2])
     for column in ("ganlift.verdict", "lift_pp", "lift_pp_ci_low", "lift_pp_ci_high", "Dataset"):
-        header = page.get_by_role("columnheader", name=column, exact=True)
+        header = page.get_by_role("columnheader", name=column, exact=True).first
         expect(header).to_be_in_viewport(timeout=30_000)
     expect(page.get_by_text("digits train").first).to_be_in_viewport()
     expect(page.get_by_role("link", name="GAN seed 0")).to_have_count(0)  # answers alone

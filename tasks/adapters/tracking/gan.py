@@ -39,11 +39,11 @@ _FLUSH_SECONDS = 5.0
 _BATCH = 1000  # metrics a call, MLflow's limit
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "pydantic", "pyyaml", "rich", "safetensors", "torch")
 _DESCRIPTION = """\
-The GAN with seed {seed}. **Model metrics** shows its training curves, its evaluations on real/val
-and its samples over time: a row is a class. Their card begins at step 0, which always holds the
-newest picture; the slider under it moves through training. The step of every metric and of every
-other picture is the number of real images shown so far. The logged model makes any synthetic image
-again from its row of the manifest:
+The GAN with seed {seed}. **Model metrics** shows its training curves, its evaluations on \
+real/val and its samples over time: a row is a class. Their card begins at step 0, which always \
+holds the newest picture; the slider under it moves through training. The step of every metric \
+and of every other picture is the number of real images shown so far. The logged model makes any \
+synthetic image again from its row of the manifest:
 
 ```
 model = mlflow.pyfunc.load_model("runs:/{run}/generator")

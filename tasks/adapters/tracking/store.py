@@ -43,11 +43,11 @@ _PROCESS = "ganlift.process"
 _SQLITE = "sqlite:///"
 
 EXPERIMENT_NOTE = """\
-Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
-name is the verdict with the lift, its description is a summary, and its artifact
-`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline, with the
-means over its classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
-grids over time, and the model. The view *Results* lists the answers alone. Filter by
+Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. \
+Its name is the verdict with the lift, its description is a summary, and its artifact \
+`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline, with the \
+means over its classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its \
+sample grids over time, and the model. The view *Results* lists the answers alone. Filter by \
 `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
 """
 
