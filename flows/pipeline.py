@@ -26,6 +26,7 @@ from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
+from flows.run_log import logged
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.verdict import markdown, short
 from tasks.contracts.errors import UserError
@@ -70,7 +71,7 @@ def pipeline(
         # `ganlift run` tells of its own failures, those before the flow too.
         with failures_told(root) if deployment.id is not None else nullcontext():
             stages = selected(from_stage, until)
-            with run_lock(root):
+            with run_lock(root), logged(root):
                 mend(root)
                 end_dead_runs(root)
                 with noted(root, UUID(flow_run.id)):
