@@ -20,7 +20,6 @@ from flows.edit_params import edit_params
 from flows.mending import mend
 from flows.nights import digest_of, noted_nights
 from flows.outs import bring_back, is_up_to_date, missing_inputs
-from flows.run_log import KEPT, LOG, LOGS, logged
 from tasks.contracts.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
@@ -264,62 +263,6 @@ def _kill_stage(told: Path) -> None:
         time.sleep(0.05)
     status = Path(f"/proc/{told.read_text()}/stat").read_text()
     os.kill(int(status.rpartition(")")[2].split()[1]), signal.SIGKILL)
-
-
-def test_a_stage_that_stands_still_is_ended_and_tried_once_more(
-    line: Path,
-    run: Run,
-    prefect_url: str,
-    gone: Callable[[int], bool],
-) -> None:
-    first: list[int] = []
-
-    def stall_and_mend() -> None:
-        while not ((line / "pids").is_file() and (line / "pids").read_text()):
-            time.sleep(0.05)
-        first.append(int((line / "pids").read_text()))
-        _order(line, "merge", "second")  # so the second attempt does not hang
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("flows.standstill.STALL_SECONDS", 0.1)
-            assert gone(first[0])
-
-    _order(line, "merge", "hang merge")
-    stuck = threading.Thread(target=stall_and_mend)
-    stuck.start()
-    assert run("merge", "merge") == {"merge": "done"}
-    stuck.join()
-    assert (line / "out" / "merge" / "data").read_text() == "second"
-    (stage,) = _ask(
-        f"{prefect_url}/task_runs/filter",
-        flow_runs={"id": {"any_": [_latest(prefect_url)["id"]]}},
-    )
-    assert (stage["state_type"], stage["run_count"]) == ("COMPLETED", 2)
-    (log,) = (line / LOGS).glob("*.log")
-    assert "nothing moved for" in log.read_text()
-    assert "merge: stalled after" in log.read_text()
-
-
-def test_only_what_stands_still_is_tried_again(line: Path, run: Run, prefect_url: str) -> None:
-    _order(line, "merge", "crash merge")
-    with pytest.raises(UserError, match=r"RuntimeError: a bug.*\.ganlift/logs"):
-        run("merge", "merge")
-    (stage,) = _ask(
-        f"{prefect_url}/task_runs/filter",
-        flow_runs={"id": {"any_": [_latest(prefect_url)["id"]]}},
-    )
-    assert stage["run_count"] == 1
-    (log,) = (line / LOGS).glob("*.log")
-    told = log.read_text()
-    for text in ("merge begins", "Running stage", "Traceback", "merge: failed after", "ended: "):
-        assert text in told
-
-
-def test_the_newest_logs_are_kept(tmp_path: Path) -> None:
-    for _ in range(KEPT + 3):
-        with logged(tmp_path) as path:
-            LOG.info("told")
-    assert len(list((tmp_path / LOGS).iterdir())) == KEPT
-    assert path.read_text().endswith(" told\n")
 
 
 def test_what_dvc_itself_refuses_is_said_in_a_line(line: Path, run: Run) -> None:
