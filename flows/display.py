@@ -83,7 +83,7 @@ def display(stage: str, console: Console, place: Place) -> Iterator[Display]:
 
 def ended(console: Console, stage: str, state: str, seconds: float) -> None:
     """Show in one line how a stage ended."""
-    colour = {"failed": "red", "done": "green"}.get(state, "dim")
+    colour = {"failed": "red", "stalled": "red", "done": "green"}.get(state, "dim")
     console.print(
         f"{stage:<15} [{colour}]{state:<9}[/] {seconds:7.1f} s", highlight=False, soft_wrap=True
     )

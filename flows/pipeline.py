@@ -28,6 +28,7 @@ from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
 from flows.recovery import end_dead_runs, noted
+from flows.run_log import logged
 from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.travel import push_after_run
@@ -81,7 +82,7 @@ def pipeline(
         # `ganlift run` tells of its own failures, those before the flow too.
         with failures_told(root) if deployment.id is not None else nullcontext():
             stages = selected(from_stage, until)
-            with run_lock(root):
+            with run_lock(root), logged(root):
                 if deployment.id is not None:  # `ganlift run` has done so as it entered
                     follow_code(root)
                 mend(root)

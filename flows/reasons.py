@@ -6,7 +6,16 @@ import re
 from collections.abc import Sequence
 
 from flows.dvc_words import dvc_error
+from tasks.contracts.errors import UserError
 from tasks.contracts.killed import killed
+
+
+class StageError(UserError):
+    """A stage failed, and this is the line in which it said why."""
+
+    def __init__(self, line: str) -> None:
+        Exception.__init__(self, line)
+
 
 CHATTER = (  # of DVC, of no use to someone who did not type `dvc`
     "Running stage '",
@@ -60,7 +69,8 @@ def reason(stage: str, heard: Sequence[str], status: int, held: int) -> str:
     said = [line for line in heard if line and not line.startswith((*CHATTER, "ERROR: "))]
     ending = f"its command broke off ({said[-1].strip()})" if said else "it broke off"
     what = ending if said else f"{ending} (exit status {status})"
-    return f"stage {stage}: {what}. The lines above tell more; mend that, then run again."
+    more = "The newest file in .ganlift/logs tells more"
+    return f"stage {stage}: {what}. {more}; mend that, then run again."
 
 
 def _signal(dvc: str, status: int) -> int | None:

@@ -27,7 +27,9 @@ from flows.durations import Place
 from flows.folds import label
 from flows.outs import bring_back, is_up_to_date
 from flows.progress_artifact import told_progress
-from flows.reasons import CHATTER, reason
+from flows.reasons import CHATTER, StageError, reason
+from flows.run_log import LOG
+from flows.standstill import StalledError, Standstill
 from tasks.contracts.errors import UserError
 from tasks.contracts.progress import parse_line
 
@@ -36,18 +38,21 @@ LONGEST_STAGE_SECONDS = 24 * 3600
 SHOWN = {"Completed": "done", "Cached": "cached", "Unchanged": "unchanged"}  # by state's name
 
 
-class StageError(UserError):
-    """A stage failed, and this is the line in which it said why."""
+def _may_go_on(_task: object, _run: object, state: State[None]) -> bool:
+    """Tell whether a retry can mend a failure.
 
-    def __init__(self, line: str) -> None:
-        Exception.__init__(self, line)
+    The same inputs, params and seed fail the same way again, a full disk stays full, and memory
+    that one stage exhausted it exhausts again; MLflow out of reach fails no stage.
+    """
+    return isinstance(state.data, StalledError)
 
 
-# No retries: the same inputs, params and seed fail the same way again.
 @task(
     name="stage",
     task_run_name="{stage}",
     timeout_seconds=LONGEST_STAGE_SECONDS,
+    retries=1,
+    retry_condition_fn=_may_go_on,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -61,21 +66,26 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
         place: where it stands in the line.
 
     Raises:
-        StageError: with the stage's own line; its previous outputs are still in place.
+        StageError: with the stage's own line; its previous outputs are still in place. One that
+            stood still is tried once more first.
     """
     # A run that a schedule started shows its lines through Prefect's own log.
     console = Console(quiet=deployment.id is not None)
     started = time.monotonic()
+    how = "failed"
+    LOG.info("%s begins", label(stage))
     try:
         name = _outcome(stage, root, force, console, place)
+        how = SHOWN[name]
+        return Completed(name=name)
     except StageError as error:
-        ended(console, label(stage), "failed", time.monotonic() - started)
+        how = "stalled" if isinstance(error, StalledError) else how
+        LOG.info("%s", error)
         return failed(error)
-    except BaseException:
-        ended(console, label(stage), "failed", time.monotonic() - started)
-        raise
-    ended(console, label(stage), SHOWN[name], time.monotonic() - started)
-    return Completed(name=name)
+    finally:
+        seconds = time.monotonic() - started
+        LOG.info("%s: %s after %.1f s", label(stage), how, seconds)
+        ended(console, label(stage), how, seconds)
 
 
 def failed(error: UserError) -> State[None]:
@@ -104,14 +114,21 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
     heard: list[str] = []
     with display(label(stage), console, place) as shown, told_progress(label(stage)) as told:
         with child(command, subprocess.PIPE, root) as process:
-            memory = Memory(process)
-            for line in lines(process, meanwhile=memory.look):
+            memory, standstill = Memory(process), Standstill(label(stage))
+
+            def look() -> None:
+                memory.look()
+                standstill.look()
+
+            for line in lines(process, meanwhile=look):
+                standstill.hear(line)
                 step = parse_line(line)
                 if step:
                     shown.share(*step)
                     told(step[0])
                     continue
                 heard.append(line)
+                LOG.info("  %s", line)
                 if not line or line.startswith((*CHATTER, "error: ")):  # told when the stage ends
                     get_run_logger().debug(line)
                 else:
