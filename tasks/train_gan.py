@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import queue
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +22,8 @@ from tasks.adapters.tracking.gan import GanRun, gan_run, is_logged
 from tasks.classifier.features import FeatureJudge, inception_judge, train_judge
 from tasks.classifier.networks import SmallCnn
 from tasks.classifier.pseudo_labels import pseudo_label, pseudo_labelled_set
+from tasks.contracts.cluster import Cluster, cluster
+from tasks.contracts.errors import UserError
 from tasks.contracts.fork_server import fork_server
 from tasks.contracts.gate import require_passed
 from tasks.contracts.image_set import ImageSet, concatenate
@@ -33,10 +35,11 @@ from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
 from tasks.contracts.stage import Setting, stage_main
-from tasks.gan.history import History, save_tables
+from tasks.gan.history import TOLD, History, save_tables
 from tasks.gan.model import check_training_set, device_of
 from tasks.gan.state import GanOutcome, Tick
-from tasks.gan.worker import GanJob, Message, content_key, states_of, train_one
+from tasks.gan.telling import Listener
+from tasks.gan.worker import GanJob, content_key, states_of, train_one
 from tasks.quality.evaluation import Evaluator
 
 _STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
@@ -45,6 +48,7 @@ _KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
 _MEMBERS = 4  # of the ensemble that pseudo-labels
+_SECONDS_BETWEEN_LOOKS = 0.2  # at what GANs tell
 _DECIDES_NOTHING = {"seeds", "state_kimg", "device"}  # of a GAN of one seed
 
 
@@ -201,7 +205,11 @@ def _jobs(
         shared / "judge.safetensors",
         params.evaluation.features == "in_domain",
     )
-    return [GanJob(shown, rest, params, one, seed, work / str(one), evaluate) for one in seeds]
+    asked = secrets.token_hex(8)  # whom a training tells that a killed stage has left on a cluster
+    return [
+        GanJob(shown, rest, params, one, seed, folder, folder / TOLD / asked, evaluate)
+        for one, folder in ((one, work / str(one)) for one in seeds)
+    ]
 
 
 def _trained(
@@ -252,53 +260,73 @@ def _close(run: GanRun, history: History) -> None:
     run.finish(history.weights, history.checkpoint, drawn)
 
 
-def _train_all(jobs: Sequence[GanJob]) -> Iterator[Message]:
-    """Train every seed, as many at once as there are cores, one thread each.
+def _train_all(jobs: Sequence[GanJob]) -> Iterator[tuple[int, Tick | GanOutcome]]:
+    """Train every seed, as many at once as there are cores, one thread each, or on a cluster.
 
     One thread, because sums split over more threads round differently: the bytes of a
-    checkpoint must not depend on how many cores there are. On a GPU one after the other. When one
-    fails, the others leave at their next tick.
+    checkpoint must not depend on how many cores there are. When one fails, the others leave at
+    their next tick. A GAN on a GPU, or in several processes, is trained on this machine.
 
     Raises:
-        UserError: a GAN could not be trained, or its process was killed.
+        UserError: a GAN could not be trained, its process was killed, or the cluster has failed.
     """
-    context = fork_server()
+    stays = jobs[0].params.processes > 1 or device_of(jobs[0].params).type == "cuda"
+    with ExitStack() as stack:
+        others = None if stays else stack.enter_context(cluster())
+        submit = stack.enter_context(_here(jobs)) if others is None else others.submit
+        listeners = {job.gan_seed: Listener(job.told) for job in jobs}
+        try:
+            futures = {job.gan_seed: submit(train_one, job) for job in jobs}
+            yield from _until_done(listeners, futures)
+        except Exception as error:
+            told = _told(error, others)
+            if told is None:
+                raise
+            raise told from error
+        finally:
+            for listener in listeners.values():
+                listener.leave()
+
+
+@contextmanager
+def _here(jobs: Sequence[GanJob]) -> Iterator[Callable[..., Future[int]]]:
+    """Give what starts a job in a process of this machine; on a GPU one after the other."""
     many = joblib.cpu_count() // jobs[0].params.processes
     gpu = device_of(jobs[0].params).type == "cuda"
     workers = 1 if gpu else max(1, min(many, len(jobs)))
-    manager = SyncManager(ctx=context)
-    manager.start(initializer=die_with_parent)
-    with (
-        manager,
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool,
-    ):
-        messages, stop = manager.Queue(), manager.Event()
-        futures = [pool.submit(train_one, job, messages, stop) for job in jobs]
+    pool = ProcessPoolExecutor(workers, mp_context=fork_server(), initializer=_start_worker)
+    with pool:
         try:
-            yield from _until_done(messages, futures)
-        except BrokenProcessPool:
-            raise killed(
-                "train_gan: a training process",
-                None,
-                "Lower train_gan.width or batch_size, then run again: it goes on from its state",
-            ) from None
+            yield pool.submit
         finally:
-            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _until_done(messages: queue.Queue[Message], futures: list[Future[None]]) -> Iterator[Message]:
-    """Yield messages as they come until every future is done; raise what the first to fail did."""
-    while True:
-        finished = all(future.done() for future in futures)
-        for future in futures:
-            if future.done() and (error := future.exception()) is not None:
-                raise error
-        try:
-            yield messages.get(timeout=0.2)
-        except queue.Empty:
-            if finished:
-                return
+def _told(error: Exception, others: Cluster | None) -> UserError | None:
+    """Return what a person reads of an error that is a worker's; None where it is a GAN's."""
+    if isinstance(error, BrokenProcessPool):
+        return killed(
+            "train_gan: a training process",
+            None,
+            "Lower train_gan.width or batch_size, then run again: it goes on from its state",
+        )
+    return None if others is None else others.told(error)
+
+
+def _until_done(
+    listeners: Mapping[int, Listener], futures: Mapping[int, Future[int]]
+) -> Iterator[tuple[int, Tick | GanOutcome]]:
+    """Yield news as they come until all is heard; raise what the first to fail did."""
+    waited = set(futures)
+    while waited:
+        done = {gan_seed for gan_seed in waited if futures[gan_seed].done()}
+        told = {gan_seed: futures[gan_seed].result() for gan_seed in done}
+        for gan_seed in sorted(waited):
+            for news in listeners[gan_seed].news():
+                yield gan_seed, news
+        # a file may be seen later than the answer of who wrote it, on a shared folder
+        waited -= {one for one, count in told.items() if listeners[one].heard >= count}
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _start_worker() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import queue
 import re
 import shutil
 import signal
@@ -21,6 +20,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.clusters import dask_cluster
 from tasks import train_gan
 from tasks.contracts.errors import UserError
 from tasks.contracts.gate import write_gate
@@ -28,7 +28,9 @@ from tasks.contracts.image_set import ImageSet
 from tasks.gan.board import GAP
 from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.history import History
-from tasks.gan.worker import GanJob, Message
+from tasks.gan.state import Tick
+from tasks.gan.telling import Listener, Teller
+from tasks.gan.worker import GanJob
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 
 ROOT = Path(__file__).parents[1]
@@ -241,7 +243,7 @@ def test_a_job_is_small_however_many_images_there_are(
 ) -> None:
     sizes = []
 
-    def weigh(jobs: list[GanJob]) -> Iterator[Message]:
+    def weigh(jobs: list[GanJob]) -> Iterator[tuple[int, Tick]]:
         sizes.extend(len(pickle.dumps(job)) for job in jobs)
         raise UserError("a", "b", "c")
 
@@ -261,16 +263,16 @@ def test_a_gan_that_cannot_be_trained_is_the_stages_error(told: Told) -> None:
         run(health=limits)
 
 
-def wait_to_be_stopped(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+def wait_to_be_stopped(job: GanJob) -> None:
     if job.gan_seed == 1:
         raise UserError("GAN 1", "failed", "Mend it")
     end = time.monotonic() + 60
-    while not stop.is_set():
+    while Teller(job.told).heard:
         assert time.monotonic() < end, "nobody told the others to stop"
         time.sleep(0.05)
 
 
-def die(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+def die(job: GanJob) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -290,7 +292,7 @@ def test_when_one_fails_the_others_stop(
         run()
 
 
-def hold(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+def hold(job: GanJob) -> None:
     (job.folder / f"{os.getpid()} {os.getppid()}").touch()
     time.sleep(120)
 
@@ -299,8 +301,10 @@ def hold_two(folder: Path) -> None:
     """Train two GANs that never end, as the stage does."""
     train_gan.train_one = hold
     joblib.cpu_count = lambda: 2
-    job = GanJob(folder, None, tiny_params().train_gan, 0, 0, folder, cast(Any, None))
-    list(train_gan._train_all([job, job]))
+    params = tiny_params().train_gan
+    told = folder / "told" / "asked"
+    jobs = [GanJob(folder, None, params, seed, 0, folder, told, cast(Any, None)) for seed in (0, 1)]
+    list(train_gan._train_all(jobs))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -311,7 +315,7 @@ def test_a_stage_killed_with_minus_nine_leaves_no_process(
     stage = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     try:
         end = time.monotonic() + 90
-        while len(held := list(tmp_path.iterdir())) < 2:
+        while len(held := list(tmp_path.glob("* *"))) < 2:
             assert time.monotonic() < end
             time.sleep(0.1)
         stage.kill()
@@ -324,9 +328,22 @@ def test_a_stage_killed_with_minus_nine_leaves_no_process(
             os.killpg(stage.pid, signal.SIGKILL)
 
 
-def test_a_failure_is_raised_before_the_rest_is_waited_for() -> None:
-    unfinished: Future[None] = Future()
-    failed: Future[None] = Future()
+def test_a_cluster_trains_the_same_gans(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = files(run("near", seeds=[0]))
+    shutil.rmtree(".ganlift")
+    with dask_cluster(tmp_path, workers=1) as address:
+        monkeypatch.setenv("GANLIFT_BACKEND", "dask")
+        monkeypatch.setenv("GANLIFT_CLUSTER", address)
+        monkeypatch.setattr(train_gan, "ProcessPoolExecutor", None)
+        assert files(run("far", seeds=[0])) == near
+
+
+def test_a_failure_is_raised_before_the_rest_is_waited_for(tmp_path: Path) -> None:
+    unfinished: Future[int] = Future()
+    failed: Future[int] = Future()
     failed.set_exception(UserError("a", "b", "c"))
+    listeners = {seed: Listener(tmp_path / str(seed) / "asked") for seed in (0, 1)}
     with pytest.raises(UserError):
-        next(train_gan._until_done(queue.Queue(), [unfinished, failed]))
+        next(train_gan._until_done(listeners, {0: unfinished, 1: failed}))

@@ -1,6 +1,6 @@
-"""Other machines that may take the jobs of a stage: a Dask or a Ray cluster, if one is named.
+"""Other machines that may take the jobs of a stage: a Dask cluster, if one is named.
 
-``GANLIFT_BACKEND`` is ``local`` (the default), ``dask`` or ``ray``, and ``GANLIFT_CLUSTER`` the
+``GANLIFT_BACKEND`` is ``local`` (the default) or ``dask``, and ``GANLIFT_CLUSTER`` the
 address of the cluster. Both stand in the environment and not in ``params.yaml``: where work is done
 changes no byte, so it must make no stage stale, and another machine has another address.
 """
@@ -28,9 +28,10 @@ from tasks.contracts.machine import one_thread, processor, reduced_by
 
 Result = TypeVar("Result")
 BACKEND, ADDRESS = "GANLIFT_BACKEND", "GANLIFT_CLUSTER"
-_LOCAL, _DASK, _RAY = "local", "dask", "ray"
+_LOCAL, _DASK = "local", "dask"
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide how a sum is rounded
 _SECONDS = 10  # to connect, and for a first worker
+_UNREAD = "Error during deserialization"  # as Dask's scheduler says it
 _TOKENS = Path(".ganlift")
 _BUSY = threading.Lock()
 
@@ -134,18 +135,16 @@ def cluster() -> Iterator[Cluster | None]:
     if backend == _LOCAL:
         yield None
         return
-    if backend not in _CONNECT:
-        known = ", ".join([_LOCAL, *_CONNECT])
-        raise UserError(f"{BACKEND}={backend}", "no such backend", f"Use one of {known}")
+    if backend != _DASK:
+        raise UserError(f"{BACKEND}={backend}", "no such backend", f"Use {_LOCAL} or {_DASK}")
     address = os.environ.get(ADDRESS, "")
     if not address:
-        example = "tcp://scheduler:8786" if backend == _DASK else "head-node:6379"
         raise UserError(
             f"{BACKEND}={backend}",
             f"{ADDRESS} does not say where the cluster is",
-            f"Set it, such as {ADDRESS}={example} (docs/cluster.md)",
+            f"Set it, such as {ADDRESS}=tcp://scheduler:8786 (docs/cluster.md)",
         )
-    with _CONNECT[backend](address) as (places, submit, told), _asked() as asked:
+    with _dask(address) as (places, submit, told), _asked() as asked:
         yield Cluster(places, lambda task, *job: submit(asked, task, job), told)
 
 
@@ -184,30 +183,35 @@ _Connected = tuple[int, Callable[..., Future[Any]], Callable[[BaseException], Us
 
 @contextlib.contextmanager
 def _dask(address: str) -> Iterator[_Connected]:
-    distributed = _imported("distributed", _DASK)
-    thing = f"{ADDRESS}={address}"
+    try:
+        distributed: Any = importlib.import_module("distributed")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{BACKEND}={_DASK}",
+            f"the package {error.name} is not installed",
+            "Install it with pip install 'ganlift[dask]'",
+        ) from None
+    thing, lost = f"{ADDRESS}={address}", (CancelledError, distributed.comm.CommClosedError)
 
     def told(error: BaseException) -> UserError | None:
         if isinstance(error, distributed.KilledWorker):
             return _ended(thing)
-        if isinstance(error, ImportError | RuntimeError) and "deserialization" in str(error):
+        if isinstance(error, ModuleNotFoundError) or _UNREAD in str(error):
             return UserError(
                 thing,
-                f"its scheduler cannot read jobs: {error.__cause__ or error}",
-                "Start scheduler and workers where the same ganlift is installed",
+                f"its scheduler or a worker cannot read jobs: {error.__cause__ or error}",
+                "Start all of them where the same ganlift is installed",
             )
-        if isinstance(error, ModuleNotFoundError):
-            return UserError(
-                thing,
-                f"a worker cannot read jobs: {error}",
-                "Start scheduler and workers where the same ganlift is installed",
-            )
-        return _lost(thing) if isinstance(error, CancelledError | OSError) else None
+        return _lost(thing) if isinstance(error, lost) else None
 
     try:
         client = distributed.Client(address, timeout=_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise _unreached(thing, "dask scheduler") from error
+        raise UserError(
+            thing,
+            "no cluster answers there",
+            f"Start it (dask scheduler), correct the address, or work without {BACKEND}",
+        ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=_SECONDS)
@@ -219,53 +223,6 @@ def _dask(address: str) -> Iterator[_Connected]:
             ) from None
         executor = client.get_executor()
         yield sum(client.ncores().values()), partial(executor.submit, _there), told
-
-
-@contextlib.contextmanager
-def _ray(address: str) -> Iterator[_Connected]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
-    ray = _imported("ray", _RAY)
-    thing = f"{ADDRESS}={address}"
-
-    def told(error: BaseException) -> UserError | None:
-        if isinstance(error, ray.exceptions.RayTaskError):
-            return error.cause if isinstance(error.cause, UserError) else None
-        if isinstance(error, ray.exceptions.WorkerCrashedError | ray.exceptions.OutOfMemoryError):
-            return _ended(thing)
-        return _lost(thing) if isinstance(error, ray.exceptions.RayError) else None
-
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _unreached(thing, "ray start --head") from error
-    try:
-        remote = ray.remote(num_cpus=1)(_there)
-        places = int(ray.cluster_resources()["CPU"])
-        yield places, lambda *call: remote.remote(*call).future(), told
-    finally:
-        ray.shutdown()
-
-
-_CONNECT = {_DASK: _dask, _RAY: _ray}
-
-
-def _imported(package: str, backend: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{BACKEND}={backend}",
-            f"the package {error.name} is not installed",
-            f"Install it with pip install 'ganlift[{backend}]'",
-        ) from None
-
-
-def _unreached(thing: str, command: str) -> UserError:
-    return UserError(
-        thing,
-        "no cluster answers there",
-        f"Start it ({command}), correct the address, or work without {BACKEND}",
-    )
 
 
 def _ended(thing: str) -> UserError:

@@ -23,7 +23,9 @@ _SIGNAL = re.compile(r"SIG\w+\(-(\d+)\)")
 _AHEAD = 2  # jobs handed to a cluster for each that it does at once, so that none waits for us
 
 
-def spread(task: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+def spread(
+    task: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], *, here: int | None = None
+) -> Iterator[Result]:
     """Call a task with the arguments of each job, in worker processes; yield results in order.
 
     One thread a process: sums split over threads round differently, so the number of processes
@@ -33,19 +35,25 @@ def spread(task: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iter
     Args:
         task: a function of a module, not a closure.
         jobs: taken one by one, so that they need not all be held.
+        here: how many at once on this machine; 1 is done in this very process. None: a core each.
 
     Raises:
         UserError: a worker was killed, or the cluster cannot do the work.
     """
     with cluster() as others:
-        yield from _here(task, jobs) if others is None else _elsewhere(others, task, jobs)
+        if others is None:
+            yield from _here(task, jobs, here or joblib.cpu_count())
+        else:
+            yield from _elsewhere(others, task, jobs)
 
 
-def _here(task: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+def _here(
+    task: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], many: int
+) -> Iterator[Result]:
     calls = (joblib.delayed(_alone)(task, *job) for job in jobs)
     set_start_method(fork_server().get_start_method(), force=True)
     several = joblib.Parallel(
-        n_jobs=joblib.cpu_count(),
+        n_jobs=many,
         return_as="generator",
         max_nbytes=None,  # other arrays are sent: who owns a file of theirs is not told to a fork
         initializer=die_with_parent,

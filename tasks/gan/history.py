@@ -20,7 +20,7 @@ _CURVES = ("loss_g", "loss_d", "logit_real", "logit_fake", "grad_norm_g", "grad_
 _EVALUATIONS = ("gan_seed", "kimg", "class_name", "metric", "value")
 _FILE = "history.json"
 _CONTENT = TypeAdapter(tuple[list[tuple[Tick, str | None]], GanOutcome, str])
-CHECKPOINT, STATES = "checkpoint", "states"  # folders; the second only while it trains
+CHECKPOINT, STATES, TOLD = "checkpoint", "states", "told"  # folders; two only while it trains
 
 
 @dataclass
@@ -71,7 +71,7 @@ class History:
 
     def copy(self, folder: Path) -> None:
         """Copy a finished GAN into a folder."""
-        left_out = shutil.ignore_patterns(STATES)
+        left_out = shutil.ignore_patterns(STATES, TOLD)
         shutil.copytree(self.folder, folder, ignore=left_out, dirs_exist_ok=True)
 
     def place(self, checkpoint: Path, grids: Path) -> None:

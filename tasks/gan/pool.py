@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from tasks.contracts.image_set import Images, ImageSet, Labels, image_id
 from tasks.contracts.machine import one_thread
+from tasks.contracts.workers import spread
 from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
 from tasks.gan.sampling import sample
 
@@ -17,6 +19,9 @@ ASKED = "asked"
 _FRESH = 2**61  # where latent seeds of images that never join a pool begin
 _SPAN = 2**20  # latent seeds set aside for each class, and classes for each root seed
 _AT_ONCE = 4096  # images in memory; a multiple of the sampler's batch
+_WORTH_SECONDS = 20.0  # of making images: processes take several to start
+Job = tuple[Path, Labels, Labels]
+Made = tuple[Images, list[str]]
 
 
 def make_pool(
@@ -50,11 +55,17 @@ def make_pool(
     shape = (len(folders) * len(labels), side, side, channels)
     pool.mkdir(parents=True, exist_ok=True)
     images = np.lib.format.open_memmap(pool / "images.npy", "w+", np.uint8, shape)
-    manifests = []
-    for place, (gan_seed, folder) in enumerate(folders.items()):
-        into = images[place * len(labels) : (place + 1) * len(labels)]
-        manifests.append(_make(folder, gan_seed, labels, latent_seeds, into))
-        watch((place + 1) / len(folders), f"GAN {gan_seed}")
+    spans = [slice(start, start + _AT_ONCE) for start in range(0, len(labels), _AT_ONCE)]
+    parts = [(gan_seed, folder, span) for gan_seed, folder in folders.items() for span in spans]
+    jobs = ((folder, labels[span], latent_seeds[span]) for _, folder, span in parts)
+    manifests, done = [], 0
+    for (gan_seed, folder, span), (made, ids) in zip(
+        parts, _all_made(jobs, len(parts)), strict=True
+    ):
+        images[done : done + len(made)] = made
+        manifests.append(_manifest(folder, gan_seed, labels[span], latent_seeds[span], ids))
+        done += len(made)
+        watch(done / len(images), f"GAN {gan_seed}")
     images.flush()
     manifest = pd.concat(manifests, ignore_index=True)
     if asked is not None:
@@ -67,7 +78,12 @@ def make_fresh(folder: Path, gan_seed: int, labels: Labels, seed: int) -> ImageS
     latent_seeds = _FRESH + seed % _SPAN * _SPAN + np.arange(len(labels), dtype=np.int64)
     side, channels = _shape(folder)
     images = np.empty((len(labels), side, side, channels), dtype=np.uint8)
-    return ImageSet(images, _make(folder, gan_seed, labels, latent_seeds, images))
+    ids: list[str] = []
+    for start in range(0, len(labels), _AT_ONCE):
+        span = slice(start, start + _AT_ONCE)
+        images[span], more = _made(folder, labels[span], latent_seeds[span])
+        ids += more
+    return ImageSet(images, _manifest(folder, gan_seed, labels, latent_seeds, ids))
 
 
 def _shape(folder: Path) -> tuple[int, int]:
@@ -75,18 +91,26 @@ def _shape(folder: Path) -> tuple[int, int]:
     return network["image_size"], network["channels"]
 
 
-def _make(
-    folder: Path, gan_seed: int, labels: Labels, latent_seeds: Labels, into: Images
-) -> pd.DataFrame:
-    """Put one image for each label and latent seed into an array, and return its manifest."""
+def _made(folder: Path, labels: Labels, latent_seeds: Labels) -> Made:
+    """Make one image for each label and latent seed, and return them with their ids."""
     one_thread()  # as in training: the bytes must not depend on the cores there are
+    made = sample(load_generator(folder), labels, latent_seeds)
+    return made, [image_id(one) for one in made]
+
+
+def _all_made(jobs: Iterator[Job], many: int) -> Iterator[Made]:
+    """Do the jobs in order: the first here, the others in processes where that saves time."""
+    start = time.perf_counter()
+    yield _made(*next(jobs))
+    left = (many - 1) * (time.perf_counter() - start)
+    yield from spread(_made, jobs, here=1 if left < _WORTH_SECONDS else None)
+
+
+def _manifest(
+    folder: Path, gan_seed: int, labels: Labels, latent_seeds: Labels, ids: list[str]
+) -> pd.DataFrame:
     names = np.array(load_config(folder)["class_names"], dtype=object)
-    generator, checkpoint = load_generator(folder), checkpoint_hash(folder)
-    ids: list[str] = []
-    for start in range(0, len(labels), _AT_ONCE):
-        rows = slice(start, start + _AT_ONCE)
-        made = into[rows] = sample(generator, labels[rows], latent_seeds[rows])
-        ids += map(image_id, made)
+    checkpoint = checkpoint_hash(folder)
     return pd.DataFrame(
         {
             "image_id": ids,

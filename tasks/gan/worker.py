@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import queue
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -24,7 +22,8 @@ from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.distributed import SOLO, Group, launch
 from tasks.gan.history import CHECKPOINT, STATES
 from tasks.gan.model import build_gan, device_of
-from tasks.gan.state import GanOutcome, StateFolder, Tick
+from tasks.gan.state import GanOutcome, StateFolder
+from tasks.gan.telling import Teller
 from tasks.gan.training import train_gan
 
 _KEY = re.compile("[0-9a-f]{64}")  # so nothing is removed but states
@@ -42,6 +41,7 @@ class GanJob:
         gan_seed: which of its seeds.
         seed: the root seed.
         folder: for its checkpoint and for the state to resume from.
+        told: where the stage listens.
         judge: makes what judges the images, in the worker.
     """
 
@@ -51,24 +51,29 @@ class GanJob:
     gan_seed: int
     seed: int
     folder: Path
+    told: Path
     judge: Callable[[], Evaluate]
 
 
-Message = tuple[int, Tick | GanOutcome]
-"""What a worker tells: seed and a tick of a GAN, or how it ended, its checkpoint written."""
+def train_one(job: GanJob) -> int:
+    """Train one GAN and save its checkpoint; leave at the next tick once nobody listens.
 
-
-def train_one(job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
-    """Train one GAN and save its checkpoint; leave at the next tick once ``stop`` is set."""
+    Returns:
+        How much it has told, where one process trains it.
+    """
     if job.params.processes == 1:
-        _train(SOLO, job, messages, stop)
-    else:
-        device = device_of(job.params).type
-        launch(_train, (job, messages, stop), job.params.processes, device)
+        return _train(SOLO, job)
+    launch(_train_part, (job,), job.params.processes, device_of(job.params).type)
+    return 0
 
 
-def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any) -> None:
+def _train_part(group: Group, job: GanJob) -> None:
+    _train(group, job)
+
+
+def _train(group: Group, job: GanJob) -> int:
     one_thread()
+    teller = Teller(job.told)
     own_seed = job.seed * 1_000_003 + job.gan_seed
     train = ImageSet.load(job.train)
     gan = build_gan(train, job.params, own_seed)
@@ -88,9 +93,10 @@ def _train(group: Group, job: GanJob, messages: queue.Queue[Message], stop: Any)
                 save_checkpoint(
                     job.folder / CHECKPOINT, gan, train.class_names, job.params, job.gan_seed
                 )
-            messages.put((job.gan_seed, news))
-        if group.agree(stop.is_set()):
-            return
+            teller.tell(news)
+        if group.agree(not teller.heard):
+            break
+    return teller.told
 
 
 def states_of(home: Path, key: str) -> Path:

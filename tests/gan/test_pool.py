@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,11 @@ from tasks.gan.model import build_gan
 from tasks.gan.pool import make_fresh, make_pool
 from tasks.gan.sampling import sample
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # where some tests put something in its place
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +91,20 @@ def test_the_same_seed_gives_the_same_bytes_another_another_pool(
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     other = generated(gans, tmp_path / "c", seed=1)
     assert not set(one.manifest["latent_seed"]) & set(other.manifest["latent_seed"])
+
+
+def test_as_many_processes_as_there_are_cores_make_the_same_bytes(
+    gans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generated(gans, tmp_path / "one")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    monkeypatch.setattr(pool_module, "_AT_ONCE", 4)
+    monkeypatch.setattr(pool_module, "_WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(pool_module, "sample", Mock(wraps=sample))
+    generated(gans, tmp_path / "two")
+    assert pool_module.sample.call_count == 1  # the others are made elsewhere
+    for name in ("images.npy", "manifest.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def made(folders: dict[int, Path], per_class: int, seed: int, out: Path) -> ImageSet:

@@ -1,4 +1,4 @@
-"""A Dask cluster of separate processes on loopback, and what its workers are asked in tests."""
+"""A Dask cluster of separate processes on loopback, to test with and to measure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.contracts.parent import die_with_parent
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @contextmanager
