@@ -114,7 +114,7 @@ class TinyLine:
         self._call(str(BIN / "python"), "-c", edit, f"seed={blow.variant}").wait()
         served = _Served(self._call)
         try:
-            served.fire()
+            served.fire(force=True)
             struck = self._strike(blow, served.process)
             if blow.victim == "schedule" and struck and not _ends(served.process):
                 return struck, 0.0, [f"the schedule is at work after {LONGEST:.0f} s"]
@@ -243,11 +243,11 @@ class _Served:
         self.process = call(*command)
         self._fired = ""
 
-    def fire(self) -> str:
+    def fire(self, force: bool = False) -> str:
         """Let a run fall due now, and return its id."""
         found = self._eventually(self._deployment, "the schedule is not served")
         path = f"deployments/{found['id']}/create_flow_run"
-        self._fired = str(self._ask(path, {})["id"])
+        self._fired = str(self._ask(path, {"parameters": {"force": force}})["id"])
         return self._fired
 
     def state_of(self, run: str) -> str:
