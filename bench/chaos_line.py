@@ -247,7 +247,9 @@ class _Served:
         """Let a run fall due now, and return its id."""
         found = self._eventually(self._deployment, "the schedule is not served")
         path = f"deployments/{found['id']}/create_flow_run"
-        self._fired = str(self._ask(path, {"parameters": {"force": force}})["id"])
+        wish = {"parameters": {"force": force}}
+        made = self._eventually(lambda: self._ask(path, wish), "the server makes no run")
+        self._fired = str(made["id"])
         return self._fired
 
     def state_of(self, run: str) -> str:
