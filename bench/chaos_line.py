@@ -308,7 +308,7 @@ def _victims(run: int) -> dict[str, list[psutil.Process]]:
                     found["worker"].append(one)
                 elif "-m tasks." in words:
                     found["stage"].append(one)
-                elif scheduled and "flow" in words and "server" not in words:
+                elif "-m prefect.engine" in words:
                     found["flow"].append(one)
     return found
 
