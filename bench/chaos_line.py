@@ -201,7 +201,7 @@ class TinyLine:
             if (self._root / lock).is_file() and not _is_free(self._root / lock):
                 faults.append(f"{lock} is held")
         holds = self._root / ".dvc/tmp/rwlock"
-        if holds.is_file() and json.loads(holds.read_text(encoding="utf-8") or "{}"):
+        if holds.is_file() and any(json.loads(holds.read_text(encoding="utf-8") or "{}").values()):
             faults.append("DVC's rwlock holds paths")
         litter = [*self._root.rglob(".*.arriving"), *self._root.rglob(".*.leaving")]
         litter += [*(self._root / ".ganlift/flow_runs").glob("*")]
