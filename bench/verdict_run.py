@@ -69,6 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "weight_decay": 0.01,
         "fractions": [],
         "flip": False,
+        "precision": "float32",
     },
     "report": {
         "primary_metric": "balanced_accuracy",

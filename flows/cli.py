@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_results import results
+from flows.cli_versions import versions
 from flows.project import enter_project
 from tasks.contracts.boundary import boundary
 from tasks.contracts.proxies import reach_this_machine_directly
@@ -184,6 +185,13 @@ def schedule(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of Prefect's page on 127.0.0.1.")
     ] = 4200,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your images, as for ganlift run: written to params.yaml before the schedule is "
+            "served, with the settings that suit them; by default those of params.yaml."
+        ),
+    ] = None,
 ) -> None:
     """Run the pipeline on a schedule, one run at a time, until stopped with Ctrl-C.
 
@@ -191,7 +199,8 @@ def schedule(
     """
     from flows.run import serve_line
 
-    serve_line(enter_project(), cron, timezone, port)
+    source = Path.cwd() / source.expanduser() if source else None
+    serve_line(enter_project(), cron, timezone, port, source)
 
 
 @app.command(epilog="Example: [bold]ganlift notify https://chat.example.org/hooks/KEY --test[/]")
@@ -219,3 +228,4 @@ def notify(
 
 
 app.add_typer(results)
+app.add_typer(versions)

@@ -145,16 +145,48 @@ def history(
 @results.command(epilog="Example: [bold]ganlift track[/]")
 def track() -> None:
     """Log to MLflow the results that it missed while its server could not be reached."""
-    enter_project()
+    root = enter_project()
     from flows.folds import see_line
     from flows.line_file import paths
+    from flows.versions import log_missing_lines
     from tasks.adapters.tracking.past_runs import log_missing
     from tasks.contracts.params.line import load_params
 
     where = paths()
     see_line(where["gan_metrics"])
     logged = log_missing(dataset=load_params().ingest.source, paths=where)
+    logged += log_missing_lines(root)
     print("\n".join(logged) if logged else "nothing was missing")
+
+
+@results.command(epilog="Example: [bold]ganlift share http://127.0.0.1:5000[/]")
+def share(
+    server: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", help="Of the server. MLFLOW_TRACKING_USERNAME and _PASSWORD are yours."
+        ),
+    ],
+    database: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="MLFLOW_BACKEND_STORE_URI",
+            help="Of the server's own database; PGPASSWORD is its password.",
+        ),
+    ] = "postgresql://mlflow@127.0.0.1/mlflow",
+) -> None:
+    """Copy this project's own MLflow store to a shared server; nothing is removed or copied twice.
+
+    Runs keep their ids, and registered models their versions and champions.
+    """
+    enter_project()
+    from tasks.adapters.tracking.failures import shown
+    from tasks.adapters.tracking.share import share as copy
+
+    for line in copy(server, database):
+        print(line, flush=True)
+    print(f"To use it from now on: export MLFLOW_TRACKING_URI={shown(server)}")
 
 
 @results.command(epilog="Example: [bold]ganlift docs[/]")

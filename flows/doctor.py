@@ -180,6 +180,7 @@ def _servers(root: Path) -> Iterator[Finding]:
 
 
 def _tracking(_: Path) -> Iterator[Finding]:
+    from tasks.adapters.tracking.failures import shown
     from tasks.adapters.tracking.store import asked, home, local_uri, tracking_uri
 
     if tracking_uri() == local_uri() and not (home() / "mlflow.db").is_file():
@@ -189,7 +190,7 @@ def _tracking(_: Path) -> Iterator[Finding]:
         experiments = store.client().search_experiments()
         dead = [run for one in experiments for run in store.dead_runs(one.experiment_id)]
     closed = f"; {len(dead)} runs were killed, and the next run over their images closes them"
-    yield Finding("MLflow", f"{store.uri}{closed if dead else ''}")
+    yield Finding("MLflow", f"{shown(store.uri)}{closed if dead else ''}")
 
 
 def _locks(root: Path) -> Iterator[Finding]:

@@ -25,7 +25,8 @@ OVER_ALL = "report_folds"
 ANSWERS = {"report": (verdict.LIFT, verdict.PAGE), OVER_ALL: (LIFT, PAGE)}
 """By the stage that a line ends with, as `Visit.name` has it: its ``lift.json`` and its page."""
 _HEAD = "# Written by `ganlift run` from dvc.yaml for ingest.folds; what is changed here is lost.\n"
-_READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "ingest")  # of each fold
+_READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "filter", "ingest")  # of a fold
+_IN_GIT = {"persist": True, "cache": False}
 _OWN_CODE = ("tasks/report_folds.py", "tasks/lift/folds.py", "tasks/answer/folds.html.j2")
 
 
@@ -142,13 +143,15 @@ def folded(line: dict[str, Any], folds: int) -> dict[str, Any]:
         "wdir": "..",
         "cmd": f"exec sh tasks/python.sh -m tasks.report_folds --folds {FOLDER} "
         f"--count {folds} --lift {LIFT} --page {PAGE} --pictures {outs['pictures']} "
-        f"--runs {outs['runs.parquet']} --gan-metrics {FOLDER}/gan.json",
+        f"--runs {outs['runs.parquet']} --gan-metrics {FOLDER}/gan.json "
+        f"--metrics {FOLDER}/metrics.json",
         "deps": [*read, *_OWN_CODE, *code],
         "params": report["params"],
-        "outs": [{out: {"persist": True}} for out in outs.values()],
-        "metrics": [
-            {out: {"persist": True, "cache": False}} for out in (str(LIFT), f"{FOLDER}/gan.json")
+        "outs": [
+            *({out: {"persist": True}} for out in outs.values()),
+            *({out: _IN_GIT} for out in (str(LIFT), f"{FOLDER}/gan.json")),
         ],
+        "metrics": [{f"{FOLDER}/metrics.json": _IN_GIT}],
     }
     return {"vars": ["../params.yaml"], "stages": stages}
 

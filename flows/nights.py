@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from tasks.adapters.timeline import Night
+from tasks.adapters.timeline import MINUTE, SHOWN_ID, Night
+from tasks.contracts.errors import UserError
 
 NIGHTS = Path(".ganlift/nights.jsonl")
+SINCE = Path(".ganlift/since.json")  # the run that holds the newest result, as MLflow told it
 
 
 def is_quiet(states: Mapping[str, str]) -> bool:
@@ -45,3 +48,29 @@ def noted_nights(root: Path) -> list[Night]:
         except (ValueError, KeyError, TypeError):
             continue
     return nights
+
+
+def nothing_new(root: Path, lift: Path) -> str:
+    """Return ``nothing new since RUN``: the one that MLflow holds this ``lift.json`` in.
+
+    MLflow is asked once for each result, since its import alone takes 2 s.
+    """
+    digest, note = digest_of(lift), root / SINCE
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        told = json.loads(note.read_text(encoding="utf-8"))
+        if told["result"] == digest:
+            return _since(told["run"], datetime.fromisoformat(told["ended"]))
+    from tasks.adapters.tracking.history import run_of
+
+    with suppress(UserError):  # a store out of reach takes nothing from the answer
+        if found := run_of(digest):
+            run, ended = found
+            known = {"result": digest, "run": run, "ended": ended.isoformat()}
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(json.dumps(known), encoding="utf-8")
+            return _since(run, ended)
+    return "nothing new"
+
+
+def _since(run: str, ended: datetime) -> str:
+    return f"nothing new since {run[:SHOWN_ID]}, {ended:{MINUTE}}"

@@ -18,8 +18,8 @@ from prefect.runtime import deployment, flow_run
 from flows.data_set import data_set
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
-from flows.folds import ANSWERS, OVER_ALL, Visit, visits, write_folds
-from flows.former import make_room
+from flows.folds import ANSWERS, OVER_ALL, Visit
+from flows.line import STAGES, laid_out, selected
 from flows.mending import mend
 from flows.nights import is_quiet, note_night
 from flows.notify import Message, failures_told, tell
@@ -29,23 +29,13 @@ from flows.recovery import end_dead_runs, noted
 from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.verdict import markdown, short
+from flows.versions import log_line
+from tasks.adapters.tracking.work import begin
 from tasks.contracts.errors import UserError
-from tasks.contracts.nearest import choose
 from tasks.contracts.params.line import load_params
 from tasks.contracts.params.reading import FILE, read_values
 from tasks.contracts.parent import die_with_parent
 from tasks.lift.result import LiftResult
-
-STAGES = (
-    "ingest",  # images in class folders → data/real
-    "validate",  # the gate before any training
-    "train_gan",  # one GAN a seed → models/gan
-    "generate",  # checkpoints → the synthetic pool
-    "quality_filter",  # the pool → accepted, and a random control
-    "merge",  # real and accepted → data/merged
-    "retrain",  # arms × seeds, judged on the sealed test split
-    "report",  # lift, interval, verdict, pictures
-)
 
 
 def _begun() -> str:
@@ -78,6 +68,7 @@ def pipeline(
     """
     if deployment.id is not None:
         die_with_parent()  # a schedule that is killed outright leaves no run at work
+    begin()
     root = find_root(Path.cwd())
     try:
         # `ganlift run` tells of its own failures, those before the flow too.
@@ -95,22 +86,19 @@ def pipeline(
 
 
 def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> dict[str, str]:
-    ingest = load_params(root / FILE).ingest
-    if ingest.folds is not None:
-        write_folds(root, ingest.folds)
-    line = visits(stages, ingest.folds)
+    log_line(root)  # of the run before, if that was not the flow's
+    line = laid_out(root, stages, load_params(root / FILE).ingest)
     if begins_late:
         for visit in line:
             if visit.stage == stages[0]:
                 _see_inputs(root, visit)
-    if stages[0] == "ingest":
-        make_room(root, ingest.source)
     answer = ANSWERS.get(line[-1].name)
     before = _verdict(root / answer[0]) if answer else None
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
     states = dict(_visited(line, root, force))
     if answer:
+        log_line(root)
         result = LiftResult.load(root / answer[0])
         create_markdown_artifact(
             markdown(result, answer[1]), key="verdict", description=result.verdict
@@ -147,26 +135,6 @@ def _verdict(lift: Path) -> str | None:
     with suppress(UserError):
         return LiftResult.load(lift).verdict
     return None
-
-
-def selected(from_stage: str | None, until: str | None) -> tuple[str, ...]:
-    """Return the stages from one to the other, both included.
-
-    Raises:
-        UserError: an unknown stage, or an order that leaves none.
-    """
-    for option, stage in (("--from", from_stage), ("--until", until)):
-        if stage is not None and stage not in STAGES:
-            raise UserError(f"{option} {stage}", "no such stage", choose(stage, STAGES))
-    first = STAGES.index(from_stage) if from_stage else 0
-    last = STAGES.index(until) if until else len(STAGES) - 1
-    if first > last:
-        raise UserError(
-            f"--from {from_stage} --until {until}",
-            f"{until} comes before {from_stage}",
-            f"The order is {', '.join(STAGES)}",
-        )
-    return STAGES[first : last + 1]
 
 
 def _visited(line: Sequence[Visit], root: Path, force: bool) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from flows.presets import leaves
 from tasks.contracts.params.line import Params, parse_params
 from tasks.gan.model import device_of
 from tasks.planning.choices import Choice, image_choices, training_choices
-from tasks.planning.clock import StageTime, measured, stage_times
+from tasks.planning.clock import StageTime, measured, reduced_gain, stage_times
 from tasks.planning.looks import Look, look
 from tasks.planning.mirror import mirrored
 from tasks.planning.reach import FEW_TEST_IMAGES, LARGEST_USEFUL_PP, Reach, reach
@@ -64,10 +64,9 @@ def default_source() -> str:
 
 
 def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tuple[str, ...]:
-    """Return the settings of a run on ``source``, and say which they are and why.
+    """Return the settings of a run on a new ``source``, and say which they are and why.
 
-    For the present source they are a person's ``own``. Another one takes the plan, and the
-    built-in digits the shipped settings; ``own`` come last and win.
+    It takes the plan, and the built-in digits the shipped settings; ``own`` come last and win.
 
     Args:
         source: a folder, or a file that names a built-in set.
@@ -79,11 +78,7 @@ def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tup
         UserError: the source cannot be used.
     """
     named = source_setting(source, root)
-    there = yaml.safe_load(text)["ingest"]["source"]
-    written = yaml.safe_load(named.partition("=")[2])
-    if written == there:
-        return (*own, named)
-    if written == default_source():
+    if yaml.safe_load(named.partition("=")[2]) == default_source():
         Console().print("The settings that ganlift ships for this data set are written again.")
         return (*default_settings(), *own, named)
     plan = make_plan(source, root, own, text)
@@ -105,11 +100,13 @@ def make_plan(source: Path, root: Path, own: Sequence[str], text: str) -> Plan:
     first = image_choices(seen, gpu=gpu)
     cut = [*base, *(choice.setting for choice in first), *own]
     params = parse_params(yaml.safe_load(edited(text, cut)))
+    images = seen.decoded(params.ingest, params.seed)
     second = training_choices(
         seen,
         seen.expected(params.ingest),
         params.ingest.image_size,
-        mirrored(seen.decoded(params.ingest, params.seed)),
+        mirrored(images),
+        reduced_gain(images, params.retrain),
     )
     choices = [*first, *second]
     settings = (*base, *(choice.setting for choice in choices), *own)

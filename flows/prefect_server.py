@@ -30,7 +30,7 @@ def settle(root: Path) -> bool:
     Returns:
         Whether a server is to be started: the user has named none, nor a home of their own.
     """
-    ours = not any(os.environ.get(name) for name in CHOSEN_BY_USER)
+    ours = not is_named()
     if ours:
         os.environ["PREFECT_HOME"] = str(root / HOME)
     for name, value in {
@@ -41,10 +41,17 @@ def settle(root: Path) -> bool:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
             "prefect.server.concurrency.lease_storage.filesystem"
         ),
+        # It deletes what has ended, with its logs, after 90 days, as it does with events after 7.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(SECONDS_TO_START)),
     }.items():
         os.environ.setdefault(name, value)
     return ours
+
+
+def is_named() -> bool:
+    """Tell whether the user has named a server, a home or a profile of Prefect."""
+    return any(os.environ.get(name) for name in CHOSEN_BY_USER)
 
 
 def is_own(root: Path) -> bool:

@@ -13,6 +13,7 @@ from tasks.contracts.errors import UserError
 
 LOCK = Path(".ganlift/run.lock")
 SCHEDULE_LOCK = Path(".ganlift/schedule.lock")
+NOTES = Path(".ganlift/flow_runs")  # one for each run of the flow while it works
 LEAST_FREE = 100_000_000  # bytes: with less, Prefect's server alone may not come up
 _held: set[Path] = set()  # by this process
 

@@ -27,10 +27,9 @@ from prefect.states import Crashed
 from flows.data_set import data_set
 from flows.notify import Message, tell
 from flows.prefect_server import is_own
-from flows.project import run_lock
+from flows.project import NOTES, run_lock
 from tasks.contracts.errors import UserError
 
-NOTES = Path(".ganlift/flow_runs")
 AT_WORK = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 KILLED = "The run was killed, or the machine stopped: its process ended without a word."
 

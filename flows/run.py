@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from rich.panel import Panel
 from flows import prefect_server
 from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited, source_setting
-from flows.folds import ANSWERS
-from flows.nights import digest_of, is_quiet
+from flows.folds import ANSWERS, Visit
+from flows.line import is_all_done, laid_out, selected
+from flows.nights import is_quiet, note_night, nothing_new
 from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
 from flows.verdict import COLOURS, lines
-from tasks.adapters.timeline import MINUTE, SHOWN_ID
+from flows.versions import log_line
 from tasks.answer.words import MEANING
-from tasks.contracts.errors import UserError
-from tasks.contracts.params.line import load_params, parse_params
+from tasks.contracts.params.line import Params, load_params, parse_params
 from tasks.lift.result import LiftResult
 
 PARAMS = Path("params.yaml")
@@ -42,6 +42,48 @@ class Wishes:
     force: bool
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What is to be written to params.yaml.
+
+    Attributes:
+        settings: as ``--set`` takes them.
+        params: all there are, with these.
+        source_before: the data set that params.yaml names now.
+        changes: whether the file changes.
+    """
+
+    settings: Sequence[str]
+    params: Params
+    source_before: str
+    changes: bool
+
+
+def choose_settings(root: Path, source: Path | None, own: Sequence[str]) -> Chosen:
+    """Return the settings of a run and say what they are; nothing is written yet.
+
+    The present data set keeps its settings. Another one takes the plan, and ``own`` win.
+
+    Raises:
+        UserError: the source cannot be used, or a setting is wrong.
+    """
+    before = load_params(root / PARAMS).ingest.source
+    text = (root / PARAMS).read_text(encoding="utf-8")
+    settings = own
+    if source is not None:
+        named = source_setting(source, root)
+        if yaml.safe_load(named.partition("=")[2]) == before:
+            settings = (*own, named)
+        else:
+            from flows.plan import settings_for  # which imports torch
+
+            settings = settings_for(source, root, own, text)
+    after = edited(text, settings)
+    if settings and text == after:
+        Console().print("params.yaml has these settings already: nothing in it changes.")
+    return Chosen(settings, parse_params(yaml.safe_load(after)), before, text != after)
+
+
 def run_line(root: Path, wishes: Wishes) -> None:
     """Write the settings, run the flow and show what came out.
 
@@ -51,28 +93,24 @@ def run_line(root: Path, wishes: Wishes) -> None:
     started = time.monotonic()
     # nobody else's params come between writing and running
     with failures_told(root), run_lock(root):
-        before = load_params(root / PARAMS).ingest.source
-        text = (root / PARAMS).read_text(encoding="utf-8")
-        settings: Sequence[str] = wishes.settings
-        if wishes.source is not None:
-            source_setting(wishes.source, root)  # a wrong one need not wait for torch's import
-            from flows.plan import settings_for
-
-            settings = settings_for(wishes.source, root, settings, text)
-        now, text = text, edited(text, settings)
-        if settings and text == now:
-            Console().print("params.yaml has these settings already: nothing in it changes.")
-        params = parse_params(yaml.safe_load(text))
-        wanted = params.ingest.source
-        if wishes.source is None and wanted != before:
+        chosen = choose_settings(root, wishes.source, wishes.settings)
+        wanted = chosen.params.ingest.source
+        if wishes.source is None and wanted != chosen.source_before:
             Console().print(
-                f"The settings of {before} are used for {wanted}; `ganlift run --source` chooses "
-                "settings for it.",
+                f"The settings of {chosen.source_before} are used for {wanted}; "
+                "`ganlift run --source` chooses settings for it.",
                 markup=False,
             )
         if wishes.from_stage in (None, "ingest"):
             check_source(root / wanted, root)
-        see_names(params)
+        see_names(chosen.params)
+        stages = selected(wishes.from_stage, wishes.until)
+        # On a server that the user named, a run with nothing to do is seen all the same.
+        if not wishes.force and not chosen.changes and not prefect_server.is_named():
+            line = laid_out(root, stages, chosen.params.ingest)
+            if is_all_done(root, line):
+                _show_unchanged(root, line, time.monotonic() - started)
+                return
 
         # Prefect's log lines go to its page; the terminal has the stages' own.
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
@@ -80,29 +118,54 @@ def run_line(root: Path, wishes: Wishes) -> None:
         with Console().status("starting Prefect"):
             wait = prefect_server.ready(root, None, "--no-ui", "--no-scheduler")
 
-            from flows.pipeline import pipeline, selected
+            from flows.pipeline import pipeline
 
-            selected(wishes.from_stage, wishes.until)
-            edit_params(root / PARAMS, settings)
+            edit_params(root / PARAMS, chosen.settings)
             wait()
         states = pipeline(wishes.from_stage, wishes.until, wishes.force)
         _show_summary(root, states, time.monotonic() - started)
 
 
-def serve_line(root: Path, cron: str, timezone: str | None, port: int) -> None:
+def _show_unchanged(root: Path, line: Sequence[Visit], seconds: float) -> None:
+    """Note and show a run with nothing to do, which costs neither Prefect's import nor a server."""
+    states = {visit.name: "unchanged" for visit in line}
+    last = line[-1].name
+    if last in ANSWERS:
+        log_line(root)  # of `dvc repro`, say, which brought everything up to date
+        if is_quiet(states):
+            note_night(root, root / ANSWERS[last][0])
+    Console(highlight=False).print(f"unchanged: {', '.join(states)}")
+    _show_summary(root, states, seconds)
+
+
+def serve_line(
+    root: Path, cron: str, timezone: str | None, port: int, source: Path | None = None
+) -> None:
     """Serve the flow on a schedule until stopped.
 
+    Args:
+        root: the project's folder.
+        cron: minute, hour, day of month, month and day of week.
+        timezone: UTC by default.
+        port: of Prefect's page on 127.0.0.1.
+        source: written to params.yaml first, as `run_line` does; None keeps what stands there.
+
     Raises:
-        UserError: no cron expression or time zone, params.yaml is wrong, the port is taken, or
-            another schedule is served here.
+        UserError: no cron expression or time zone, params.yaml or the source is wrong, the port is
+            taken, another schedule is served here, or a run is at work where params.yaml is to be
+            written.
     """
     load_params(root / PARAMS)
     with schedule_lock(root):
-        wait = prefect_server.ready(root, port, "--ui")
+        with run_lock(root) if source else nullcontext():
+            chosen = choose_settings(root, source, ())
+            see_names(chosen.params)
+            wait = prefect_server.ready(root, port, "--ui")
 
-        from flows.schedule import parse_cron, serve
+            from flows.schedule import parse_cron, serve
 
-        schedule = parse_cron(cron, timezone)
+            schedule = parse_cron(cron, timezone)
+            edit_params(root / PARAMS, chosen.settings)
         wait()
         page = os.environ["PREFECT_API_URL"].removesuffix("/api")
         console = Console()
@@ -123,7 +186,7 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
     lift, page = ANSWERS[last]
     result = LiftResult.load(root / lift)
     first, *others = lines(result)
-    news = f"{_nothing_new(root / lift)}\n" if is_quiet(states) else ""
+    news = f"news     {nothing_new(root, root / lift)}\n" if is_quiet(states) else ""
     console.print(
         Panel(
             f"[bold {COLOURS[result.verdict]}]{result.verdict}[/]: {MEANING[result.verdict]}\n"
@@ -138,13 +201,3 @@ def _show_summary(root: Path, states: dict[str, str], seconds: float) -> None:
             expand=False,
         )
     )
-
-
-def _nothing_new(lift: Path) -> str:
-    from tasks.adapters.tracking.history import run_of
-
-    with suppress(UserError):  # a store out of reach takes nothing from the answer
-        if found := run_of(digest_of(lift)):
-            run_id, ended = found
-            return f"news     nothing new since {run_id[:SHOWN_ID]}, {ended:{MINUTE}}"
-    return "news     nothing new"

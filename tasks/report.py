@@ -16,16 +16,11 @@ from tasks.answer.evidence import (
     draw_real_beside_synthetic,
     draw_reliability,
 )
+from tasks.answer.figures import metrics_text
 from tasks.answer.funnel import funnel
-from tasks.answer.mistakes import Answers, draw_confusion, mistakes
+from tasks.answer.mistakes import Answers, draw_confusion, draw_flips, mistakes
 from tasks.answer.page import Evidence, exposure_of, library_versions, render_page
-from tasks.answer.pictures import (
-    arms_table,
-    curve_table,
-    draw_lift_by_arm,
-    draw_per_class_lift,
-    draw_real_curve,
-)
+from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
 from tasks.answer.settling import draw_settling
 from tasks.answer.terminal import terminal
 from tasks.contracts.errors import UserError
@@ -44,8 +39,11 @@ def run(
     predictions: Path,
     retrained: Path,
     classifier: Path,
+    train: Path,
+    val: Path,
     test: Path,
     pool: Path,
+    accepted: Path,
     scores: Path,
     merged: Path,
     control: Path,
@@ -60,8 +58,7 @@ def run(
     lift: Output,
     page: Output,
     pictures: Output,
-    arms: Output,
-    curve: Output,
+    metrics: Output,
     params: ReportParams,
     seed: int,
 ) -> None:
@@ -94,6 +91,8 @@ def run(
 
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
     draw_per_class_lift(result, pictures / "per_class_lift.png")
+    told = mistakes(answers, ImageSet.load(test), class_names)
+    draw_flips(told, class_names, pictures / "flipped.png")
     draw_confusion(answers, class_names, pictures / "confusion.png")
     if result.worth:
         draw_real_curve(result, result.worth, pictures / "real_curve.png")
@@ -112,16 +111,15 @@ def run(
         funnel=funnel(filtered["rules"], ImageSet.load(pool), pd.read_parquet(scores), seed),
         merge=_json(merge_result),
         retrain=retraining,
-        mistakes=mistakes(answers, ImageSet.load(test), class_names),
+        mistakes=told,
         exposure=exposure_of(run_table),
         versions=library_versions(),
         processor=processor(),
     )
-    for path in (lift, page, arms, curve):
+    for path in (lift, page, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     lift.write_text(result.dumps(), encoding="utf-8")
-    arms_table(result).to_csv(arms, index=False)
-    curve_table(result).to_csv(curve, index=False)
+    metrics.write_text(metrics_text(result, gans, [filtered["acceptance_rate"]]), encoding="utf-8")
     page.write_text(render_page(result, evidence, pictures), encoding="utf-8")
     print(terminal(result))
     print(f"report   {shown(page)}", flush=True)
@@ -132,10 +130,13 @@ def run(
         "runs": runs,
         "gan_metrics": gan_metrics,
     }
+    sets = (train, val, test, accepted)
     if ingested["fold"] is None:
-        log_pipeline(dataset=dataset, **files, classifier=classifier, retrained=retrained)
+        own = {"classifier": classifier, "retrained": retrained}
+        log_pipeline(dataset=dataset, sets=sets, **files, **own)
     else:
-        log_folds(f"fold {ingested['fold']} of {ingested['folds']}", dataset=dataset, **files)
+        fold = f"fold {ingested['fold']} of {ingested['folds']}"
+        log_folds(fold, dataset=dataset, sets=sets, **files)
 
 
 def _json(path: Path) -> dict[str, Any]:

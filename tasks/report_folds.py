@@ -10,6 +10,7 @@ import pandas as pd
 
 from tasks.adapters.tracking.pipeline import log_folds
 from tasks.answer import words
+from tasks.answer.figures import metrics_text
 from tasks.answer.page import library_versions, render_folds
 from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
 from tasks.answer.terminal import terminal
@@ -32,6 +33,7 @@ def run(
     pictures: Output,
     runs: Output,
     gan_metrics: Output,
+    metrics: Output,
     params: ReportParams,
     seed: int,
 ) -> None:
@@ -53,7 +55,7 @@ def run(
         for fold in every
         for arm, why in fold.retrained["left_out"].items()
     }
-    for path in (lift, page, runs, gan_metrics):
+    for path in (lift, page, runs, gan_metrics, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     lift.write_text(result.dumps(), encoding="utf-8")
     page.write_text(
@@ -75,6 +77,8 @@ def run(
     }
     text = json.dumps(gans, indent=2, ensure_ascii=False) + "\n"
     gan_metrics.write_text(text, encoding="utf-8")
+    accepted = [_json(place / "filter.json")["acceptance_rate"] for place in reports]
+    metrics.write_text(metrics_text(result, gans, accepted), encoding="utf-8")
     print(terminal(result))
     print(f"report   {shown(page)}", flush=True)
     log_folds(

@@ -181,7 +181,9 @@ def _conditions(
 ) -> tuple[Conditions, Schedule]:
     """What all runs share. A wrong name of a classifier fails here, once."""
     rate, decay = params.learning_rates[0], params.weight_decays[0]
-    schedule = Schedule(params.classifier, params.steps, params.batch_size, rate, decay)
+    schedule = Schedule(
+        params.classifier, params.steps, params.batch_size, rate, decay, params.precision
+    )
     weights = None if params.weights is None else Path(params.weights).absolute()
     classes, shape = len(data.class_names), data.real.image_shape
     network = untrained(schedule, shape, classes=classes, seed=seed)

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from flows.folds import OVER_ALL, folded
-from flows.pipeline import STAGES
+from flows.line import STAGES
 from tasks.contracts.params.line import Params, load_params
 from tasks.contracts.stage import Setting
 

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from bench.staleness import code_deps, stale_stages
-from flows.pipeline import STAGES
+from flows.line import STAGES
 
 ROOT = Path(__file__).parents[1]
 # What stages import and what decides none of their bytes, with the reason.
 DECIDES_NOTHING = {
     "tasks.contracts.boundary": "words of a refusal",
+    "tasks.contracts.cluster": "where work is done",
     "tasks.contracts.errors": "words of a refusal",
     "tasks.contracts.fork_server": "where processes come from",
     "tasks.contracts.gate": "two constant words, passed and refused",
@@ -29,6 +30,7 @@ DECIDES_NOTHING = {
     "tasks.contracts.proxies": "how other machines are reached",
     "tasks.contracts.progress": "what is shown meanwhile",
     "tasks.contracts.stage": "how a stage is started",
+    "tasks.contracts.workers": "where work is done",
     "tasks.adapters.tracking": "logs what is there",
 }
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
 from tasks.answer.drawing import drawable, picture, spread_out
 from tasks.contracts.image_set import ImageSet
@@ -17,6 +21,8 @@ from tasks.lift.metrics import Floats, Labels
 MOST_CLASSES = 30  # a side of the picture
 _MOST_CONFUSIONS = 12  # rows of the table
 _MOST_FLIPS = 16  # images either way
+_DRAWN_FLIPS = 8  # of those, in the picture
+_CAPTION = 10  # letters of a class name above an image
 _NUMBERS = 12  # up to so many classes each cell has its number
 
 
@@ -174,6 +180,41 @@ def draw_confusion(answers: Answers, class_names: tuple[str, ...], path: Path) -
                             fontsize=8, color=colour,
                         )  # fmt: skip
         figure.axes[0].set_ylabel("true class")
+
+
+def draw_flips(found: Mistakes, class_names: tuple[str, ...], path: Path) -> None:
+    """Draw the clearest test images that the treatment mends, and those that it breaks.
+
+    Args:
+        found: of both arms.
+        class_names: all of them, in the order of their labels.
+        path: PNG to write; without any such image it says so.
+    """
+    kinds = (
+        ("The treatment mends", found.mended, found.mended_count),
+        ("The treatment breaks", found.broken, found.broken_count),
+    )
+
+    def named(name: str) -> str:
+        shown = drawable(name, class_names.index(name))
+        return shown if len(shown) <= _CAPTION else f"{shown[: _CAPTION - 1]}…"
+
+    with picture(path, 9.6, 4.0) as figure:
+        halves = list(figure.subfigures(2, 1, squeeze=False)[:, 0])
+        for part, (title, flips, count) in zip(halves, kinds, strict=True):
+            drawn = flips[:_DRAWN_FLIPS]
+            more = f", the clearest {len(drawn)} shown" if count > len(drawn) else ""
+            part.suptitle(f"{title} {count} test images{more}", x=0.01, ha="left", fontsize=11)
+            for axes, flip in zip_longest(part.subplots(1, _DRAWN_FLIPS), drawn):
+                axes.axis("off")
+                if flip is None:
+                    continue
+                with Image.open(BytesIO(b64decode(flip.png))) as image:
+                    axes.imshow(image.convert("RGB"), interpolation="nearest")
+                said = f"{named(flip.baseline)} → {named(flip.treatment)}"
+                axes.set_title(
+                    f"{named(flip.true)}\n{said}", fontsize=9, loc="center", pad=3, weight="normal"
+                )
 
 
 def _majority(predicted: Labels, classes: int) -> Labels:

@@ -1,4 +1,4 @@
-"""Pictures of the result, and the tables that `dvc plots` draws."""
+"""Pictures of the result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -26,7 +25,7 @@ from tasks.answer.drawing import (
 )
 from tasks.answer.words import Bounded, signed, unit, value
 from tasks.contracts.arms import NON_SYNTHETIC, SYNTHETIC_ONLY
-from tasks.lift.parts import CurvePoint, Estimate, Worth
+from tasks.lift.parts import Estimate, Worth
 from tasks.lift.result import LiftResult
 
 MOST_CLASSES = 30  # shown in a picture; the table of the page has all
@@ -175,29 +174,6 @@ def draw_real_curve(result: LiftResult, found: Worth, path: Path) -> None:
         axes.set_ylabel(axis)
         axes.set_title(f"{metric_title(result.metric_name)} by number of real images")
         figure.legend(loc="outside lower left", fontsize=9, handlelength=1.6)
-
-
-def arms_table(result: LiftResult) -> pd.DataFrame:
-    """Return the primary metric and its lift, one row an arm.
-
-    One row, since the bars of `dvc plots` add up rows of equal name; single runs are in
-    ``lift.json``.
-    """
-    rows = []
-    for arm in result.arms:
-        found, lift = result.primary(arm), result.arm_lift_pp.get(arm, _BASELINE)
-        rows.append(
-            {"arm": arm, "metric": result.primary_metric, "runs": len(found.values)}
-            | found.model_dump(include={"mean", "std", "ci_low", "ci_high"})
-            | {"lift_pp": lift.mean, "lift_ci_low": lift.ci_low, "lift_ci_high": lift.ci_high}
-        )
-    return pd.DataFrame(rows)
-
-
-def curve_table(result: LiftResult) -> pd.DataFrame:
-    """Return the primary metric by number of real images; only its header without a curve."""
-    points = result.worth.curve if result.worth else ()
-    return pd.DataFrame([dict(point) for point in points], columns=list(CurvePoint.model_fields))
 
 
 def _mark(axes: Axes, found: Worth, images: int, level: float, *, rises: bool) -> None:

@@ -15,10 +15,10 @@ import pandas as pd
 from torch import nn
 
 from tasks.classifier.examples import Examples
-from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.training import BATCH, Probabilities, Schedule, fit, probabilities
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
+from tasks.contracts.workers import spread
 
 Columns = dict[str, npt.NDArray[Any]]
 Reduce = Callable[[Probabilities, Labels], Mapping[str, npt.NDArray[Any]]]
@@ -45,7 +45,7 @@ class CrossFit:
     def members(self, images: Examples) -> Probabilities:
         """Return what each classifier says of a few images, float32 ``[F, n, K]``."""
         jobs = ((network, images) for network in self.networks)
-        return np.stack(list(fit_in_processes(probabilities, jobs)))
+        return np.stack(list(spread(probabilities, jobs)))
 
     def out_of_fold(self, reduce: Reduce) -> Columns:
         """Reduce what is said of each training image by the one that did not train on it."""
@@ -53,7 +53,7 @@ class CrossFit:
         jobs = [
             ([one], self.train.take(r), reduce) for one, r in zip(self.networks, rows, strict=True)
         ]
-        columns = _joined(list(fit_in_processes(_reduced, jobs)))
+        columns = _joined(list(spread(_reduced, jobs)))
         order = np.argsort(np.concatenate(rows))
         return {name: column[order] for name, column in columns.items()}
 
@@ -65,7 +65,7 @@ class CrossFit:
         ]
         jobs = ((self.networks, images.take(span), reduce) for span in spans)
         parts = []
-        for part in fit_in_processes(_reduced, jobs):
+        for part in spread(_reduced, jobs):
             parts.append(part)
             watch(len(parts) / len(spans), "classifiers judge")
         return _joined(parts)
@@ -99,7 +99,7 @@ def cross_fit(
         for fold in range(folds)
     )
     networks = []
-    for network in fit_in_processes(_fitted, jobs):
+    for network in spread(_fitted, jobs):
         networks.append(network)
         watch(len(networks) / folds, f"classifier {len(networks)}/{folds}")
     return CrossFit(networks, examples, fold_of)

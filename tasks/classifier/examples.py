@@ -6,8 +6,10 @@ A worker process that is sent some opens the file of a memory-mapped array for i
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +48,15 @@ class Examples:
     def __len__(self) -> int:
         return len(self.places)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the names of the files: of memory-mapped images none is sent."""
+        return _opened, (
+            tuple(map(_file_of, self.sources)),
+            self.places,
+            self.labels,
+            self.identity,
+        )
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C)."""
@@ -83,6 +94,32 @@ class Examples:
         """Read all images in order, as many as `size` at a time."""
         for start in range(0, len(self), size):
             yield self.pixels(slice(start, start + size))
+
+
+@dataclass(frozen=True)
+class _File:
+    """Where the images of a memory-mapped source lie."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+def _file_of(source: Images) -> Images | _File:
+    below: object = source.base
+    if isinstance(source, np.memmap) and isinstance(below, mmap.mmap):  # the file, not a part of it
+        return _File(str(source.filename), source.offset, source.shape)
+    return source
+
+
+def _opened(
+    sources: tuple[Images | _File, ...], places: Rows, labels: Labels, identity: str
+) -> Examples:
+    opened = tuple(
+        np.memmap(one.path, np.uint8, "r", one.offset, one.shape) if isinstance(one, _File) else one
+        for one in sources
+    )
+    return Examples(opened, places, labels, identity)
 
 
 def _hash(*parts: bytes | npt.NDArray[np.int64]) -> str:

@@ -16,7 +16,6 @@ from torch import Tensor
 from tasks.classifier.arms import FROM_GAN, Arm, TrainingSet, gan_seed_of, training_set
 from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
-from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.saved import WEIGHTS, State, state_of, weights_digest
 from tasks.classifier.scores import Predictions
@@ -24,7 +23,8 @@ from tasks.classifier.training import DivergedError, Schedule, probabilities
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import COMPARED
 from tasks.contracts.kept import Kept, code_of
-from tasks.contracts.machine import processor
+from tasks.contracts.machine import processor, reduced_by
+from tasks.contracts.workers import spread
 
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
 _COUNTS, _SAID = "counts.json", "{}.npz"
@@ -168,7 +168,7 @@ class KeptRuns:
 
     def _trained(self, runs: Iterable[tuple[ClassifierRun, str]]) -> Iterator[RunResult]:
         shared = (self._conditions, self._judged, self._kept)
-        return fit_in_processes(_train_and_keep, ((*shared, run, key) for run, key in runs))
+        return spread(_train_and_keep, ((*shared, run, key) for run, key in runs))
 
     def _key(self, run: ClassifierRun) -> str:
         chosen = _chosen(self._conditions, run)
@@ -178,6 +178,8 @@ class KeptRuns:
             "seed": _seed(self._conditions, run),
             "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
+        if run.schedule.precision != "float32":
+            own["reduced by"] = reduced_by()
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet
+from tasks.contracts.params.sections import Precision
 from tasks.data.batches import ClassSampler, to_tensor
 
 Probabilities = npt.NDArray[np.float32]
@@ -33,6 +34,7 @@ class Schedule:
     batch_size: int
     learning_rate: float
     weight_decay: float
+    precision: Precision = "float32"
 
 
 class DivergedError(UserError):
@@ -118,10 +120,12 @@ def optimise(
         foreach=True,
     )
     network.train()
-    taken = 0
+    taken, reduced = 0, schedule.precision == "bfloat16"
     for step, (images, targets) in zip(range(schedule.steps), batches, strict=False):
         optimizer.param_groups[0]["lr"] = schedule.learning_rate * _rate(step / schedule.steps)
-        loss = F.cross_entropy(network(images), targets)
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            logits = network(images)
+        loss = F.cross_entropy(logits.float(), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sklearn.metrics import balanced_accuracy_score
 
 from tasks.classifier.examples import Examples
-from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.training import Schedule, fit, probabilities
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.workers import spread
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def val_balanced_accuracy(
     judged = Examples.of(val)
     jobs = ((one.train, one.seed, judged, schedule, classes) for one in trials)
     scores = []
-    for score in fit_in_processes(_judged, jobs):
+    for score in spread(_judged, jobs):
         scores.append(score)
         watch(len(scores))
     return scores

@@ -72,6 +72,14 @@ def processor() -> str:
     return ", ".join(filter(None, [platform.machine(), _maker(), capability])) + held
 
 
+def reduced_by() -> str:
+    """Return the instructions that multiply bfloat16 here, which decide how that rounds."""
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    return ", ".join(name for name in ("amx_bf16", "avx512_bf16") if known.get(name))
+
+
 def _maker() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

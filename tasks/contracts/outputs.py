@@ -33,7 +33,8 @@ Explanation = Annotated[Path, OUTPUT, EXPLANATION]
 ASIDE, WRITTEN = Path(".ganlift/aside"), Path(".ganlift/written")
 LOCKS = (Path("dvc.lock"), Path("folds/dvc.lock"))  # their paths begin at the project's root
 KEPT_LOCKS = Path(".ganlift/locks")
-MOVING = "moving.json"  # beside a stage's outputs aside: those that are taking their places
+MOVING = "moving.json"  # beside outputs aside: those that are taking their places, by their stage
+_RESTORED = "restored"  # no stage's: what a run of before has left
 _Content = TypeVar("_Content")
 _Entries = dict[str, list[tuple[int, int, str]]]
 _Ledger = dict[str, _Entries]
@@ -74,12 +75,41 @@ def published(
     try:
         yield places
     except UserError as error:
-        _publish(stage, {outputs[name]: places[name] for name in telling})
+        _publish(aside, dict.fromkeys((outputs[name] for name in telling), stage))
         raise _as_shown(error, aside) from None
     for place in places.values():
         place.stat()
-    _publish(stage, {outputs[name]: place for name, place in places.items()})
+    _publish(aside, dict.fromkeys(outputs.values(), stage))
     _remove(aside)
+
+
+@contextmanager
+def restored(outputs: Mapping[Path, str], settings: Sequence[Path]) -> Iterator[Path]:
+    """Yield a folder aside; what is written there takes its place when the block has succeeded.
+
+    Outputs of several stages, the settings that they were made with and DVC's lock go together:
+    however the process ends, the next command finds all that was before or all that was written.
+
+    Args:
+        outputs: of which stage each is, by where it belongs.
+        settings: files that a person may have written; the caller has seen that their present
+            content is kept elsewhere. One that changes from now on is not written over.
+
+    Raises:
+        UserError: something stands in the place of an output that the pipeline did not write.
+    """
+    for path, stage in outputs.items():
+        refuse_foreign(path, stage)
+    take_places()
+    keep_locks()
+    aside = ASIDE / _RESTORED
+    _remove(aside)
+    aside.mkdir(parents=True)
+    _save_ledger(_RESTORED, {str(path): _entries(path) for path in settings})
+    yield aside
+    _publish(aside, {**outputs, **dict.fromkeys(settings, _RESTORED)})
+    _remove(aside)
+    keep_locks()
 
 
 def shown(path: Path) -> Path:
@@ -115,9 +145,9 @@ def take_places() -> None:
     for moving in sorted(ASIDE.glob(f"*/{MOVING}")):
         with suppress(BlockingIOError, FileNotFoundError), moving.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for path in map(Path, _read_json(moving, [])):
+            for name, stage in _read_json(moving, dict[str, str]()).items():
                 with suppress(UserError):
-                    refuse_foreign(path, moving.parent.name)
+                    refuse_foreign(path := Path(name), stage)
                     _take_place(moving.parent / path, path)
             moving.unlink()
 
@@ -160,23 +190,27 @@ def _is_broken(lock: Path) -> bool:
     return lock.is_file() and not lock.read_bytes().endswith(b"\n")
 
 
-def _publish(stage: str, moves: Mapping[Path, Path]) -> None:
-    """Move outputs from aside into place; what is moved is in the ledger before it is there."""
-    moves = {path: place for path, place in moves.items() if place.exists()}
-    for path in moves:
-        refuse_foreign(path, stage)  # a run may take hours
-    before = _ledger(stage)
-    made = {str(path): _entries(place) for path, place in moves.items()}
-    _save_ledger(stage, before | {path: _joined(before.get(path, {}), made[path]) for path in made})
-    moving = ASIDE / stage / MOVING
+def _publish(aside: Path, owners: Mapping[Path, str]) -> None:
+    """Move what was written aside into place; it is in its stage's ledger before it is there."""
+    made = {path: _entries(aside / path) for path in owners if (aside / path).exists()}
+    for path in made:
+        refuse_foreign(path, owners[path])  # a run may take hours
+    stages = {owners[path] for path in made}
+    before = {stage: _ledger(stage) for stage in stages}
+    after = {stage: {str(p): made[p] for p in made if owners[p] == stage} for stage in stages}
+    for stage, new in after.items():
+        both = {path: _joined(before[stage].get(path, {}), new[path]) for path in new}
+        _save_ledger(stage, before[stage] | both)
+    moving = aside / MOVING
     with moving.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # let go when this process ends, however it ends
-        file.write(json.dumps([str(path) for path in moves]))
+        file.write(json.dumps({str(path): owners[path] for path in made}))
         file.flush()
-        for path, place in moves.items():
-            _take_place(place, path)
+        for path in made:
+            _take_place(aside / path, path)
         moving.unlink()
-    _save_ledger(stage, before | made)
+    for stage, new in after.items():
+        _save_ledger(stage, before[stage] | new)
 
 
 def _take_place(place: Path, path: Path) -> None:

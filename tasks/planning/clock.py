@@ -16,13 +16,14 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import train_arm
 from tasks.classifier.features import FeatureJudge
 from tasks.classifier.networks import SmallCnn
-from tasks.classifier.processes import fit_in_processes
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.settling import SEEDS
 from tasks.classifier.training import Schedule, probabilities, untrained
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.retrain import RetrainParams
+from tasks.contracts.params.sections import Precision
+from tasks.contracts.workers import spread
 from tasks.data.mixing import asked_of_each_class
 from tasks.gan.model import build_gan, device_of
 from tasks.gan.sampling import sample
@@ -33,6 +34,7 @@ from tasks.quality.evaluation import Evaluator
 _TICK_STEPS, _GAN_SECONDS = 4, 4.0
 _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes once
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
+_PAIRS = 3  # of steps with either precision: the least of each is that without other work
 _ENDLESS = 1e6  # kimg
 # Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
 # the built-in run comes out at its recorded times (docs/log.md), not measured one by one.
@@ -84,7 +86,7 @@ def measured(images: ImageSet, params: Params) -> Costs:
     many = max(1, min(joblib.cpu_count(), len(params.train_gan.seeds)))
     if device_of(params.train_gan).type == "cuda":
         many = 1
-    each = list(fit_in_processes(_measured, [(images, params)] * many))
+    each = list(spread(_measured, [(images, params)] * many))
 
     return _mean_of(each)
 
@@ -104,6 +106,28 @@ def _mean_of(each: Sequence[Costs]) -> Costs:
         step_added=by_recipe("step_added"),
         judged=float(np.mean([one.judged for one in each])),
     )
+
+
+def reduced_gain(images: ImageSet, params: RetrainParams) -> float:
+    """Return how many times as fast a training step of the classifier is with bfloat16.
+
+    Where the processor has no instructions for it, that is below 1.
+    """
+    (gain,) = spread(_gain, [(images, params)])  # with one thread, as in training
+    return gain
+
+
+def _gain(images: ImageSet, params: RetrainParams) -> float:
+    (recipe, *_), classes = _recipes(params), len(images.class_names)
+    real = Examples.of(images)
+    none = real.take(np.array([], dtype=np.int64))
+    alone = TrainingSet(real, none, none)
+
+    def step(precision: Precision) -> float:
+        return _step(recipe, alone, params.model_copy(update={"precision": precision}), classes)
+
+    pairs = [(step("float32"), step("bfloat16")) for _ in range(_PAIRS)]
+    return min(full for full, _ in pairs) / min(reduced for _, reduced in pairs)
 
 
 def _measured(images: ImageSet, params: Params) -> Costs:
@@ -180,8 +204,8 @@ def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -
 
 
 def _schedule(params: RetrainParams, steps: int) -> Schedule:
-    rate = params.learning_rates[0]
-    return Schedule(params.classifier, steps, params.batch_size, rate, params.weight_decays[0])
+    rate, decay = params.learning_rates[0], params.weight_decays[0]
+    return Schedule(params.classifier, steps, params.batch_size, rate, decay, params.precision)
 
 
 def _recipes(params: RetrainParams) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def make_report(root: Path, paths: dict[str, Path]) -> None:
     (root / paths["lift"]).write_text(LIFT.dumps())
     (root / paths["page"]).write_text("<html><body><h1>It helps</h1></body></html>")
     (root / paths["pictures"]).mkdir()
-    for name in ("lift_by_arm.png", "per_class.png", "settling.png"):
+    for name in ("lift_by_arm.png", "confusion.png", "flipped.png", "settling.png"):
         picture = Image.new("RGB", (1300, 600), "white")
         ImageDraw.Draw(picture).text((40, 40), name, fill="black")
         ImageDraw.Draw(picture).rectangle((60, 120, 700, 300), fill="#2a7")

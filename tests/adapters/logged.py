@@ -35,7 +35,7 @@ def log_results(paths: dict[str, Path]) -> None:
     """Log the pipeline's results, as the stage report does."""
     same = ("lift", "page", "pictures", "runs", "gan_metrics", "classifier")
     files = {name: paths[name] for name in same}
-    log_pipeline(dataset=DATASET, retrained=paths["retrain"], **files)
+    log_pipeline(dataset=DATASET, sets=[paths["train"]], retrained=paths["retrain"], **files)
 
 
 def log_gan(paths: dict[str, Path], seed: int = 0) -> None:

@@ -20,7 +20,7 @@ def log(paths: dict[str, Path], dataset: str) -> None:
     paths["lift"].write_text(json.dumps(content | {"answer": dataset}))
     same = ("lift", "page", "pictures", "runs", "gan_metrics", "classifier")
     files = {name: paths[name] for name in same}
-    log_pipeline(dataset=dataset, retrained=paths["retrain"], **files)
+    log_pipeline(dataset=dataset, sets=[], retrained=paths["retrain"], **files)
 
 
 def registered(store: MlflowClient) -> set[str]:

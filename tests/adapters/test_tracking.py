@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -17,6 +19,9 @@ from tasks.adapters.tracking import store
 from tasks.adapters.tracking.gan import gan_run, is_logged
 from tasks.adapters.tracking.lineage import plain
 from tasks.adapters.tracking.past_runs import log_missing
+from tasks.adapters.tracking.run_list import TAG, list_page
+from tasks.adapters.tracking.store import Store
+from tasks.adapters.tracking.work import begin, begun
 from tasks.contracts.arms import ARMS, FILTERED, UNFILTERED
 from tasks.contracts.errors import UserError
 from tasks.contracts.machine import processor
@@ -29,6 +34,10 @@ from tests.adapters.fake_results import (
     write_json,
 )
 from tests.adapters.logged import checkpoint, client, log_gan, log_results, runs_of
+
+
+def logged_table(run_id: str, name: str) -> pd.DataFrame:
+    return pd.read_json(client().download_artifacts(run_id, name), orient="split")
 
 
 def test_mlflow_is_the_real_package() -> None:
@@ -156,8 +165,9 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     lift = json.loads(paths["lift"].read_text())
     assert run.data.metrics["lift_pp"] == lift["lift_pp"]["mean"]
     assert run.data.metrics["lift_pp_ci_high"] == lift["lift_pp"]["ci_high"]
-    mean = lift["arms"][FILTERED]["macro_f1"]["mean"]
-    assert run.data.metrics["real_filtered.macro_f1"] == pytest.approx(mean)
+    mean = lift["arms"][FILTERED]["balanced_accuracy"]["mean"]
+    assert run.data.metrics["real_filtered.balanced_accuracy"] == mean
+    assert len(run.data.metrics) <= 20  # a few that a person can look through
     assert run.data.metrics["gan/kid"] == pytest.approx(0.015)  # mean of 0.01 and 0.02
     assert run.data.metrics["worth_real_images"] == 41
     for name, value in {"mde_pp": 1.2, "p_value": 0.012}.items():
@@ -191,17 +201,74 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     arms = runs_of("arm")
     assert [arm.info.run_name for arm in arms] == [*ARMS, HALF]
     assert all(arm.data.tags["mlflow.parentRunId"] == run.info.run_id for arm in arms)
-    rows = table[table["arm"] == "synthetic only"]
-    judged = arms[ARMS.index("synthetic only")]
-    history = client().get_metric_history(judged.info.run_id, "accuracy")
-    assert {m.step: m.value for m in history} == dict(
-        zip(rows["seed"], rows["accuracy"], strict=True)
-    )
-    for name in METRICS:
-        assert judged.data.metrics[f"{name}.std"] == pytest.approx(rows[name].std())
+    rows = table[table["arm"] == FILTERED]
+    judged = arms[ARMS.index(FILTERED)]
+    for name in METRICS[:4]:
+        (point,) = client().get_metric_history(judged.info.run_id, name)  # no line through seeds
+        assert (point.step, point.value) == (0, pytest.approx(rows[name].mean(), abs=1e-6))
+    of = lift["arms"][FILTERED]["accuracy"]
+    assert judged.data.metrics["accuracy.ci_low"] == of["ci_low"]
+    assert judged.data.metrics["accuracy.ci_high"] == of["ci_high"]
     assert judged.data.metrics["steps"] == 300
-    assert not {"steps.mean", "added.std", "gan_seed", "recipe"} & set(judged.data.metrics)
+    assert not {"recall_0", "gan_seed", "recipe"} & set(judged.data.metrics)
+    assert judged.info.start_time == judged.info.end_time  # logging took what time it took
+    seeds = logged_table(judged.info.run_id, "seeds.json")
+    assert list(seeds["seed"]) == [0, 1, 2]
+    assert list(seeds["recall_1"]) == pytest.approx(list(rows["recall_1"]))
     assert {arm.data.params["recipe"] for arm in arms} == {"mixup"}
+
+
+def test_a_pipeline_tells_its_data_its_arms_and_when_its_work_began(
+    paths: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GANLIFT_BEGUN", raising=False)
+    begin()
+    began = begun()
+    time.sleep(0.02)
+    log_results(paths)
+    (run,) = runs_of("pipeline")
+    assert run.info.start_time == round(1000 * began)
+    assert run.info.end_time > run.info.start_time
+    (known,) = run.inputs.dataset_inputs
+    assert (known.dataset.name, known.dataset.digest) == ("digits train", TRAIN_MD5)
+    assert [(tag.key, tag.value) for tag in known.tags] == [("mlflow.data.context", "training")]
+    lift = json.loads(paths["lift"].read_text())
+    arms = logged_table(run.info.run_id, "arms.json")
+    assert list(arms["arm"]) == list(lift["arms"])
+    assert arms["balanced_accuracy"].loc[0] == lift["arms"]["real"]["balanced_accuracy"]["mean"]
+    assert list(arms["lift from"])[-1] == lift["arm_lift_pp"]["synthetic only"]["ci_low"]
+    note = run.data.tags["mlflow.note.content"]
+    files = {f.path for f in client().list_artifacts(run.info.run_id)}
+    for name in ("lift_by_arm", "confusion", "flipped"):
+        assert f"get-artifact?path={name}_small.png" in note
+        file = client().download_artifacts(run.info.run_id, f"{name}_small.png")
+        with Image.open(file) as picture:
+            assert picture.width == 640
+    assert files >= {"arms.json", "lift.json"}
+
+
+def test_without_a_flow_the_work_began_with_this_process_or_with_dvc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GANLIFT_BEGUN", raising=False)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    assert begun() == psutil.Process().create_time()
+    monkeypatch.setenv("DVC_STAGE", "report")
+    assert begun() == psutil.Process().parent().create_time()
+
+
+def test_an_experiment_offers_the_list_of_results_as_a_view(paths: dict[str, Path]) -> None:
+    log_results(paths)
+    experiment = client().get_experiment_by_name("digits")
+    client().set_experiment_tag(experiment.experiment_id, TAG, "of a former ganlift")
+    Store(store.tracking_uri()).experiment(DATASET)
+    view = json.loads(client().get_experiment_by_name("digits").tags[TAG])
+    state = json.loads(view["state"])
+    (run,) = runs_of("pipeline")
+    said = {name.split("`")[1] for name in state["selectedColumns"] if "attributes" not in name}
+    assert said <= {*run.data.metrics, *run.data.tags}
+    assert client().search_runs([experiment.experiment_id], state["searchFilter"])
+    assert TAG.endswith(list_page("1").partition("viewStateShareKey=")[2].partition("&")[0])
 
 
 def test_how_the_recipe_was_settled_is_logged_as_a_table_and_a_picture(
@@ -211,14 +278,14 @@ def test_how_the_recipe_was_settled_is_logged_as_a_table_and_a_picture(
     (run,) = runs_of("pipeline")
     assert run.data.params["recipe"] == "mixup"
     assert run.data.params["steps"] == "800"
-    table = pd.read_json(
-        client().download_artifacts(run.info.run_id, "settling.json"), orient="split"
-    )
+    table = logged_table(run.info.run_id, "settling.json")
     settling = json.loads(paths["lift"].read_text())["classifier"]["settling"]
     assert list(table.columns) == list(settling[0])
     for row, of in zip(table.to_dict("records"), settling, strict=True):
         assert row == pytest.approx(of)
-    assert json.loads(run.data.tags["mlflow.loggedArtifacts"])[0]["type"] == "table"
+    drawn = json.loads(run.data.tags["mlflow.loggedArtifacts"])
+    tables = [{"path": path, "type": "table"} for path in ("arms.json", "settling.json")]
+    assert drawn == tables
     pictures = [f.path for f in client().list_artifacts(run.info.run_id, "pictures")]
     assert "pictures/settling.png" in pictures
 

@@ -35,6 +35,7 @@ def test_evaluations_and_health_read_back(paths: dict[str, Path]) -> None:
     assert health == "collapsed: a b, a_b, A/b, .., <b>|x*; rolled back 1x"
     note = logged.data.tags["mlflow.note.content"]
     assert "no finite number" in note
+    assert "\n\nThe GAN with seed 0" in note  # not a part of the list above it
     assert "a b, a_b, A/b" in note
     assert "<b>" not in note
 

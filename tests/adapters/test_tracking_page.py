@@ -25,8 +25,8 @@ SERVE = "import sys; from tasks.adapters.tracking.server import serve; serve(int
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """While `serve` serves: the address that it prints, and that of a GAN's run."""
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """While `serve` serves: the answer's address, that of a GAN's run, and of every answer."""
     root = tmp_path_factory.mktemp("project")
     make_store(root)
     shutil.copy(REPOSITORY / "mlflow" / "server.env", root / "mlflow")
@@ -53,8 +53,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]
         settings = Path(f"/proc/{worker}/environ").read_text().split("\0")
         assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in settings  # of mlflow/server.env
         assert "DO_NOT_TRACK=true" in settings
-        answer = server.stdout.readline().rpartition(" ")[2].strip()
-        yield answer, f"http://127.0.0.1:{port}/{gan_page}"
+        answer, every = (server.stdout.readline().rpartition(" ")[2].strip() for _ in range(2))
+        yield answer, f"http://127.0.0.1:{port}/{gan_page}", every
     finally:
         server.kill()  # the hardest way: MLflow's own processes must go all the same
         server.wait()
@@ -98,7 +98,7 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
-def test_the_answer_is_on_the_first_screen(page: Page, served: tuple[str, str]) -> None:
+def test_the_answer_is_on_the_first_screen(page: Page, served: tuple[str, str, str]) -> None:
     page.goto(served[0])
     heading = page.get_by_text("GAN images make the classifier better: +1.3 points [+0.4, +2.2]")
     expect(heading).to_be_in_viewport(timeout=30_000)
@@ -116,8 +116,19 @@ def test_the_answer_is_on_the_first_screen(page: Page, served: tuple[str, str]) 
     assert re.search(r"/artifacts/00_lift_report\.html", opened.value.url)
 
 
+def test_the_list_of_answers_has_columns_of_its_own(
+    page: Page, served: tuple[str, str, str]
+) -> None:
+    page.goto(served[2])
+    for column in ("ganlift.verdict", "lift_pp", "lift_pp_ci_low", "lift_pp_ci_high", "Dataset"):
+        header = page.get_by_role("columnheader", name=column, exact=True)
+        expect(header).to_be_in_viewport(timeout=30_000)
+    expect(page.get_by_text("digits train").first).to_be_in_viewport()
+    expect(page.get_by_role("link", name="GAN seed 0")).to_have_count(0)  # answers alone
+
+
 def test_the_card_of_samples_opens_with_the_newest_picture(
-    page: Page, served: tuple[str, str]
+    page: Page, served: tuple[str, str, str]
 ) -> None:
     page.goto(served[1])
     expect(page.get_by_text("loss_g").first).to_be_visible(timeout=30_000)

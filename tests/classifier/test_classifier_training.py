@@ -49,6 +49,18 @@ def test_it_is_the_plain_loop_byte_for_byte(augment: bool) -> None:
     assert weights(one) == weights(fit_slowly(train, schedule, **settings, seed=4))
 
 
+def test_bfloat16_learns_the_same_in_other_bytes_and_leaves_weights_of_float32() -> None:
+    train, unseen = shape_set(20, size=16), shape_set(20, size=16, seed=1)
+    full = dataclasses.replace(SCHEDULE, steps=80, batch_size=32)
+    reduced = dataclasses.replace(full, precision="bfloat16")
+    one, two, other = (fit(train, of, **PLAIN, seed=0) for of in (reduced, reduced, full))
+    assert weights(one) == weights(two) != weights(other)
+    assert {tensor.dtype for tensor in one.parameters()} == {torch.float32}
+    said, asked = probabilities(one, unseen), probabilities(other, unseen)
+    assert (said.argmax(axis=1) == unseen.labels).mean() >= 0.95
+    assert np.abs(said - asked).mean() < 0.05
+
+
 def test_no_copy_of_the_training_set_is_made() -> None:
     train = noise_set(3_000, shape=(32, 32, 1))  # 6 MB
     short = dataclasses.replace(SCHEDULE, steps=2)

@@ -117,6 +117,24 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     assert len(trained) == every
 
 
+@pytest.mark.parametrize(("precision", "again"), [("float32", False), ("bfloat16", True)])
+def test_other_instructions_for_bfloat16_count_where_it_is_used(
+    precision: str,
+    again: bool,
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few = {"seeds": [0, 5], "recipes": ["plain"], "precision": precision}
+    run(inputs, tmp_path / "before", **few)
+    every = len(trained)
+    trained.clear()
+    monkeypatch.setattr(runs_module, "reduced_by", lambda: "another")
+    run(inputs, tmp_path / "after", **few)
+    assert len(trained) == (every if again else 0)
+
+
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_run_is_noticed_and_trained_again(
     damage: str, inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tasks.contracts.outputs import (
     MOVING,
     published,
     restore_locks,
+    restored,
     shown,
     take_places,
 )
@@ -180,16 +181,9 @@ def elsewhere(source: str, target: str) -> None:
     raise OSError(errno.EXDEV, "Invalid cross-device link", source, target)
 
 
-@pytest.mark.parametrize("another_disk", [False, True])
-def test_a_kill_at_any_step_costs_no_output(
-    monkeypatch: pytest.MonkeyPatch, another_disk: bool
-) -> None:
-    """The previous outputs are there, or the new ones once the next command has looked."""
-    if another_disk:
-        monkeypatch.setattr(os, "rename", elsewhere)
-    endings = []
+def kills(monkeypatch: pytest.MonkeyPatch, work: Callable[[], None]) -> Iterator[None]:
+    """Do the work again and again, killed at each of its steps in turn, until one try succeeds."""
     for last in itertools.count(1):
-        make("first")
         steps = itertools.count(1)
 
         def step(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -205,19 +199,79 @@ def test_a_kill_at_any_step_costs_no_output(
                 patch.setattr(os, name, step(getattr(os, name)))
             patch.setattr(shutil, "copyfile", step(shutil.copyfile))
             try:
-                make("second")
+                work()
             except KeyboardInterrupt:
                 pass
             else:
-                break
+                return
         take_places()
-        assert found() in (dict.fromkeys(ALL, "first"), dict.fromkeys(ALL, "second"))
-        endings.append(found()[ALL[0]])
         assert not list(Path().rglob(f"*/{MOVING}"))
         assert not [*Path("data").glob(".*"), *Path("reports").glob(".*")]
+        yield
+
+
+@pytest.mark.parametrize("another_disk", [False, True])
+def test_a_kill_at_any_step_costs_no_output(
+    monkeypatch: pytest.MonkeyPatch, another_disk: bool
+) -> None:
+    """The previous outputs are there, or the new ones once the next command has looked."""
+    if another_disk:
+        monkeypatch.setattr(os, "rename", elsewhere)
+    make("first")
+    endings = []
+    for _ in kills(monkeypatch, lambda: make("second")):
+        assert found() in (dict.fromkeys(ALL, "first"), dict.fromkeys(ALL, "second"))
+        endings.append(found()[ALL[0]])
+        make("first")
     assert {*endings} == {"first", "second"}
     make("third")
     assert found() == dict.fromkeys(ALL, "third")
+
+
+SETTINGS = Path("params.yaml")
+
+
+def restore(text: str) -> None:
+    owners = {FOLDER: "merge", FILE: "merge", Path("reports/other.json"): "other"}
+    with restored(owners, [SETTINGS]) as aside:
+        for path in (*owners, SETTINGS):
+            (aside / path).parent.mkdir(parents=True, exist_ok=True)
+            if path == FOLDER:
+                (aside / path / "a").mkdir(parents=True)
+                (aside / path / "a" / "images.npy").write_text(text)
+            else:
+                (aside / path).write_text(text)
+
+
+def test_a_kill_at_any_step_mixes_no_two_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs of several stages and the settings come back together, or none of them."""
+    SETTINGS.write_text("first")
+    make("first", "folder", "file", "page")
+    restore("first")
+
+    def texts() -> set[str]:
+        return {SETTINGS.read_text(), *(text for name, text in found().items() if name != ALL[2])}
+
+    endings = []
+    for _ in kills(monkeypatch, lambda: restore("second")):
+        (text,) = texts()
+        endings.append(text)
+        restore("first")
+    assert {*endings} == {"first", "second"}
+    assert texts() == {"second"}
+
+
+def test_settings_that_change_while_a_run_comes_back_stay() -> None:
+    SETTINGS.write_text("first")
+
+    def change() -> None:
+        with restored({}, [SETTINGS]) as aside:
+            (aside / SETTINGS).write_text("second")
+            SETTINGS.write_text("mine")
+
+    with pytest.raises(UserError, match="or it was changed since"):
+        change()
+    assert SETTINGS.read_text() == "mine"
 
 
 def test_a_stage_at_work_moves_its_outputs_itself() -> None:
@@ -226,7 +280,7 @@ def test_a_stage_at_work_moves_its_outputs_itself() -> None:
     moving.parent.mkdir()
     (moving.parent / FILE).parent.mkdir()
     (moving.parent / FILE).write_text("second")
-    moving.write_text(json.dumps([str(FILE)]))
+    moving.write_text(json.dumps({str(FILE): "merge"}))
     with moving.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         take_places()
@@ -240,7 +294,7 @@ def test_what_came_into_a_place_after_a_kill_stays() -> None:
     change_file()
     moving = ASIDE / "merge" / MOVING
     (moving.parent / FOLDER).mkdir(parents=True)
-    moving.write_text(json.dumps([str(FOLDER)]))
+    moving.write_text(json.dumps({str(FOLDER): "merge"}))
     take_places()
     assert (FOLDER / "a" / "images.npy").read_text() == "mended by hand"
 

@@ -172,3 +172,30 @@ def _held_elsewhere(root: Path) -> Iterator[int]:
 def held_elsewhere() -> Callable[[Path], AbstractContextManager[int]]:
     """Hold a project's lock in another process; yields its number."""
     return _held_elsewhere
+
+
+@pytest.fixture(scope="session")
+def _versions(tmp_path_factory: pytest.TempPathFactory, dvc: Callable[..., str]) -> Path:
+    from tests.flows.versioned import make_versions
+
+    root = tmp_path_factory.mktemp("versions") / "project"
+    root.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        make_versions(root, dvc)
+    return root
+
+
+@pytest.fixture
+def versioned(_versions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project with two logged runs, whose second stands there, and enter it."""
+    from tasks.adapters.tracking.store import store_at
+
+    root = tmp_path / "project"
+    shutil.copytree(_versions, root, symlinks=True)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "DVC_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(root)
+    store_at.cache_clear()
+    return root

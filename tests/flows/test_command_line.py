@@ -17,9 +17,11 @@ import yaml
 
 from flows import cli, prefect_server
 from flows.child import environment
+from flows.edit_params import edited
 from flows.mending import DVC_HOLDS
+from flows.nights import noted_nights
 from flows.presets import TABLE
-from flows.project import SCHEDULE_LOCK
+from flows.project import NOTES, SCHEDULE_LOCK, run_lock
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import ASIDE, KEPT_LOCKS, MOVING
 
@@ -46,7 +48,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     "command",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
-        *("compare", "track", "docs", "doctor", "notify"),
+        *("compare", "track", "docs", "doctor", "notify", "checkout", "gc"),
     ],
 )
 def test_every_help_shows_an_example(
@@ -167,6 +169,46 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
     assert "nothing new" in shown
 
 
+def test_a_run_with_nothing_to_do_starts_no_server_and_is_noted(
+    line: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in prefect_server.CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(prefect_server, "ready", lambda *_: pytest.fail("a server was started"))
+    assert _main(monkeypatch, "run") == 0
+    shown = capfd.readouterr().out
+    assert "unchanged: ingest, validate" in shown
+    assert "nothing new" in shown
+    assert "helps" in shown
+    assert len(noted_nights(line)) == 1
+    assert _main(monkeypatch, "run", "--from", "merge", "--until", "retrain") == 0
+    assert "merge, retrain: in place" in capfd.readouterr().out
+    assert len(noted_nights(line)) == 1  # the stages before were not looked at
+
+
+@pytest.mark.parametrize("what", ["an input", "an output", "a killed run", "--force"])
+def test_a_run_with_something_to_do_goes_through_prefect(
+    what: str, line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in prefect_server.CHOSEN_BY_USER:
+        monkeypatch.delenv(name, raising=False)
+    if what == "an input":
+        (line / "orders" / "merge").write_text("second")
+    if what == "an output":
+        (line / "page" / "merge.html").unlink()
+    if what == "a killed run":
+        (line / NOTES).mkdir(parents=True)
+        (line / NOTES / "5f0d9b52-7f9e-4a0c-9d6e-6d0f3c1f7a11").touch()
+
+    def started(*_: object) -> None:
+        raise UserError("a server", "was started", "That is right")
+
+    monkeypatch.setattr(prefect_server, "ready", started)
+    asked = ["--force"] if what == "--force" else []
+    assert _main(monkeypatch, "run", *asked) == 1
+    assert noted_nights(line) == []
+
+
 @pytest.mark.usefixtures("_no_server")
 def test_nobody_comes_between_writing_params_and_running(
     monkeypatch: pytest.MonkeyPatch, line: Path
@@ -186,6 +228,31 @@ def test_nobody_comes_between_writing_params_and_running(
     assert second.returncode == 1
     assert "another run is at work here" in second.stderr
     assert "seed: 3" in (line / PARAMS).read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("_no_server")
+@pytest.mark.parametrize(("cron", "status"), [("0 3 * * *", 0), ("61 3 * * *", 1)])
+def test_a_schedule_writes_its_source_before_it_is_served(
+    cron: str, status: int, line: Path, prefect_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    there = (line / PARAMS).read_text(encoding="utf-8")
+    shutil.copytree(line / "orders", line / "tiles")
+    planned = ["ingest.image_size=16", "ingest.source=tiles"]
+    monkeypatch.setattr("flows.plan.settings_for", lambda *_: planned)
+    served: list[str] = []
+
+    def serve(root: Path, _: object) -> None:
+        served.append((root / PARAMS).read_text(encoding="utf-8"))
+        with run_lock(root):  # a run by hand is not held up by a schedule
+            pass
+
+    monkeypatch.setattr("flows.schedule.serve", serve)
+    assert _main(monkeypatch, "schedule", "--cron", cron, "--source", "tiles") == status
+    if status == 0:
+        assert served == [edited(there, planned)]
+    else:
+        assert (line / PARAMS).read_text(encoding="utf-8") == there
 
 
 def test_a_taken_port_is_named(monkeypatch: pytest.MonkeyPatch, line: Path) -> None:
@@ -234,7 +301,7 @@ def test_any_command_first_mends_what_a_killed_one_left(
     aside.mkdir(parents=True)
     (line / "out" / "merge").rename(line / "out" / ".merge.leaving")
     shutil.copytree(line / "out" / ".merge.leaving", line / "out" / ".merge.arriving")
-    (aside / MOVING).write_text('["out/merge"]')
+    (aside / MOVING).write_text('{"out/merge": "merge"}')
     (line / KEPT_LOCKS).mkdir(parents=True, exist_ok=True)
     (line / KEPT_LOCKS / "dvc.lock").write_text(lock)
     (line / "dvc.lock").write_text(lock[:-9])

@@ -321,7 +321,7 @@ def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefec
     )
     bar = {"type": "progress", "data": 42.0, "description": "merge"}
     _ask(f"{prefect_url}/artifacts/", flow_run_id=killed["id"], **bar)
-    from flows.recovery import NOTES
+    from flows.project import NOTES
 
     note = line / NOTES / killed["id"]
     note.parent.mkdir(parents=True)
@@ -375,7 +375,7 @@ def test_another_run_at_work_stops_this_one(
     [("mrge", None, "nearest is merge"), ("report", "merge", "merge comes before report")],
 )
 def test_stages_are_checked_by_name_and_order(first: str, last: str | None, said: str) -> None:
-    from flows.pipeline import selected
+    from flows.line import selected
 
     with pytest.raises(UserError, match=said):
         selected(first, last)

@@ -11,7 +11,7 @@ import yaml
 from dvc.repo import Repo
 
 from flows.folds import ANSWERS, FILE, OVER_ALL, label, visits, write_folds
-from flows.pipeline import STAGES
+from flows.line import STAGES
 from flows.verdict import PAGE, markdown
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift

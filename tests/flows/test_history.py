@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 
 from flows.history import _table
-from flows.nights import NIGHTS, digest_of, is_quiet, note_night, noted_nights
-from flows.run import _nothing_new
+from flows.nights import NIGHTS, digest_of, is_quiet, note_night, noted_nights, nothing_new
 from tasks.adapters.history import draw_lift_over_time, drawn, render
 from tasks.adapters.timeline import LoggedResult, Night, Quiet, ResultRow, timeline
 from tasks.lift.result import LiftResult
@@ -105,11 +104,17 @@ def test_folds_other_data_sets_and_unreadable_results(
     assert f"{DATASET}: MLflow holds no result of this data set" in capsys.readouterr().err
 
 
-def test_a_run_with_nothing_new_names_the_run_that_has_the_result(ids: list[str]) -> None:
+def test_a_run_with_nothing_new_names_the_run_that_has_the_result(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (lift,) = Path().glob("reports/lift.json")
-    assert _nothing_new(lift).startswith(f"news     nothing new since {ids[1][:8]}, ")
+    said = nothing_new(Path(), lift)
+    assert said.startswith(f"nothing new since {ids[1][:8]}, ")
+    with monkeypatch.context() as patch:  # told once, it is known without MLflow
+        patch.setattr("tasks.adapters.tracking.history.run_of", lambda _: None)
+        assert nothing_new(Path(), lift) == said
     lift.write_text("{}")
-    assert _nothing_new(lift) == "news     nothing new"
+    assert nothing_new(Path(), lift) == "nothing new"
 
 
 def test_only_a_whole_line_without_change_is_quiet(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import yaml
 
 from flows import former, plan
 from flows.edit_params import edited
+from flows.run import choose_settings
 from tasks.contracts.outputs import published
 from tasks.contracts.params.line import Params, parse_params
 from tasks.planning.clock import Costs, StageTime, stage_times
@@ -71,8 +72,10 @@ def test_ones_own_setting_wins_and_is_told_as_such(
 
 def test_the_same_source_keeps_its_settings(shapes: Path, tmp_path: Path) -> None:
     there = edited(PARAMS, ["ingest.source=shapes", "ingest.image_size=16"])
-    settings = plan.settings_for(shapes, tmp_path, (), there)
-    assert written(settings, there) == parse_params(yaml.safe_load(there))
+    (tmp_path / "params.yaml").write_text(there, encoding="utf-8")
+    chosen = choose_settings(tmp_path, shapes, ())
+    assert chosen.params == parse_params(yaml.safe_load(there))
+    assert not chosen.changes
 
 
 def test_the_built_in_digits_get_their_settings_back(shapes: Path, tmp_path: Path) -> None:

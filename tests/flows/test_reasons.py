@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from flows.folds import OVER_ALL
-from flows.pipeline import STAGES
+from flows.line import STAGES
 from flows.reasons import LESS, reason
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -194,8 +194,8 @@ def fake_line(
             "lift": folder / "out" / "lift.json",
             "page": folder / "out" / "lift.html",
             "pictures": folder / "out" / "pictures",
-            "arms": folder / "out" / "lift_by_arm.csv",
-            "curve": folder / "out" / "real_curve.csv",
+            "metrics": folder / "out" / "metrics.json",
+            **{name: folder / "in" / name for name in ("train", "val", "accepted")},
         }
         | {"params": report_params(), "seed": 0}
     )

@@ -20,6 +20,7 @@ FILES = {
     "predictions": "predictions.parquet",
     "retrained": "retrain.json",
     "gan_metrics": "gan.json",
+    "filter_metrics": "filter.json",
     "ingest": "ingest.json",
     "lift": "lift.json",
 }
@@ -57,6 +58,7 @@ def run(folds: Path, out: Path, count: int = 2) -> dict[str, Path]:
         "pictures": out / "pictures",
         "runs": out / "runs.parquet",
         "gan_metrics": out / "gan.json",
+        "metrics": out / "metrics.json",
     }
     arguments = {"dataset": "digits", "folds": folds, "count": count, "seed": 0}
     report_folds.run(**arguments, **files, params=report_params())
@@ -75,6 +77,7 @@ def test_the_answer_over_all_folds_is_told_once_and_each_fold_has_its_row(
     assert [fold.lift_pp.mean for fold in result.folds] == [of.lift_pp.mean for of in each]
     assert set(result.gans) == {f"{seed} of fold {fold}" for seed in (0, 1) for fold in (1, 2)}
     assert set(json.loads(files["gan_metrics"].read_text())) == set(result.gans)
+    assert json.loads(files["metrics"].read_text())["lift"] == round(result.lift_pp.mean, 2)
     page = files["page"].read_text(encoding="utf-8")
     assert page.count("<td><code>folds/") == 2
     assert "<b>dog</b>" not in page.replace('<th scope="row"><b>', "")

@@ -19,6 +19,7 @@ LOGGED = (
 )  # fmt: skip
 PICTURES = {
     "confusion.png",
+    "flipped.png",
     "lift_by_arm.png",
     "per_class_lift.png",
     "real_beside_synthetic.png",
@@ -77,14 +78,13 @@ def test_verdict_has_the_sign_of_the_planted_effect(tmp_path, effect, word, logg
         "test": 120, "seeds": 6, "gan_seeds": 3,
     }  # fmt: skip
     assert {path.name for path in line["pictures"].iterdir()} == PICTURES
-    assert list(pd.read_csv(line["arms"])["arm"]) == list(arms) == list(ARMS)
-    curve = pd.read_csv(line["curve"])
-    assert list(curve["real_images"]) == [15, 30, 60, 120]
-    assert curve.to_dict("records") == lift["worth"]["curve"]
+    assert list(arms) == list(ARMS)
+    assert [point["real_images"] for point in lift["worth"]["curve"]] == [15, 30, 60, 120]
     assert lift["answer"]
     assert lift["advice"]
     assert f"verdict  {word}" in capsys.readouterr().out
-    assert logged[0] == {name: line[name] for name in LOGGED}
+    sets = tuple(line[name] for name in ("train", "val", "test", "accepted"))
+    assert logged[0] == {name: line[name] for name in LOGGED} | {"sets": sets}
 
 
 def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsys):
@@ -152,7 +152,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
         report.run(**fake_line(tmp_path / folder, ["cat", "dog"]))
     first, second = hashes(tmp_path / "one" / "out"), hashes(tmp_path / "two" / "out")
     assert first == second
-    assert len(first) == 4 + len(PICTURES)
+    assert len(first) == 3 + len(PICTURES)
 
 
 def test_page_loads_nothing_and_escapes_names(tmp_path):
@@ -167,7 +167,8 @@ def test_page_loads_nothing_and_escapes_names(tmp_path):
     assert "&lt;img src=&#34;http://x.test/a&#34;&gt;" in page
     assert "日本語" in page
     assert lift["answer"] in page
-    assert page.count('<div class="pan"') == len(PICTURES)
+    # the page shows images that flipped one by one
+    assert page.count('<div class="pan"') == len(PICTURES - {"flipped.png"})
     assert page.count('<span class="tag">rare</span>') == 1
     assert str(tmp_path) not in page
 
@@ -225,14 +226,30 @@ def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
     assert (lift["unit"], lift["baseline_choice"]["rule"]) == (unit, "strongest")
     assert lift["verdict"] == "helps"
     assert metric in lift["arms"]["real"]
-    assert list(pd.read_csv(line["arms"])["metric"].unique()) == [metric]
+    shown = json.loads(line["metrics"].read_text(encoding="utf-8"))
+    base = lift["arms"][lift["baseline"]][metric]["mean"]
+    assert shown["base"] == (round(base, 4) if metric == "log_loss" else round(100 * base, 1))
     assert unit in line["page"].read_text(encoding="utf-8")
 
 
-def test_without_a_curve_its_table_has_a_header_alone(tmp_path):
+def test_the_metrics_are_the_few_figures_of_the_result(tmp_path):
     line = fake_line(tmp_path, ["a", "b"], arms=[REAL, FILTERED])
-    assert outcome(line)["worth"] is None
-    assert line["curve"].read_text() == "arm,real_images,mean,ci_low,ci_high,rising\n"
+    lift = outcome(line)
+    assert lift["worth"] is None  # no curve
+    points, gans = lift["lift_pp"], json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
+    kept = json.loads(line["filter_metrics"].read_text(encoding="utf-8"))["acceptance_rate"]
+    judged = [gan["evaluation"] for gan in gans.values()]
+    assert json.loads(line["metrics"].read_text(encoding="utf-8")) == {
+        "verdict": lift["verdict"],
+        "lift": round(points["mean"], 2),
+        "low": round(points["ci_low"], 2),
+        "high": round(points["ci_high"], 2),
+        "base": round(100 * lift["arms"][REAL]["balanced_accuracy"]["mean"], 1),
+        "gan": round(100 * lift["arms"][FILTERED]["balanced_accuracy"]["mean"], 1),
+        "kid": round(np.mean([of["kid"] for of in judged]), 4),
+        "cover": round(100 * np.mean([of["coverage"] for of in judged]), 1),
+        "kept": round(100 * kept, 1),
+    }
 
 
 def test_a_missing_input_is_named(tmp_path):

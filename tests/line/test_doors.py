@@ -56,6 +56,16 @@ def test_mlflow_shows_the_same_whichever_door_was_used(doors: Doors) -> None:
     assert kinds == {"gan": 2, "pipeline": 1, "arm": 6}
 
 
+def test_the_flow_logs_the_line_that_it_has_finished(doors: Doors) -> None:
+    by_flow, _, _ = doors
+    client = MlflowClient(f"sqlite:///{by_flow}/mlflow/mlflow.db")
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id], "tags.`ganlift.line` = 'dvc.lock'")
+    for name in ("dvc.lock", "params.yaml", "reports/lift.json"):
+        kept = Path(client.download_artifacts(run.info.run_id, f"line/{name}"))
+        assert kept.read_bytes() == (by_flow / name).read_bytes()
+
+
 def test_nothing_to_do_is_nothing_done(doors: Doors, prefect_url: str) -> None:
     by_flow, by_dvc, _ = doors
     status = call(by_flow, "dvc", "status")
@@ -123,13 +133,16 @@ def test_any_synthetic_image_can_be_made_again_from_its_row(doors: Doors) -> Non
         np.testing.assert_array_equal(again[0], accepted.images[number])
 
 
-def test_dvc_shows_metrics_and_plots(doors: Doors) -> None:
+def test_dvc_shows_the_metrics_on_one_screen_and_the_plots(doors: Doors) -> None:
     by_flow, _, _ = doors
-    metrics = json.loads(call(by_flow, "dvc", "metrics", "show", "--json").stdout)
-    shown = metrics[""]["data"]
-    assert "mean" in shown["reports/lift.json"]["data"]["lift_pp"]
+    shown = call(by_flow, "dvc", "metrics", "show")
+    header, row = shown.stdout.splitlines()
+    assert max(len(header), len(row)) <= 120
+    assert row.startswith("reports/metrics.json ")
+    lift = json.loads((by_flow / "reports/lift.json").read_text())["lift_pp"]["mean"]
+    assert row.split()[header.split().index("lift")] == str(round(lift, 2))
     plots = call(by_flow, "dvc", "plots", "show", "--out", "dvc_plots")
     assert plots.returncode == 0, plots.stderr
     page = (by_flow / "dvc_plots/index.html").read_text()
-    for name in ("GAN losses", "Pool images", "lift_by_arm"):
+    for name in ("GAN losses", "Pool images", "lift_by_arm.png", "real_curve.png"):
         assert name in page

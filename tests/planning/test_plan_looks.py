@@ -10,6 +10,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import parse_params
 from tasks.data.collection import split
 from tasks.data.reading import decode
+from tasks.planning import clock
 from tasks.planning.choices import image_choices, training_choices
 from tasks.planning.looks import Look, look
 from tasks.planning.mirror import Mirror, mirrored
@@ -32,12 +33,12 @@ def folder(at: Path, counts: dict[str, int], size: tuple[int, int] = (64, 64)) -
     return at
 
 
-def settings(seen: Look, *, gpu: bool = False) -> dict[str, object]:
+def settings(seen: Look, *, gpu: bool = False, gain: float = 1.0) -> dict[str, object]:
     first = image_choices(seen, gpu=gpu)
     found = {choice.key: choice.value for choice in first}
     update = {key.partition(".")[2]: value for key, value in found.items()}
     params = INGEST.model_copy(update=update)
-    second = training_choices(seen, seen.expected(params), params.image_size, SAFE)
+    second = training_choices(seen, seen.expected(params), params.image_size, SAFE, gain)
     assert all(choice.why for choice in (*first, *second))
     return found | {choice.key: choice.value for choice in second}
 
@@ -135,6 +136,25 @@ def test_a_larger_set_keeps_the_default_recipe_and_generates_more(tmp_path: Path
     assert found["ingest.test_share"] == 0.2
     assert (found["generate.per_class"], found["merge.target_per_class"]) == ("auto", "ratio")
     assert found["validate.min_test_per_class"] == 10
+
+
+@pytest.mark.parametrize(
+    ("gain", "precision"), [(0.2, "float32"), (1.1, "float32"), (1.8, "bfloat16")]
+)
+def test_fewer_bits_are_taken_only_where_they_save_time(
+    tmp_path: Path, gain: float, precision: str
+) -> None:
+    seen = look(folder(tmp_path / "data", {"cup": 12, "fork": 12}, size=(8, 8)))
+    assert settings(seen, gain=gain)["retrain.precision"] == precision
+
+
+def test_the_gain_of_fewer_bits_is_that_of_a_training_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = {"float32": 0.06, "bfloat16": 0.03}
+    monkeypatch.setattr(
+        clock, "_step", lambda name, arm, params, classes: seconds[params.precision]
+    )
+    params = parse_params(tiny_values()).retrain
+    assert clock._gain(shape_set(5), params) == pytest.approx(2.0)
 
 
 def test_round_shapes_may_be_mirrored_and_a_mark_at_the_left_may_not() -> None:

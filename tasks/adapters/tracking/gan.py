@@ -44,7 +44,11 @@ and its samples over time: a row is a class. Their card begins at step 0, which 
 newest picture; the slider under it moves through training. The step of every metric and of every
 other picture is the number of real images shown so far. The logged model makes any synthetic image
 again from its row of the manifest:
-`mlflow.pyfunc.load_model("runs:/{run}/generator").predict(manifest[["label", "latent_seed"]])`.
+
+```
+model = mlflow.pyfunc.load_model("runs:/{run}/generator")
+model.predict(manifest[["label", "latent_seed"]])
+```
 """
 
 
@@ -309,7 +313,7 @@ def _health_note(events: Sequence[str], collapsed: Sequence[str]) -> str:
         rest = len(collapsed) - _MOST_NAMED
         more = f" and {rest} more" if rest > 0 else ""
         said.append(f"- of these classes it makes nearly the same image every time: {names}{more}")
-    return "\n".join(["**Training had problems:**", "", *said, ""]) if said else ""
+    return "\n".join(["**Training had problems:**", "", *said, "", ""]) if said else ""
 
 
 def _evaluation_metrics(evaluation: GanEvaluation) -> dict[str, float]:

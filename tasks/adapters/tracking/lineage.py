@@ -14,13 +14,18 @@ import pandas as pd
 import yaml
 
 from tasks.contracts.machine import processor
+from tasks.contracts.outputs import lock_of
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 NOTE = "mlflow.note.content"
 PROCESSOR = "ganlift.processor"
+COMMIT = "ganlift.git"  # tag: with -dirty behind it where files had been edited
+DVC_LOCK = "ganlift.dvc_lock"  # tag: sha256
+LINE = "ganlift.line"  # tag: name of the run's lock, once all that brings the run back is logged
 _LOCK = Path("dvc.lock")
+_CONTEXTS = {"train": "training", "val": "validation"}  # MLflow's words, beside "test"
 _PARAM_LENGTH = 6000  # MLflow's limit
 _PART_LENGTH = 200  # MLflow's limit is 250, of the whole name
 
@@ -69,38 +74,51 @@ def lineage_tags(kind: str, dataset: str) -> dict[str, str]:
     """Return the tags every run of ours has; what is not known is left out.
 
     ``ganlift.dvc_lock`` is the sha256 of ``dvc.lock`` when the run began: the state of all
-    that the stage started from. ``ganlift.processor`` and ``ganlift.git`` are those of the process
-    that logs.
+    that the stage started from; a pipeline's run gets that of its finished line (`versions`).
+    ``ganlift.processor`` and ``ganlift.git`` are those of the process that logs.
     """
     tags = {"ganlift.kind": kind, "ganlift.dataset": dataset, PROCESSOR: processor()}
     if _LOCK.is_file():
-        tags["ganlift.dvc_lock"] = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
-    if commit := _commit():
+        tags[DVC_LOCK] = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
+    if commit := commit_now():
         tags["mlflow.source.git.commit"] = commit.removesuffix("-dirty")
-        tags["ganlift.git"] = commit
+        tags[COMMIT] = commit
     return tags
 
 
-def dataset_input(dataset: str, train: Path) -> DatasetInput:
-    """Return the training set as MLflow knows it: a name, a digest, where it came from.
+def commit_now() -> str | None:
+    """Return the commit of the code, with ``-dirty`` behind it where files were edited."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def dataset_input(dataset: str, images: Path) -> DatasetInput:
+    """Return a set of images as MLflow knows it: a name, a digest, where it came from.
 
     The digest is DVC's own (``<md5>.dir``), so it leads back to the bytes in the DVC cache.
+
+    Args:
+        dataset: the source as in ``params.yaml``.
+        images: an ImageSet's folder, whose name tells what it is for.
     """
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.entities import DatasetInput, InputTag
 
-    source = CodeDatasetSource(
-        tags={"dataset": dataset, "path": train.as_posix(), "made_by": "python -m tasks.ingest"}
-    )
-    name = f"{train.parent.name}/{train.name}"
-    meta = MetaDataset(source, name=name, digest=digest_of(train))  # type: ignore[abstract]
-    return DatasetInput(meta._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])
+    source = CodeDatasetSource(tags={"dataset": dataset, "path": images.as_posix()})
+    name = f"{experiment_name(dataset)} {images.name}"
+    meta = MetaDataset(source, name=name, digest=digest_of(images))  # type: ignore[abstract]
+    context = InputTag("mlflow.data.context", _CONTEXTS.get(images.name, images.name))
+    return DatasetInput(meta._to_mlflow_entity(), [context])
 
 
 def digest_of(folder: Path) -> str:
-    """Return DVC's md5 of a folder from ``dvc.lock``, else one of its files (36 chars at most)."""
-    for stage in locked_stages().values():
+    """Return DVC's md5 of a folder from its lock, else one of its files (36 chars at most)."""
+    for stage in locked_stages(lock_of(folder)).values():
         for out in stage.get("outs", []):
             if Path(out["path"]).resolve() == folder.resolve() and "md5" in out:
                 return str(out["md5"])
@@ -112,20 +130,10 @@ def digest_of(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def locked_stages() -> dict[str, Any]:
-    """Return the stages of ``dvc.lock``, none where there is no such file."""
-    if not _LOCK.is_file():
+def locked_stages(lock: Path = _LOCK) -> dict[str, Any]:
+    """Return the stages of a lock of DVC, none where there is no such file."""
+    if not lock.is_file():
         return {}
-    lock = yaml.safe_load(_LOCK.read_text(encoding="utf-8")) or {}
-    stages: dict[str, Any] = lock.get("stages", {})
+    content = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+    stages: dict[str, Any] = content.get("stages", {})
     return stages
-
-
-def _commit() -> str | None:
-    """Return the commit of the code, with ``-dirty`` behind it where files were edited."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tasks.adapters.tracking.failures import explain
 from tasks.adapters.tracking.gan import CHECKPOINT, DIVERGED, STOPPED, GanRun, gan_run, unsent_speed
 from tasks.adapters.tracking.lineage import locked_stages
 from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import Results
-from tasks.adapters.tracking.store import Store, asked, explain
+from tasks.adapters.tracking.store import Store, asked
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.reading import FILE, read_values
@@ -75,12 +76,38 @@ def past_runs(wanted: Sequence[str]) -> list[PastRun]:
         )
     with asked("try again") as store:
         known = list(store.pipelines())
-        found = [_named(name, known) for name in wanted]
+        found = [named(name, known) for name in wanted]
         for number, run in enumerate(found):
             if run in found[:number]:
                 twice = f"is run {run.info.run_id[:_ID]}, which is named twice"
                 raise UserError(wanted[number], twice, "Name each run once")
         return [_read(store, run) for run in found]
+
+
+def named(name: str, known: Sequence[Run]) -> Run:
+    """Return the pipeline's run that a person calls so.
+
+    Args:
+        name: its id or the beginning of it, ``latest``, or ``latest~1`` for the one before.
+        known: all pipeline runs, newest first.
+
+    Raises:
+        UserError: an unknown run, or a beginning that several share.
+    """
+    listed = [f"{run.info.run_id[:_ID]} ({run.info.run_name})" for run in known[:_MOST_LISTED]]
+    mend = f"The newest are {', '.join(listed)}" if listed else "Run `ganlift run` first"
+    if match := _LATEST.fullmatch(name):
+        back = int(match[1] or 0)
+        if back >= len(known):
+            raise UserError(name, f"there are {len(known)} pipeline runs", mend)
+        return known[back]
+    found = [run for run in known if name and run.info.run_id.startswith(name)]
+    if not found:
+        raise UserError(f"run {name}", "no pipeline run has an id that begins with this", mend)
+    if len(found) > 1:
+        ids = ", ".join(run.info.run_id for run in found[:_MOST_LISTED])
+        raise UserError(f"run {name}", f"several ids begin with this: {ids}", "Give more of it")
+    return found[0]
 
 
 def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
@@ -108,23 +135,6 @@ def log_missing(*, dataset: str, paths: Mapping[str, Path]) -> list[str]:
         if paths["lift"].is_file():
             lines += _missing_pipeline(store, dataset, paths)
         return lines
-
-
-def _named(name: str, known: Sequence[Run]) -> Run:
-    listed = [f"{run.info.run_id[:_ID]} ({run.info.run_name})" for run in known[:_MOST_LISTED]]
-    mend = f"The newest are {', '.join(listed)}" if listed else "Run `ganlift run` first"
-    if match := _LATEST.fullmatch(name):
-        back = int(match[1] or 0)
-        if back >= len(known):
-            raise UserError(name, f"there are {len(known)} pipeline runs", mend)
-        return known[back]
-    found = [run for run in known if name and run.info.run_id.startswith(name)]
-    if not found:
-        raise UserError(f"run {name}", "no pipeline run has an id that begins with this", mend)
-    if len(found) > 1:
-        ids = ", ".join(run.info.run_id for run in found[:_MOST_LISTED])
-        raise UserError(f"run {name}", f"several ids begin with this: {ids}", "Give more of it")
-    return found[0]
 
 
 def _read(store: Store, run: Run) -> PastRun:
@@ -220,7 +230,8 @@ def _missing_pipeline(store: Store, dataset: str, paths: Mapping[str, Path]) -> 
         if not paths[name].exists():
             raise UserError(str(paths[name]), "missing beside its lift.json", "Run `dvc checkout`")
     results, params = Results(*(paths[name] for name in names)), _recorded_params()
-    logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+    sets = [paths[name] for name in ("train", "val", "test", "accepted") if paths[name].is_dir()]
+    logged = write_pipeline(store, dataset=dataset, params=params, results=results, sets=sets)
     if logged.new:
         yield f"pipeline: logged, {logged.name}"
     try:

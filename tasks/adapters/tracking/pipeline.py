@@ -6,30 +6,40 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copy
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from PIL import Image
 
-from tasks.adapters.tracking.lineage import NOTE, flatten, lineage_tags, run_page, safe_name
-from tasks.adapters.tracking.pipeline_note import PICTURE, REPORT, describe
+from tasks.adapters.tracking.arms import arms_table, write_arms
+from tasks.adapters.tracking.lineage import (
+    NOTE,
+    dataset_input,
+    flatten,
+    lineage_tags,
+    run_page,
+    safe_name,
+)
+from tasks.adapters.tracking.pipeline_note import REPORT, SHOWN, describe, small_picture
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import DIGEST, LiftFiles, Results
 from tasks.adapters.tracking.store import Store, store_at, tracking_uri
+from tasks.adapters.tracking.work import begun
 from tasks.answer.settling import settling_table
 from tasks.contracts.params.reading import FILE, read_values
 from tasks.lift.result import LiftResult
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 _PICTURE_WIDTH = 640
 _LATER = "not logged yet: `ganlift track`"
-_KEYS = ("arm", "seed", "gan_seed", "recipe")
-_COUNTS = ("steps", "real", "added", "real_seen", "added_seen")  # no deviation worth a metric
-_SETTLING = "settling.json"  # a table, which MLflow's page draws as one
+_ARMS, _SETTLING = "arms.json", "settling.json"  # tables, which MLflow's page draws as such
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Logged:
     new: bool
 
 
-def log_pipeline(*, dataset: str, **files: Path) -> None:
+def log_pipeline(*, dataset: str, sets: Sequence[Path], **files: Path) -> None:
     """Log the pipeline's run with its arms and register its classifier, each once.
 
     Where the store cannot be reached, one line on stderr says so and nothing is raised;
@@ -49,6 +59,7 @@ def log_pipeline(*, dataset: str, **files: Path) -> None:
 
     Args:
         dataset: the source as in ``params.yaml``; names the experiment and the model.
+        sets: folders of the ImageSets that the result comes from.
         files: those of `Results`, by their names.
     """
     results = Results(**files)
@@ -56,7 +67,9 @@ def log_pipeline(*, dataset: str, **files: Path) -> None:
     run_ids: list[str] = []
 
     def log() -> None:
-        logged = write_pipeline(store, dataset=dataset, params=params, results=results)
+        logged = write_pipeline(
+            store, dataset=dataset, params=params, results=results, sets=sets, began=begun()
+        )
         run_ids.append(logged.run_id)
 
     def enter() -> None:
@@ -68,7 +81,7 @@ def log_pipeline(*, dataset: str, **files: Path) -> None:
         store.attempt(enter, store.registry_uri)
 
 
-def log_folds(what: str, *, dataset: str, **files: Path) -> None:
+def log_folds(what: str, *, dataset: str, sets: Sequence[Path] = (), **files: Path) -> None:
     """Log the run of one fold or of all; no classifier of theirs may become the champion.
 
     Each fold is judged on test images of its own, so their classifiers cannot be compared.
@@ -76,18 +89,34 @@ def log_folds(what: str, *, dataset: str, **files: Path) -> None:
     Args:
         what: ``fold 2 of 5`` or ``5 folds``.
         dataset: as `log_pipeline`.
+        sets: likewise.
         files: those of `LiftFiles`, by their names.
     """
     store, params, found = store_at(tracking_uri()), read_values(FILE), LiftFiles(**files)
 
     def log() -> None:
-        write_pipeline(store, dataset=dataset, params=params, results=found, what=what)
+        write_pipeline(
+            store,
+            dataset=dataset,
+            params=params,
+            results=found,
+            sets=sets,
+            what=what,
+            began=begun(),
+        )
 
     store.attempt(log)
 
 
 def write_pipeline(
-    store: Store, *, dataset: str, params: Mapping[str, Any], results: LiftFiles, what: str = ""
+    store: Store,
+    *,
+    dataset: str,
+    params: Mapping[str, Any],
+    results: LiftFiles,
+    sets: Sequence[Path],
+    what: str = "",
+    began: float | None = None,
 ) -> Logged:
     """Log a pipeline's results, or find the run that holds them. Raises what MLflow does.
 
@@ -96,7 +125,9 @@ def write_pipeline(
         dataset: the source as in ``params.yaml``.
         params: all of that file.
         results: files.
+        sets: folders of the ImageSets that they come from.
         what: of a cross-validation this is the result; it stands before the run's name.
+        began: when the line did, in seconds since 1970; where nobody knows any more, now.
     """
     from mlflow.entities import Metric, Param
 
@@ -106,8 +137,7 @@ def write_pipeline(
     if first := store.finished(experiment, DIGEST, results.digest):
         # The summary may have been written before its GANs were logged.
         if _LATER in first.data.tags.get(NOTE, ""):
-            note = describe(lift, first.data.tags, experiment, first.info.run_id, links)
-            client.set_tag(first.info.run_id, NOTE, note)
+            _say_again(store, experiment, first, lift, links)
         return Logged(first.info.run_id, str(first.info.run_name), new=False)
     _drop_unfinished(store, experiment, results.digest)
     tags = lineage_tags("pipeline", dataset) | store.own_process()
@@ -118,68 +148,41 @@ def write_pipeline(
         "mlflow.source.name": "python -m tasks.report",
     }
     name = f"{what}, {results.name}" if what else results.name
-    run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     now = time.time_ns() // 1_000_000
+    start = now if began is None else round(1000 * began)
+    run_id = client.create_run(experiment, start, tags, name).info.run_id
     metrics = [Metric(*item, now, 0) for item in (*_lift_metrics(lift), *_gan_metrics(gans))]
     trained = lift.classifier
     flat = list(flatten(params).items())
     flat += [("recipe", trained.recipe), ("steps", str(trained.steps))]  # as they were settled
     client.log_batch(run_id, metrics=metrics)
+    client.log_inputs(run_id, [dataset_input(dataset, folder) for folder in sets])
     for start in range(0, len(flat), 100):  # MLflow's limit
         client.log_batch(run_id, params=[Param(*item) for item in flat[start : start + 100]])
     with tempfile.TemporaryDirectory() as scratch:
         copy(results.page, Path(scratch) / REPORT)
-        _write_summary_picture(results.pictures, Path(scratch) / PICTURE)
+        pictures = _small_pictures(results.pictures, Path(scratch))
         client.log_artifacts(run_id, scratch)
     client.log_artifact(run_id, str(results.lift))
     client.log_artifacts(run_id, str(results.pictures), "pictures")
+    client.log_table(run_id, arms_table(lift), _ARMS)
     if trained.settling:
         client.log_table(run_id, settling_table(trained), _SETTLING)
-    client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links))
-    _write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs))
+    client.set_tag(run_id, NOTE, describe(lift, tags, experiment, run_id, links, pictures))
+    write_arms(store, experiment, run_id, dataset, pd.read_parquet(results.runs), lift)
     store.end(run_id, "FINISHED")
     return Logged(run_id, name, new=True)
 
 
-def _write_arms(
-    store: Store, experiment: str, parent: str, dataset: str, runs: pd.DataFrame
-) -> None:
-    """Log a child run for each arm: every metric by classifier seed, its mean and deviation."""
-    from mlflow.entities import Metric, Param
-
-    client, names = store.client(), [c for c in runs.columns if c not in _KEYS]
-    for arm, rows in runs.groupby("arm", sort=False):
-        now = time.time_ns() // 1_000_000
-        tags = lineage_tags("arm", dataset) | store.own_process()
-        tags |= {"mlflow.parentRunId": parent, "ganlift.arm": str(arm)}
-        run_id = client.create_run(experiment, tags=tags, run_name=str(arm)).info.run_id
-        metrics = [
-            Metric(safe_name(name), float(value), now, int(seed))
-            for name in names
-            for seed, value in zip(rows["seed"], rows[name], strict=True)
-        ]
-        for name in names:
-            if name in _COUNTS:
-                continue
-            metrics.append(Metric(safe_name(f"{name}.mean"), float(rows[name].mean()), now, 0))
-            metrics.append(Metric(safe_name(f"{name}.std"), float(rows[name].std(ddof=1)), now, 0))
-        for start in range(0, len(metrics), 1000):  # MLflow's limit
-            client.log_batch(run_id, metrics=metrics[start : start + 1000])
-        told = [Param("arm", str(arm)), Param("recipe", str(rows["recipe"].iloc[0]))]
-        client.log_batch(run_id, params=told)
-        store.end(run_id, "FINISHED")
-
-
 def _lift_metrics(result: LiftResult) -> Iterator[tuple[str, float]]:
-    """Yield the lift, its interval, its worth, and every arm's means as ``arm.metric``."""
+    """Yield the lift, its interval, its worth, and every arm's mean of the primary metric."""
     lift, worth = result.lift_pp, result.worth
     values = {"lift_pp": lift.mean, "mde_pp": result.mde_pp, "p_value": lift.p_value}
     values |= {"lift_pp_ci_low": lift.ci_low, "lift_pp_ci_high": lift.ci_high}
     if worth and worth.real_images is not None:
         values["worth_real_images"] = worth.real_images - worth.have
-    for arm, of in result.arms.items():
-        means = of.model_dump(exclude={"shown"})
-        values |= {f"{arm}.{key}": found["mean"] for key, found in means.items()}
+    metric = result.primary_metric
+    values |= {f"{arm}.{metric}": result.primary(arm).mean for arm in result.arms}
     for name, value in values.items():
         if math.isfinite(value):
             yield safe_name(name), float(value)
@@ -192,12 +195,20 @@ def _gan_metrics(gans: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"gan/{safe_name(name)}", fmean(of[name] for of in found if name in of)
 
 
-def _write_summary_picture(pictures: Path, out: Path) -> None:
-    """Write lift by arm as wide as the description is: MLflow shows pictures at their own size."""
-    with Image.open(pictures / "lift_by_arm.png") as picture:
-        height = round(picture.height * _PICTURE_WIDTH / picture.width)
-        small = picture.convert("RGB").resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
-    small.save(out)
+def _small_pictures(pictures: Path, out: Path) -> list[str]:
+    """Write what the description shows, as wide as that is: MLflow shows a picture at its size."""
+    written = []
+    for name in SHOWN:
+        if not (pictures / f"{name}.png").is_file():  # folds judge different images
+            continue
+        with Image.open(pictures / f"{name}.png") as picture:
+            height = round(picture.height * _PICTURE_WIDTH / picture.width)
+            small = picture.convert("RGB").resize(
+                (_PICTURE_WIDTH, height), Image.Resampling.LANCZOS
+            )
+        small.save(out / small_picture(name))
+        written.append(name)
+    return written
 
 
 def _gan_links(store: Store, experiment: str, gans: Mapping[str, Any]) -> str:
@@ -210,6 +221,15 @@ def _gan_links(store: Store, experiment: str, gans: Mapping[str, Any]) -> str:
             f"[{name}]({run_page(experiment, run.info.run_id)})" if run else f"{name} ({_LATER})"
         )
     return f"The GANs behind this result: {' · '.join(links)}"
+
+
+def _say_again(store: Store, experiment: str, run: Run, lift: LiftResult, links: str) -> None:
+    """Write a run's description anew, with the pictures that it has."""
+    client, run_id = store.client(), run.info.run_id
+    files = {one.path for one in client.list_artifacts(run_id)}
+    pictures = [name for name in SHOWN if small_picture(name) in files]
+    note = describe(lift, run.data.tags, experiment, run_id, links, pictures)
+    client.set_tag(run_id, NOTE, note)
 
 
 def _drop_unfinished(store: Store, experiment: str, digest: str) -> None:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.adapters.tracking.lineage import PROCESSOR, plain, run_page
+from tasks.adapters.tracking.lineage import COMMIT, DVC_LOCK, LINE, PROCESSOR, plain, run_page
 from tasks.answer import words
 from tasks.answer.commands import commands
 from tasks.answer.doubts import doubts
 from tasks.lift.result import LiftResult
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
-PICTURE = "lift_by_arm_small.png"
+UNRECORDED = "`ganlift track` adds here how this run comes back, once its line has ended"
+SHOWN = {  # pictures of the report that a run shows, and what is said above them
+    "lift_by_arm": "Every arm, and its lift over the baseline",
+    "confusion": "Which classes are taken for which",
+    "flipped": "Test images on which most runs of baseline and treatment differ",
+}
+_FIRST = 4  # lines of the picture that comes first
 _LENGTH = 8000  # MLflow's limit
 _MOST_NAMED = 12  # collapsed classes of a GAN
 
 
+def small_picture(name: str) -> str:
+    """Return the artifact that holds a picture as wide as the description."""
+    return f"{name}_small.png"
+
+
 def describe(
-    result: LiftResult, tags: Mapping[str, str], experiment: str, run_id: str, gans: str
+    result: LiftResult,
+    tags: Mapping[str, str],
+    experiment: str,
+    run_id: str,
+    gans: str,
+    pictures: Sequence[str],
 ) -> str:
     """Return the description of a pipeline's run: what a person reads first.
 
@@ -28,20 +44,20 @@ def describe(
         experiment: id of the run's experiment.
         run_id: of the run.
         gans: links to the GANs behind the result.
+        pictures: those of `SHOWN` that the run has.
     """
     meaning = words.MEANING[result.verdict]
+    shown = [line for name in pictures for line in (SHOWN[name], "", _picture(name, run_id), "")]
     lines = [
         f"## {meaning[0].upper()}{meaning[1:]}: {plain(words.lift(result))}",
         "",
         plain(f"{result.answer} {result.advice}"),
         "",
+        *shown[:_FIRST],
         *_doubts(result),
         *(f"- {line}" for line in _facts(result, tags)),
         "",
         f"[The whole report]({run_page(experiment, run_id, f'/artifacts/{REPORT}')})",
-        "",
-        # Relative, so that it holds whatever the server is called.
-        f"![lift by arm](get-artifact?path={PICTURE}&run_uuid={run_id})",
         "",
         *_arms(result),
         *_comparisons(result),
@@ -49,6 +65,9 @@ def describe(
         "",
         gans,
         "",
+        way_back(run_id, tags),
+        "",
+        *shown[_FIRST:],
         "**What would change the answer**",
         "",
         *(f"- {plain(one.reason)} `{one.line}`" for one in commands(result)),
@@ -56,6 +75,25 @@ def describe(
     ]
     note = "\n".join(lines)
     return note if len(note) <= _LENGTH else f"{note[: _LENGTH - 7]}… [cut]"
+
+
+def way_back(run_id: str, tags: Mapping[str, str]) -> str:
+    """Return how the run's settings, data, models and reports come back, as markdown."""
+    if LINE not in tags:
+        return UNRECORDED
+    of = [f"`dvc.lock` {tags[DVC_LOCK][:12]}"]
+    if commit := tags.get(COMMIT):
+        edited = ", with edits" if commit.endswith("-dirty") else ""
+        of.insert(0, f"commit {plain(commit.removesuffix('-dirty')[:12])}{edited}")
+    return (
+        "Bring its settings, data, models and reports back with "
+        f"`ganlift checkout {run_id[:8]}` ({', '.join(of)})"
+    )
+
+
+def _picture(name: str, run_id: str) -> str:
+    """Return a picture's markdown; the address holds whatever the server is called."""
+    return f"![{name}](get-artifact?path={small_picture(name)}&run_uuid={run_id})"
 
 
 def _doubts(result: LiftResult) -> Iterator[str]:

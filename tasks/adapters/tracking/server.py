@@ -12,11 +12,18 @@ import time
 import urllib.error
 import urllib.request
 from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from tasks.adapters.tracking.failures import shown
 from tasks.adapters.tracking.lineage import run_page
-from tasks.adapters.tracking.store import home, local_uri, quick, store_at
+from tasks.adapters.tracking.run_list import list_page
+from tasks.adapters.tracking.store import asked, home, local_uri, quick, store_at, tracking_uri
 from tasks.contracts.errors import UserError
 from tasks.contracts.parent import die_with_parent
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 120.0
@@ -25,21 +32,35 @@ _START_SECONDS = 120.0
 def serve(port: int = 5000) -> None:
     """Serve MLflow on 127.0.0.1 until interrupted, and print where.
 
+    Where the store is a server already, its pages are named and none is started.
+
     Raises:
-        UserError: the port is in use or not allowed, or the server does not come up.
+        UserError: the port is in use or not allowed, or a server does not come up or answer.
     """
+    if urlsplit(uri := tracking_uri()).scheme in ("http", "https"):
+        with asked("try again") as store:
+            latest = next(store.pipelines(), None)
+        print(f"MLflow is at {shown(uri)}", flush=True)
+        _print_latest(shown(uri), latest)
+        return
     server = start_server(port)
     print(f"MLflow is at http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
-    if latest := next(store_at(local_uri()).pipelines(), None):
-        info = latest.info
-        address = f"http://{_HOST}:{port}/{run_page(info.experiment_id, info.run_id)}"
-        print(f"The latest answer, {info.run_name}: {address}", flush=True)
+    _print_latest(f"http://{_HOST}:{port}", next(store_at(local_uri()).pipelines(), None))
     try:
         server.wait()
     except KeyboardInterrupt:
         pass
     finally:
         stop_server(server)
+
+
+def _print_latest(address: str, latest: Run | None) -> None:
+    if latest:
+        info, pages = latest.info, address.rstrip("/")
+        page = run_page(info.experiment_id, info.run_id)
+        print(f"The latest answer, {info.run_name}: {pages}/{page}", flush=True)
+        every = list_page(info.experiment_id)
+        print(f"Every answer of its data set: {pages}/{every}", flush=True)
 
 
 def start_server(port: int) -> subprocess.Popen[bytes]:

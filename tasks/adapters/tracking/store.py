@@ -18,8 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.adapters.tracking.failures import explain, mend_for, unreachable
 from tasks.adapters.tracking.lineage import experiment_name
 from tasks.adapters.tracking.moved import follow
+from tasks.adapters.tracking.run_list import TAG, VIEW
 from tasks.contracts.boundary import disk_error
 from tasks.contracts.errors import UserError
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 # Set around every call, where the user has not: an answer comes within seconds or not at all.
 _SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -44,9 +45,10 @@ _SQLITE = "sqlite:///"
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. Its
 name is the verdict with the lift, its description is a summary, and its artifact
-`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline; the steps of
-its metrics are classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
-grids over time, and the model. Filter by `tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
+`00_lift_report.html` is the whole report. Each arm is a child run of the pipeline, with the
+means over its classifier seeds. Each *GAN seed* run holds one GAN: its training curves, its sample
+grids over time, and the model. The view *Results* lists the answers alone. Filter by
+`tags.ganlift.kind = 'pipeline'`, `'arm'` or `'gan'`.
 """
 
 
@@ -84,6 +86,11 @@ class Store:
         """Where models are registered: ``MLFLOW_REGISTRY_URI``, or the store itself."""
         return os.environ.get("MLFLOW_REGISTRY_URI") or self.uri
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a SQLite file of this machine, with its artifacts beside it."""
+        return self.uri.startswith(_SQLITE)
+
     def attempt(self, action: Callable[[], object], place: str | None = None) -> bool:
         """Run ``action`` and say whether it was done; say once, in one line, why not.
 
@@ -100,13 +107,16 @@ class Store:
         except Exception as error:  # whatever it is, the results matter more
             if not self._forgiving:
                 raise
-            if _unreachable(error):
+            if unreachable(error):
                 self._rest_until = time.monotonic() + _REST_SECONDS
             if not self._said:
                 self._said = True
-                reason = explain(place or self.uri, error)
-                mend = "the results are safe in reports/; run `ganlift track` later to log them"
-                print(f"tracking: {reason}; {mend}", file=sys.stderr, flush=True)
+                reason, mend = explain(place or self.uri, error), mend_for(error)
+                later = "run `ganlift track` later to log them"
+                if not unreachable(error):
+                    later = f"{mend[0].lower()}{mend[1:]}, then {later}"
+                told = f"tracking: {reason}; the results are safe in reports/; {later}"
+                print(told, file=sys.stderr, flush=True)
             return False
         return True
 
@@ -121,7 +131,7 @@ class Store:
                 client = MlflowClient(self.uri)
                 with self._alone():
                     client.search_experiments(max_results=1)
-                    if self.uri.startswith(_SQLITE):
+                    if self.is_local:
                         follow(Path(self.uri.removeprefix(_SQLITE)).resolve())
             self._client = client
         return self._client
@@ -140,11 +150,14 @@ class Store:
                     tags={
                         "mlflow.experimentKind": "custom_model_development",
                         "mlflow.note.content": EXPERIMENT_NOTE,
+                        TAG: VIEW,
                     },
                 )
             else:
                 if found.lifecycle_stage == "deleted":
                     client.restore_experiment(found.experiment_id)
+                if found.tags.get(TAG) != VIEW:  # made by a former ganlift
+                    client.set_experiment_tag(found.experiment_id, TAG, VIEW)
                 self._experiments[name] = found.experiment_id
             self._close_dead_runs(self._experiments[name])
         return self._experiments[name]
@@ -176,10 +189,10 @@ class Store:
             if not (token := page.token):
                 return
 
-    def end(self, run_id: str, status: str) -> None:
-        """End a run; its process is of no interest from then on."""
+    def end(self, run_id: str, status: str, when: int | None = None) -> None:
+        """End a run, now or at ``when`` in ms since 1970; its process is of no interest then."""
         client = self.client()
-        client.set_terminated(run_id, status)
+        client.set_terminated(run_id, status, when)
         client.delete_tag(run_id, _PROCESS)
 
     def own_process(self) -> dict[str, str]:
@@ -188,14 +201,14 @@ class Store:
 
     def _artifacts(self) -> str | None:
         """Beside a SQLite file; elsewhere the server knows (its own default)."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             return None
         return (Path(self.uri.removeprefix(_SQLITE)).resolve().parent / "artifacts").as_uri()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold a lock while a SQLite store is made: two processes making one break it."""
-        if not self.uri.startswith(_SQLITE):
+        if not self.is_local:
             yield
             return
         folder = Path(self.uri.removeprefix(_SQLITE)).parent
@@ -257,34 +270,17 @@ def asked(mend: str, *, registry: bool = False) -> Iterator[Store]:
         if told := disk_error(error):
             raise told from error
         thing, uri = ("registry", store.registry_uri) if registry else ("tracking", store.uri)
-        raise UserError(thing, explain(uri, error), f"Start the server, then {mend}") from error
+        raise UserError(thing, explain(uri, error), f"{mend_for(error)}, then {mend}") from error
 
 
 @contextmanager
-def quick() -> Iterator[None]:
+def quick(seconds: int = 5) -> Iterator[None]:
     """Short timeouts, no retries, no chatter and no telemetry, for the calls inside."""
-    added = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
+    settings = {"MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds), **_SETTINGS}
+    added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-def explain(uri: str, error: BaseException) -> str:
-    """Say on one line what failed: the way there, or the call."""
-    if _unreachable(error):
-        return f"cannot reach {uri}"
-    lines = str(error).splitlines() or [type(error).__name__]
-    return f"cannot log to {uri} ({lines[0][:200]})"
-
-
-def _unreachable(error: BaseException) -> bool:
-    """Tell a failed connection, whatever it is wrapped in, from a refused call."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if type(cause).__name__ in ("ConnectionError", "ConnectTimeout", "ReadTimeout"):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds
+from tasks.contracts.params.sections import NonNegative, Positive, Precision, Section, Seeds
 
 ALL = "all"
 BUILT_IN = "small_cnn"  # the classifier that needs no library
@@ -25,6 +25,7 @@ class RetrainParams(Section):
         weight_decay: likewise.
         fractions: shares of the real images (1 is all) that the recipe is trained on beside, for
             the curve that says what a lift is worth.
+        precision: of the forward pass in training; weights, sums and judging stay in float32.
     """
 
     classifier: str
@@ -38,6 +39,7 @@ class RetrainParams(Section):
     weight_decay: NonNegative | Annotated[tuple[NonNegative, ...], Field(min_length=1)]
     fractions: tuple[Positive, ...]
     flip: bool
+    precision: Precision
 
     @property
     def lengths(self) -> tuple[int, ...]:

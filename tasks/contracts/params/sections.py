@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -19,6 +19,7 @@ NonNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)
 ]
+Precision = Literal["float32", "bfloat16"]
 
 
 class Section(BaseModel):

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from tasks.classifier.examples import Examples
-from tasks.classifier.processes import fit_in_processes
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.workers import spread
 from tests.data.fake_sets import noise_set
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_workers_open_the_file_and_answer_in_order_on_one_thread_each(
     noise_set(9).save(Path("images"))
     images = ImageSet.load(Path("images"))
     jobs = ((Examples.of(images, np.arange(3, 9)), number) for number in range(6))
-    told = list(fit_in_processes(described, jobs))
+    told = list(spread(described, jobs))
     assert [number for number, *_ in told] == list(range(6))
     assert os.getpid() not in {pid for _, pid, *_ in told}
     for _, _, threads, file, pixel in told:
@@ -55,7 +55,7 @@ def test_a_worker_finds_its_imports_there_and_shares_their_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    assert list(fit_in_processes(found, [(0,), (1,)])) == [(True, True)] * 2
+    assert list(spread(found, [(0,), (1,)])) == [(True, True)] * 2
 
 
 def dies(number: int) -> int:
@@ -68,9 +68,9 @@ def test_a_killed_worker_is_told_with_the_memory_and_the_mend(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
-    said = r"fits classifiers: killed by signal 9; was the memory exhausted\?.*LOKY_MAX_CPU_COUNT"
+    said = r"a worker process: killed by signal 9; was the memory exhausted\?.*LOKY_MAX_CPU_COUNT"
     with pytest.raises(UserError, match=said):
-        list(fit_in_processes(dies, [(0,), (1,)]))
+        list(spread(dies, [(0,), (1,)]))
 
 
 SLOW = """
@@ -92,9 +92,9 @@ def test_workers_end_with_a_killed_stage_whatever_they_are_at(
 ) -> None:
     (tmp_path / "workers").mkdir()
     (tmp_path / "slow.py").write_text(SLOW.format(where=where))
-    code = "import slow; from tasks.classifier.processes import fit_in_processes; "
+    code = "import slow; from tasks.contracts.workers import spread; "
     stage = subprocess.Popen(
-        [sys.executable, "-c", code + "list(fit_in_processes(slow.fit, [(0,), (1,)]))"],
+        [sys.executable, "-c", code + "list(spread(slow.fit, [(0,), (1,)]))"],
         cwd=tmp_path,
         env=os.environ | {"LOKY_MAX_CPU_COUNT": "2", "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
         start_new_session=True,

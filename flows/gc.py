@@ -1,0 +1,134 @@
+"""``ganlift gc``: what no kept result needs goes from MLflow and from DVC's cache."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.dvc_cache import Cache
+from flows.dvc_words import dvc_error
+from flows.project import run_lock
+from flows.versions import Lock, log_line
+from tasks.adapters.tracking.retention import Retired, Wanted, retire, sort_out
+from tasks.adapters.tracking.store import asked
+from tasks.contracts.errors import UserError
+from tasks.contracts.outputs import LOCKS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would go.
+
+    Attributes:
+        retired: from MLflow.
+        objects: files of DVC's cache.
+        size: of these, in bytes.
+        shared: the cache's folder where it is not this project's alone, and so is left alone.
+    """
+
+    retired: Retired
+    objects: tuple[Path, ...]
+    size: int
+    shared: Path | None
+
+    def lines(self) -> list[str]:
+        """Return what it comes to, a line each."""
+        retired = self.retired
+        others = len(retired.runs) - len(retired.results)
+        told = [
+            f"MLflow: {len(retired.results)} results and {others} runs of their arms and GANs, "
+            f"{_megabytes(retired.bytes_here())}; {retired.kept} results stay.",
+            f"DVC's cache: {len(self.objects)} files, {_megabytes(self.size)}.",
+        ]
+        if self.shared:
+            told[1] = f"DVC's cache is {self.shared}, which others may use: it is left alone."
+        return told
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to free."""
+        return not (self.retired.runs or self.objects)
+
+
+def plan(root: Path, wanted: Wanted) -> Plan:
+    """Find what no kept result needs. Nothing is changed but that MLflow gets a line it lacks.
+
+    DVC's cache keeps what the locks of kept results name, what the project's folder, its branches,
+    tags and experiments name, and all that a commit has ever named which touched a ``.dvc`` file:
+    a person's own data.
+
+    Args:
+        root: the project's folder, the working folder.
+        wanted: which results are kept.
+
+    Raises:
+        UserError: no rule was given, the store cannot be reached, or DVC cannot read the project.
+    """
+    if wanted.newest is None and wanted.days is None:
+        raise UserError(
+            "gc",
+            "nothing says what to keep",
+            "Say how many results with --keep 30, or for how long with --keep-days 90",
+        )
+    log_line(root)
+    with asked("try again") as store:
+        retired = sort_out(store, wanted)
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+
+    try:
+        with Repo(str(root)) as repo, lock_repo(repo):
+            place = Path(repo.cache.local.path)
+            if not place.resolve().is_relative_to((root / ".dvc" / "cache").resolve()):
+                return Plan(retired, (), 0, place)
+            cache, odb = Cache(repo, ""), repo.cache.local
+            needed = {*_named_by_project(repo, root), *_named_by(cache, retired)}
+            objects = tuple(Path(odb.oid_to_path(md5)) for md5 in odb.all() if md5 not in needed)
+    except DvcException as error:
+        raise dvc_error("dvc", str(error).splitlines()) from None
+    return Plan(retired, objects, sum(file.stat().st_size for file in objects), None)
+
+
+def free(root: Path, wanted: Wanted) -> Plan:
+    """Free what `plan` finds now, while no run is at work, and return it.
+
+    MLflow's runs go first: after a kill, what is left in the cache is found by the next call.
+
+    Raises:
+        UserError: as `plan`, or a run is at work here.
+    """
+    with run_lock(root):
+        found = plan(root, wanted)
+        with asked("try again") as store:
+            retire(store, found.retired)
+        for file in found.objects:
+            file.unlink(missing_ok=True)
+    return found
+
+
+def _named_by_project(repo: Any, root: Path) -> Iterator[str]:
+    bare = bool(repo.config["core"].get("no_scm"))
+    everywhere = dict.fromkeys(("all_branches", "all_tags", "all_experiments"), not bare)
+    found = [repo.used_objs(**everywhere)]
+    if not bare:
+        command = ["git", "log", "--all", "--format=%H", "--", "*.dvc"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        if revisions := done.stdout.split():
+            found.append(repo.used_objs(revs=revisions))
+    for used in found:
+        for infos in used.values():
+            yield from (info.value for info in infos)
+
+
+def _named_by(cache: Cache, retired: Retired) -> Iterator[str]:
+    """Yield what the locks of kept results name, folders and the files in them."""
+    for text in retired.locks:
+        for md5 in Lock(LOCKS[0], text).outs.values():
+            yield from cache.names(md5)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

@@ -1,0 +1,122 @@
+"""`ganlift gc`: what no kept result needs goes, and nothing that anything else needs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from tests.adapters.logged import client
+from tests.flows.tracked import command
+from tests.flows.versioned import git, runs, state
+
+CACHE = Path(".dvc/cache/files/md5")
+OLD, NEW, BOTH = b"pixels of 0", b"pixels of 1", b"in both"
+
+
+def cached() -> set[bytes]:
+    return {file.read_bytes() for file in CACHE.rglob("*") if file.is_file()}
+
+
+def test_what_only_an_old_result_needs_is_freed(
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, old = runs()
+    gan = client().create_run("1", tags={"ganlift.kind": "gan"}, start_time=1)
+    client().set_terminated(gan.info.run_id)
+    before, artifacts = state(versioned), Path("mlflow/artifacts")
+    assert [*(artifacts / old).rglob("*.json")]
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    said, complaints = capsys.readouterr()
+    assert complaints == ""
+    assert "MLflow: 1 results and 1 runs of their arms and GANs" in said
+    assert "1 results stay" in said
+    assert "DVC's cache: 3 files" in said  # the list of the folder, a file of it, and the page
+    assert runs() == [new]
+    assert not [*(artifacts / old).rglob("*.json")]
+    with pytest.raises(MlflowException):
+        client().get_run(old)
+    assert {NEW, BOTH} <= cached()
+    assert OLD not in cached()
+    assert state(versioned) == before
+    shutil.rmtree("data")
+    assert command(monkeypatch, "checkout", "latest") == 0
+    assert state(versioned) == before
+    capsys.readouterr()
+    assert command(monkeypatch, "gc", "--keep", "1") == 0
+    assert "There is nothing to free." in capsys.readouterr().out
+
+
+def test_the_champion_is_never_freed(
+    versioned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, (_, old) = client(), runs()
+    store.create_registered_model("ganlift-images")
+    version = store.create_model_version("ganlift-images", "file:///nowhere", old)
+    store.set_registered_model_alias("ganlift-images", "champion", version.version)
+    before = cached()
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert "2 results stay" in capsys.readouterr().out
+    assert len(runs()) == 2
+    assert cached() == before
+    assert command(monkeypatch, "checkout", "latest~1") == 0
+    store.delete_registered_model_alias("ganlift-images", "champion")
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert len(runs()) == 1
+    assert store.search_model_versions("name = 'ganlift-images'") == []
+    assert OLD in cached(), "it stands in the project's folder now"
+
+
+def test_data_of_a_person_and_of_branches_stay(
+    versioned: Path, dvc: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (versioned / "mine").write_text("my own data")
+    dvc(versioned, "add", "mine")
+    git(versioned, "add", "mine.dvc")
+    git(versioned, "commit", "--quiet", "--message", "mine")
+    git(versioned, "rm", "--quiet", "mine.dvc")
+    git(versioned, "commit", "--quiet", "--message", "gone")
+    new = state(versioned)
+    assert command(monkeypatch, "checkout", "latest~1") == 0
+    git(versioned, "checkout", "--quiet", "-b", "old")
+    git(versioned, "add", "--all")
+    git(versioned, "commit", "--quiet", "--message", "the first result")
+    git(versioned, "checkout", "--quiet", "main")
+    assert command(monkeypatch, "checkout", "latest") == 0
+    assert state(versioned)["reports/lift.json"] == new["reports/lift.json"]
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert len(runs()) == 1
+    assert {b"my own data", OLD, NEW, BOTH} <= cached()
+
+
+@pytest.mark.usefixtures("versioned")
+def test_nothing_goes_unasked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = cached()
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    assert command(monkeypatch, "gc", "--keep", "1") == 0
+    assert "Freed" not in capsys.readouterr().out
+    assert command(monkeypatch, "gc") == 1
+    assert "nothing says what to keep" in capsys.readouterr().err
+    assert command(monkeypatch, "gc", "--keep-days", "1", "--yes") == 0
+    assert "There is nothing to free" in capsys.readouterr().out
+    assert len(runs()) == 2
+    assert cached() == before
+
+
+def test_a_cache_that_others_may_use_is_left_alone(
+    versioned: Path,
+    tmp_path: Path,
+    dvc: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(versioned / ".dvc" / "cache", tmp_path / "shared")
+    dvc(versioned, "cache", "dir", "--local", str(tmp_path / "shared"))
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert "which others may use: it is left alone" in capsys.readouterr().out
+    assert any(f.read_bytes() == OLD for f in (tmp_path / "shared").rglob("*") if f.is_file())
