@@ -52,7 +52,7 @@ def _are_holds_broken() -> bool:
 
 def _may_hold(number: int) -> bool:
     """Tell whether a process of this number is one of DVC, perhaps within our own."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     try:
         words = psutil.Process(number).cmdline()
