@@ -114,7 +114,7 @@ class TinyLine:
         self._call(str(BIN / "python"), "-c", edit, f"seed={blow.variant}").wait()
         served = _Served(self._call)
         try:
-            served.fire()
+            served.fire(force=True)
             struck = self._strike(blow, served.process)
             if blow.victim == "schedule" and struck and not _ends(served.process):
                 return struck, 0.0, [f"the schedule is at work after {LONGEST:.0f} s"]
@@ -201,7 +201,7 @@ class TinyLine:
             if (self._root / lock).is_file() and not _is_free(self._root / lock):
                 faults.append(f"{lock} is held")
         holds = self._root / ".dvc/tmp/rwlock"
-        if holds.is_file() and json.loads(holds.read_text(encoding="utf-8") or "{}"):
+        if holds.is_file() and any(json.loads(holds.read_text(encoding="utf-8") or "{}").values()):
             faults.append("DVC's rwlock holds paths")
         litter = [*self._root.rglob(".*.arriving"), *self._root.rglob(".*.leaving")]
         litter += [*(self._root / ".ganlift/flow_runs").glob("*")]
@@ -243,11 +243,13 @@ class _Served:
         self.process = call(*command)
         self._fired = ""
 
-    def fire(self) -> str:
+    def fire(self, force: bool = False) -> str:
         """Let a run fall due now, and return its id."""
         found = self._eventually(self._deployment, "the schedule is not served")
         path = f"deployments/{found['id']}/create_flow_run"
-        self._fired = str(self._ask(path, {})["id"])
+        wish = {"parameters": {"force": force}}
+        made = self._eventually(lambda: self._ask(path, wish), "the server makes no run")
+        self._fired = str(made["id"])
         return self._fired
 
     def state_of(self, run: str) -> str:
@@ -306,7 +308,7 @@ def _victims(run: int) -> dict[str, list[psutil.Process]]:
                     found["worker"].append(one)
                 elif "-m tasks." in words:
                     found["stage"].append(one)
-                elif scheduled and "flow" in words and "server" not in words:
+                elif "-m prefect.engine" in words:
                     found["flow"].append(one)
     return found
 

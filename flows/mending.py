@@ -34,10 +34,30 @@ def mend(root: Path) -> None:
 
 
 def _are_holds_broken() -> bool:
+    """Tell whether the file breaks off, or names as holders only processes that are gone.
+
+    DVC drops those that it does not find, but takes any process for one of its own that was given
+    a dead one's number since, as happens where a machine or a container starts again.
+    """
     try:
-        json.loads(DVC_HOLDS.read_text(encoding="utf-8"))
+        holds = json.loads(DVC_HOLDS.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
     except ValueError:
         return True
-    return False
+    readers = [one for holders in holds.get("read", {}).values() for one in holders]
+    holders = {int(one["pid"]) for one in (*readers, *holds.get("write", {}).values())}
+    return bool(holders) and not any(map(_may_hold, holders))
+
+
+def _may_hold(number: int) -> bool:
+    """Tell whether a process of this number is one of DVC, perhaps within our own."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        words = psutil.Process(number).cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+    return any(Path(word).name in ("dvc", "ganlift") for word in words)
