@@ -27,6 +27,18 @@ Settings = Annotated[
         help="Use this value of params.yaml; a run writes it there. May be given several times.",
     ),
 ]
+Push = Annotated[
+    bool,
+    typer.Option("--push", help="Copy data and models to the remote in the end: see ganlift push."),
+]
+Commit = Annotated[
+    bool,
+    typer.Option(
+        "--commit",
+        help="Commit params.yaml, dvc.lock and the small reports to the Git branch "
+        "ganlift/nightly; your own branch, index and files stay as they are.",
+    ),
+]
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -126,20 +138,8 @@ def run(
             "in .ganlift/kept are still used; delete that folder to train them again.",
         ),
     ] = False,
-    push: Annotated[
-        bool,
-        typer.Option(
-            "--push", help="Copy data and models to the remote in the end: see ganlift push."
-        ),
-    ] = False,
-    commit: Annotated[
-        bool,
-        typer.Option(
-            "--commit",
-            help="Commit params.yaml, dvc.lock and the small reports to the Git branch "
-            "ganlift/nightly; your own branch, index and files stay as they are.",
-        ),
-    ] = False,
+    push: Push = False,
+    commit: Commit = False,
 ) -> None:
     """Run the pipeline from images to verdict. Stages that are up to date are not run again."""
     from flows.presets import preset_settings
@@ -213,6 +213,8 @@ def schedule(
             "served, with the settings that suit them; by default those of params.yaml."
         ),
     ] = None,
+    push: Push = False,
+    commit: Commit = False,
 ) -> None:
     """Run the pipeline on a schedule, one run at a time, until stopped with Ctrl-C.
 
@@ -221,7 +223,12 @@ def schedule(
     from flows.run import serve_line
 
     source = Path.cwd() / source.expanduser() if source else None
-    serve_line(enter_project(), cron, timezone, port, source)
+    root = enter_project()
+    if commit:
+        from flows.nightly_commit import see_git
+
+        see_git(root)
+    serve_line(root, cron, timezone, port, source, {"push": push, "commit": commit})
 
 
 @app.command(epilog="Example: [bold]ganlift notify https://chat.example.org/hooks/KEY --test[/]")

@@ -23,6 +23,7 @@ from flows.early import TRAINING, see_fit, see_names
 from flows.folds import ANSWERS, OVER_ALL, Visit
 from flows.line import STAGES, laid_out, selected
 from flows.mending import mend
+from flows.nightly_commit import commit_night
 from flows.nights import is_quiet, note_night
 from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
@@ -54,6 +55,7 @@ def pipeline(
     until: str | None = None,
     force: bool = False,
     push: bool = False,
+    commit: bool = False,
 ) -> dict[str, str]:
     """Visit the stages in order and return how each ended.
 
@@ -65,6 +67,7 @@ def pipeline(
         until: the last to visit.
         force: run each, even if nothing has changed.
         push: copy data and models to the remote in the end, if it can be reached.
+        commit: put settings, locks and small reports on a Git branch of their own in the end.
 
     Returns:
         stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``; with
@@ -93,6 +96,8 @@ def pipeline(
                         # A run that a schedule started shows its lines through Prefect's log.
                         console = Console(quiet=deployment.id is not None)
                         get_run_logger().info(push_after_run(root, console))
+                    if commit:
+                        get_run_logger().info(commit_night(root))
                     return states
     except UserError as error:
         return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for

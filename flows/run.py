@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,12 @@ def _show_unchanged(root: Path, line: Sequence[Visit], seconds: float) -> None:
 
 
 def serve_line(
-    root: Path, cron: str, timezone: str | None, port: int, source: Path | None = None
+    root: Path,
+    cron: str,
+    timezone: str | None,
+    port: int,
+    source: Path | None,
+    wishes: Mapping[str, bool],
 ) -> None:
     """Serve the flow on a schedule until stopped.
 
@@ -153,6 +158,7 @@ def serve_line(
         timezone: UTC by default.
         port: of Prefect's page on 127.0.0.1.
         source: written to params.yaml first, as `run_line` does; None keeps what stands there.
+        wishes: what every run is asked for, ``push`` or ``commit``.
 
     Raises:
         UserError: no cron expression or time zone, params.yaml or the source is wrong, the port is
@@ -174,7 +180,7 @@ def serve_line(
         page = os.environ["PREFECT_API_URL"].removesuffix("/api")
         console = Console()
         console.print(f"The pipeline runs at {cron!r}. Prefect's page: {page}. Stop with Ctrl-C.")
-        serve(root, schedule)
+        serve(root, schedule, wishes)
         console.print("The schedule has stopped. `ganlift schedule` starts it again.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,14 +51,19 @@ def parse_cron(cron: str, timezone: str | None) -> Schedule:
     return Cron(cron, timezone=timezone)
 
 
-def planned(schedule: Schedule) -> RunnerDeployment:
+def planned(schedule: Schedule, wishes: Mapping[str, bool]) -> RunnerDeployment:
     """Return the flow with its schedule, as Prefect's server is to know it.
 
     A run that falls due while one is at work is cancelled, with that as its reason.
+
+    Args:
+        schedule: when it runs.
+        wishes: what every run is asked for, ``push`` or ``commit``.
     """
     deployment = pipeline.to_deployment(
         name="schedule",
         schedule=schedule,
+        parameters=dict(wishes),
         concurrency_limit=ConcurrencyLimitConfig(
             limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
         ),
@@ -67,14 +73,14 @@ def planned(schedule: Schedule) -> RunnerDeployment:
     return cast(RunnerDeployment, deployment)
 
 
-def serve(root: Path, schedule: Schedule) -> None:
+def serve(root: Path, schedule: Schedule, wishes: Mapping[str, bool]) -> None:
     """Run the line whenever the schedule says so, until this process is told to stop.
 
     A run at work then is ended first, while Prefect's server can still be told of it.
     """
     if (message := missed(root, datetime.now(UTC))) is not None:
         tell(root, message)
-    asyncio.run(_serve(root, schedule, planned(schedule)))
+    asyncio.run(_serve(root, schedule, planned(schedule, wishes)))
 
 
 def missed(root: Path, now: datetime) -> Message | None:

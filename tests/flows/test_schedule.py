@@ -49,7 +49,7 @@ def test_the_server_plans_runs_that_can_be_imported_from_the_root(prefect_url: s
     from flows.pipeline import pipeline
     from flows.schedule import parse_cron, planned
 
-    deployment = planned(parse_cron("0 3 * * *", None))
+    deployment = planned(parse_cron("0 3 * * *", None), {"push": True})
     assert deployment.entrypoint == f"{pipeline.fn.__module__}.{pipeline.fn.__name__}"
     known: Callable[..., Any] = deployment.apply
     found = str(known())
