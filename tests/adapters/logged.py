@@ -23,7 +23,7 @@ def runs_of(kind: str) -> list[Run]:
     return client().search_runs(
         [experiment.experiment_id],
         f"tags.`ganlift.kind` = '{kind}'",
-        order_by=["attributes.start_time ASC"],
+        order_by=["attributes.start_time ASC", "attributes.end_time ASC"],
     )
 
 

@@ -182,7 +182,7 @@ class Store:
                 experiments,
                 "tags.`ganlift.kind` = 'pipeline' and attributes.status = 'FINISHED'",
                 max_results=100,
-                order_by=["attributes.start_time DESC"],
+                order_by=["attributes.end_time DESC"],
                 page_token=token,
             )
             yield from page
