@@ -31,7 +31,7 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[str]:
     started = [scheduler]
     try:
         end = time.monotonic() + 60
-        while not said.is_file() or not (text := said.read_text()).endswith("}"):
+        while not said.is_file() or not (text := said.read_text().strip()).endswith("}"):
             assert scheduler.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
