@@ -30,17 +30,15 @@ def dask_cluster(folder: Path, workers: int) -> Iterator[str]:
     )
     started = [scheduler]
     try:
-        own = ["worker", "--scheduler-file", str(said), "--nthreads", "1", "--no-nanny"]
-        started += [
-            _start([*own, "--local-directory", str(folder)], environment, folder)
-            for _ in range(workers)
-        ]
         end = time.monotonic() + 60
-        while not said.is_file():
+        while not said.is_file() or not (text := said.read_text().strip()).endswith("}"):
             assert scheduler.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
-        yield json.loads(said.read_text())["address"]
+        address: str = json.loads(text)["address"]
+        own = ["worker", address, "--nthreads", "1", "--no-nanny", "--local-directory", str(folder)]
+        started += [_start(own, environment, folder) for _ in range(workers)]
+        yield address
     finally:
         for process in started:
             process.kill()
