@@ -75,7 +75,8 @@ def test_logging_of_gans_and_of_results_know_nothing_of_each_other() -> None:
     assert f"{room}.gan" in gan - report
     assert f"{room}.pipeline" in report - gan
     assert {one for one in gan & report if one.startswith(room)} == {
-        f"{room}.{shared}" for shared in ("lineage", "moved", "run_list", "saved_model", "store")
+        f"{room}.{shared}"
+        for shared in ("failures", "lineage", "moved", "run_list", "saved_model", "store")
     }
     sections = {one for one in gan if one.startswith("tasks.contracts.params.")}
     own = ("forms", "reading", "sections", "train_gan")  # and no other stage's
