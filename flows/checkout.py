@@ -13,8 +13,9 @@ from flows.dvc_cache import Cache, listed
 from flows.dvc_words import dvc_error
 from flows.folds import FILE as FOLDED
 from flows.folds import write_folds
+from flows.outs import left_to_git
 from flows.project import run_lock
-from flows.versions import LIFTS, Lock, finished_line, log_line, uncached
+from flows.versions import LIFTS, Lock, finished_line, log_line
 from tasks.adapters.tracking.lineage import commit_now
 from tasks.adapters.tracking.versions import (
     KeptLine,
@@ -53,7 +54,7 @@ def check_out(root: Path, wanted: str) -> list[str]:
             write_folds(root, folds)
         _see_outputs(root, lock, kept)
         log_line(root)
-        small = uncached(root)
+        small = {*left_to_git(root)}
         try:
             with Repo(str(root)) as repo, lock_repo(repo):
                 here = _in_place(repo, root, lock, small)

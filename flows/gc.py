@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flows.dvc_cache import Cache
 from flows.dvc_words import dvc_error
+from flows.folds import OVER_ALL
+from flows.line import STAGES
 from flows.project import run_lock
 from flows.versions import Lock, log_line
 from tasks.adapters.tracking.retention import Retired, Wanted, retire, sort_out
@@ -60,9 +62,9 @@ class Plan:
 def plan(root: Path, wanted: Wanted) -> Plan:
     """Find what no kept result needs. Nothing is changed but that MLflow gets a line it lacks.
 
-    DVC's cache keeps what the locks of kept results name, what the project's folder, its branches,
-    tags and experiments name, and all that a commit has ever named which touched a ``.dvc`` file:
-    a person's own data.
+    From DVC's cache goes only what stages of the pipeline wrote for results that go. It keeps what
+    the locks of kept results name, what the project's folder, its branches, tags and experiments
+    name, and all that a commit has ever named which touched a ``.dvc`` file: a person's own data.
 
     Args:
         root: the project's folder, the working folder.
@@ -92,8 +94,9 @@ def plan(root: Path, wanted: Wanted) -> Plan:
             if not place.resolve().is_relative_to((root / ".dvc" / "cache").resolve()):
                 return Plan(retired, (), 0, server, place)
             cache, odb = Cache(repo, ""), repo.cache.local
-            needed = {*_named_by_project(repo, root), *_named_by(cache, retired)}
-            objects = tuple(Path(odb.oid_to_path(md5)) for md5 in odb.all() if md5 not in needed)
+            needed = {*_named_by_project(repo, root), *_named_by(cache, retired.locks)}
+            written = {*_named_by(cache, retired.gone)} - needed
+            objects = tuple(Path(odb.oid_to_path(md5)) for md5 in odb.all() if md5 in written)
     except DvcException as error:
         raise dvc_error("dvc", str(error).splitlines()) from None
     return Plan(retired, objects, sum(file.stat().st_size for file in objects), server, None)
@@ -102,17 +105,17 @@ def plan(root: Path, wanted: Wanted) -> Plan:
 def free(root: Path, wanted: Wanted) -> Plan:
     """Free what `plan` finds now, while no run is at work, and return it.
 
-    MLflow's runs go first: after a kill, what is left in the cache is found by the next call.
+    The cache's files go first: a kill leaves the runs that tell of the rest, for the next call.
 
     Raises:
         UserError: as `plan`, or a run is at work here.
     """
     with run_lock(root):
         found = plan(root, wanted)
-        with asked("try again") as store:
-            retire(store, found.retired)
         for file in found.objects:
             file.unlink(missing_ok=True)
+        with asked("try again") as store:
+            retire(store, found.retired)
     return found
 
 
@@ -131,11 +134,13 @@ def _named_by_project(repo: Any, root: Path) -> Iterator[str]:
             yield from (info.value for info in infos)
 
 
-def _named_by(cache: Cache, retired: Retired) -> Iterator[str]:
-    """Yield what the locks of kept results name, folders and the files in them."""
-    for text in retired.locks:
-        for md5 in Lock(LOCKS[0], text).outs.values():
-            yield from cache.names(md5)
+def _named_by(cache: Cache, locks: Sequence[str]) -> Iterator[str]:
+    """Yield what the pipeline's stages have written by these locks, folders and their files."""
+    for text in locks:
+        lock = Lock(LOCKS[0], text)
+        for path, md5 in lock.outs.items():
+            if lock.owners[path] in (*STAGES, OVER_ALL):
+                yield from cache.names(md5)
 
 
 def _megabytes(size: int) -> str:

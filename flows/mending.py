@@ -40,6 +40,7 @@ def _are_holds_broken() -> bool:
     a dead one's number since, as happens where a machine or a container starts again.
     """
     try:
+        written = DVC_HOLDS.stat().st_mtime
         holds = json.loads(DVC_HOLDS.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return False
@@ -47,15 +48,23 @@ def _are_holds_broken() -> bool:
         return True
     readers = [one for holders in holds.get("read", {}).values() for one in holders]
     holders = {int(one["pid"]) for one in (*readers, *holds.get("write", {}).values())}
-    return bool(holders) and not any(map(_may_hold, holders))
+    return bool(holders) and not any(_may_hold(one, written) for one in holders)
 
 
-def _may_hold(number: int) -> bool:
-    """Tell whether a process of this number is one of DVC, perhaps within our own."""
+def _may_hold(number: int, written: float) -> bool:
+    """Tell whether a process of this number is one of DVC, or old enough to use it as a library.
+
+    Args:
+        number: of the process.
+        written: when it may have written the file, in seconds since 1970.
+    """
     import psutil  # type: ignore[import-untyped]
 
     try:
-        words = psutil.Process(number).cmdline()
+        process = psutil.Process(number)
+        if process.create_time() <= written + 1.0:  # the kernel counts in steps
+            return True
+        words = process.cmdline()
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

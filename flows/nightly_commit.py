@@ -16,9 +16,9 @@ from pathlib import Path
 from flows.data_set import data_set
 from flows.folds import FILE as FOLDED
 from flows.folds import LIFT as OVER_FOLDS
+from flows.outs import left_to_git
 from flows.project import run_lock
 from flows.verdict import LIFT, short
-from flows.versions import uncached
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import LOCKS
 from tasks.contracts.params.line import load_params
@@ -80,6 +80,14 @@ def commit_night(root: Path) -> str:
             raise UserError(f"--commit to {BRANCH}", said, "Mend that, then run again") from None
 
 
+def commit_after_run(root: Path) -> str:
+    """Commit as `commit_night`; where it cannot, the line says why and the run is complete."""
+    try:
+        return commit_night(root)
+    except UserError as error:
+        return f"The run is complete, but was not committed: {error}"
+
+
 def _commit(root: Path, index: dict[str, str]) -> str:
     head, night = _found(root, "HEAD"), _found(root, _REF)
     _git(root, "read-tree", *([head] if head else ["--empty"]), more=index)
@@ -98,7 +106,7 @@ def _commit(root: Path, index: dict[str, str]) -> str:
 
 def _files(root: Path) -> Sequence[str]:
     """Return what is committed, but for files that Git is told to ignore."""
-    paths = [FILE, *LOCKS, FOLDED, *sorted(uncached(root))]
+    paths = [FILE, *LOCKS, FOLDED, *sorted(left_to_git(root))]
     there = [str(path) for path in paths if (root / path).is_file()]
     ignored = _git(root, "check-ignore", "--", *there, may_fail=True).splitlines()
     return [path for path in there if path not in ignored]

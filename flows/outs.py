@@ -82,12 +82,12 @@ def not_in_place(root: Path) -> dict[str, list[str]]:
     return {stage: outs for stage, outs in found.items() if outs}
 
 
-def left_to_git(root: Path) -> list[str]:
+def left_to_git(root: Path) -> list[Path]:
     """Return the outputs that DVC does not cache, relative to ``root``: small reports."""
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
-        return [str(out) for out in repo.index.outs if not out.use_cache]
+        return [Path(out.fspath).relative_to(root) for out in repo.index.outs if not out.use_cache]
 
 
 def missing_inputs(root: Path, stage: str) -> list[str]:

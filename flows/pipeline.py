@@ -23,7 +23,7 @@ from flows.early import TRAINING, see_fit, see_names
 from flows.folds import ANSWERS, OVER_ALL, Visit
 from flows.line import STAGES, laid_out, selected
 from flows.mending import mend
-from flows.nightly_commit import commit_night
+from flows.nightly_commit import commit_after_run
 from flows.nights import is_quiet, note_night
 from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
@@ -97,7 +97,7 @@ def pipeline(
                         console = Console(quiet=deployment.id is not None)
                         get_run_logger().info(push_after_run(root, console))
                     if commit:
-                        get_run_logger().info(commit_night(root))
+                        get_run_logger().info(commit_after_run(root))
                     return states
     except UserError as error:
         return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for

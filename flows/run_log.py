@@ -10,6 +10,7 @@ from pathlib import Path
 
 LOGS = Path(".ganlift/logs")
 KEPT = 60  # of the newest runs: two months of nights
+_OURS = f"{'[0-9]' * 4}-??-??_??-??-??_{'[0-9]' * 6}.log"  # how they are named
 LOG = logging.getLogger("ganlift.run")
 LOG.propagate = False  # Prefect has its own lines
 LOG.setLevel(logging.INFO)
@@ -36,7 +37,7 @@ def logged(root: Path) -> Iterator[Path]:
     handler = _Quiet(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     LOG.addHandler(handler)
-    for old in sorted(folder.glob("*.log"))[:-KEPT]:
+    for old in sorted(folder.glob(_OURS))[:-KEPT]:
         old.unlink(missing_ok=True)
     try:
         yield path

@@ -84,18 +84,25 @@ def follow_code(root: Path) -> None:
     if _load(root).files != _digests():
         with suppress(UserError), run_lock(root):
             _follow(root, _load(root))
-    _tell(*(_difference(root, name) for name in FOLLOWING if _beside(root, name).is_file()))
+    new = {name: digest for name, digest in _digests().items() if _beside(root, name).is_file()}
+    ours = [name for name in new if _digest(_beside(root, name)) == new[name]]
+    _tell(*(_difference(root, name) for name in ours))
 
 
 def _follow(root: Path, record: Record) -> None:
-    now, followed = _digests(), list[str]()
+    now, followed, in_the_way = _digests(), list[str](), list[str]()
     for name in FOLLOWING:
         path, new = root / name, (_origin() / name).read_text(encoding="utf-8")
         there, recorded = path.is_file(), record.files.get(name)
         if recorded == now[name] or (there and _digest(path) == now[name]):
             continue
         if there and _digest(path) not in (recorded, *_shipped_before(name)):
-            replace_text(_beside(root, name), new)
+            beside = _beside(root, name)
+            known = (now[name], recorded, *_shipped_before(name))
+            if beside.exists() and not (beside.is_file() and _digest(beside) in known):
+                in_the_way.append(beside.name)
+            else:
+                replace_text(beside, new)
         elif there or recorded is None:  # one that somebody has removed since stays away
             replace_text(path, new)
             followed.append(name)
@@ -106,6 +113,12 @@ def _follow(root: Path, record: Record) -> None:
         )
     shipped = (_origin() / PARAMS).read_text(encoding="utf-8")
     _tell(*complete(root / PARAMS, shipped, record.settings))
+    if in_the_way:  # so it is tried again next time
+        _tell(
+            f"{', '.join(in_the_way)}: of that name ganlift writes what is new in a file that you "
+            "have edited, but this one is not its own. Move it away, then repeat the command."
+        )
+        return
     _save(root)
 
 

@@ -93,7 +93,7 @@ def pull(root: Path) -> list[str]:
         placed = sum(map(len, wanted.values()))
         here = f"{placed} results were put in place" if placed else "all results stood in place"
         said = [f"fetched {_count(heard)} files from {remote}; {here}"]
-        if gone := [name for name in left_to_git(root) if not (root / name).exists()]:
+        if gone := [str(path) for path in left_to_git(root) if not (root / path).exists()]:
             said.append(f"These come by Git, and are not here: {', '.join(gone)}")
         return said
 
@@ -146,7 +146,7 @@ def _lacks_files(heard: Sequence[str]) -> bool:
 
 def _to_commit(root: Path) -> list[str]:
     """Return a line that names what a clone needs and Git does not have yet; none without Git."""
-    names = (*_BY_GIT, *left_to_git(root))
+    names = (*_BY_GIT, *map(str, left_to_git(root)))
     command = ["git", "status", "--porcelain", "--", *names]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)

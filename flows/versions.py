@@ -14,6 +14,7 @@ import yaml
 
 from flows import folds, verdict
 from flows.edit_params import edited
+from flows.outs import left_to_git
 from tasks.adapters.tracking.store import asked, store_at, tracking_uri
 from tasks.adapters.tracking.versions import Line, keep_line
 from tasks.contracts.errors import UserError
@@ -73,14 +74,6 @@ class Lock:
             for dep in of.get("deps", ())
             if "md5" in dep
         )
-
-
-def uncached(root: Path) -> set[Path]:
-    """Return the outputs that DVC's cache does not hold: small reports, left to Git."""
-    from dvc.repo import Repo
-
-    with Repo(str(root)) as repo:
-        return {Path(out.fspath).relative_to(root) for out in repo.index.outs if not out.use_cache}
 
 
 def log_line(root: Path) -> None:
@@ -146,7 +139,7 @@ def finished_line(root: Path, name: Path) -> Line | None:
     source = dict(lock.params).get("ingest.source")
     if source is None or LIFTS[name] not in lock.outs or not lock.is_one_line:
         return None
-    reports = {path: root / path for path in uncached(root) & {*lock.outs}}
+    reports = {path: root / path for path in {*left_to_git(root)} & {*lock.outs}}
     if not all(place.is_file() for place in reports.values()):
         return None
     files = {str(path): place.read_bytes() for path, place in reports.items()}

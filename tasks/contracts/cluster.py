@@ -8,6 +8,7 @@ changes no byte, so it must make no stage stale, and another machine has another
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import importlib
 import os
@@ -153,12 +154,20 @@ def _asked() -> Iterator[Asked]:
     """Put down the token by which workers know the project's folder, while the block runs."""
     folder, token = Path.cwd(), f"cluster-{secrets.token_hex(8)}"
     mark = folder / _TOKENS / token
-    mark.parent.mkdir(exist_ok=True)
-    mark.write_text(token, encoding="ascii")
-    try:
-        yield Asked(folder, token, facts())
-    finally:
-        mark.unlink(missing_ok=True)
+    for left in mark.parent.glob("cluster-*"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if file.read() == left.name.encode():  # written whole, by a process that was killed
+                left.unlink()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with mark.open("w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when this process ends, however it ends
+        file.write(token)
+        file.flush()
+        try:
+            yield Asked(folder, token, facts())
+        finally:
+            mark.unlink(missing_ok=True)
 
 
 def _there(asked: Asked, task: Callable[..., Any], job: tuple[Any, ...]) -> Any:

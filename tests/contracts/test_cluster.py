@@ -122,6 +122,20 @@ def test_two_jobs_at_once_in_one_process_are_refused(tmp_path: Path) -> None:
     assert cluster._there(asked, os.getpid, ()) == os.getpid()
 
 
+def test_the_token_of_a_killed_process_is_removed_and_that_of_a_living_one_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    home = tmp_path / ".ganlift"
+    home.mkdir()
+    for name, content in (("cluster-dead", "cluster-dead"), ("cluster-mine", "my notes")):
+        (home / name).write_text(content)
+    with cluster._asked() as outer, cluster._asked() as inner:
+        there = {path.name for path in home.iterdir()}
+    assert there == {"cluster-mine", outer.token, inner.token}
+    assert [path.name for path in home.iterdir()] == ["cluster-mine"]
+
+
 def test_a_worker_that_differs_is_refused_with_the_difference(tmp_path: Path) -> None:
     (tmp_path / ".ganlift").mkdir()
     (tmp_path / ".ganlift/token").write_text("token")

@@ -98,6 +98,18 @@ def test_data_of_a_person_and_of_branches_stay(
     assert {b"my own data", OLD, NEW, BOTH} <= cached()
 
 
+def test_what_the_pipeline_did_not_write_stays_though_nothing_names_it(
+    versioned: Path, dvc: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (versioned / "mine").write_text("my own data")
+    dvc(versioned, "add", "mine")
+    (versioned / "mine.dvc").unlink()
+    (versioned / "mine").unlink()
+    assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
+    assert b"my own data" in cached()
+    assert OLD not in cached()
+
+
 @pytest.mark.usefixtures("versioned")
 def test_nothing_goes_unasked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.nightly_commit import BRANCH, commit_night, see_git
+from flows.nightly_commit import BRANCH, commit_after_run, commit_night, see_git
 from tasks.contracts.errors import UserError
 from tests.flows.tracked import command
 from tests.flows.versioned import git
@@ -56,6 +56,7 @@ def test_a_branch_that_is_checked_out_is_refused(versioned: Path) -> None:
     before = git(versioned, "rev-parse", BRANCH)
     with pytest.raises(UserError, match="this branch is checked out"):
         commit_night(versioned)
+    assert "complete, but was not committed: " in commit_after_run(versioned)
     assert git(versioned, "rev-parse", BRANCH) == before
 
 

@@ -90,6 +90,28 @@ def test_an_edited_file_stays_and_the_new_one_lies_beside_it_until_it_is_merged(
     assert not (project / "dvc.yaml.new").exists()
 
 
+def test_a_file_of_ones_own_is_not_written_over_by_the_new_one(
+    project: Path,
+    earlier: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _made(project, earlier, monkeypatch)
+    with (project / "dvc.yaml").open("a") as file:
+        file.write("# mine\n")
+    own = project / "dvc.yaml.new"
+    own.write_text("my next idea\n")
+    for _ in range(2):
+        enter_project()
+        assert own.read_text() == "my next idea\n"
+        said = capsys.readouterr().err.splitlines()
+        (line,) = [one for one in said if one.startswith("dvc.yaml.new: ")]
+        assert "Move it away" in line
+    own.rename(project / "idea")
+    enter_project()
+    assert own.read_bytes() == (REPOSITORY / "dvc.yaml").read_bytes()
+
+
 def test_a_file_that_somebody_removed_stays_away(
     project: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

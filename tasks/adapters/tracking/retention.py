@@ -48,6 +48,7 @@ class Retired:
         versions: of registered classifiers, entered by these runs.
         kept: how many results stay.
         locks: content of DVC's locks of those that stay.
+        gone: likewise of those that may go, as far as their runs hold it.
     """
 
     results: Sequence[Run]
@@ -56,6 +57,7 @@ class Retired:
     versions: Sequence[ModelVersion]
     kept: int
     locks: Sequence[str]
+    gone: Sequence[str]
 
     def bytes_here(self) -> int:
         """Return what the artifacts take."""
@@ -104,7 +106,9 @@ def sort_out(store: Store, wanted: Wanted) -> Retired:
     experiments = [one.experiment_id for one in client.search_experiments()]
     models = [one for one in _models(store, experiments) if one.source_run_id in gone]
     versions = [one for one in entered if one.run_id in gone]
-    return Retired(results, runs, models, versions, len(kept), [lock for lock, _ in lines])
+    locks = [lock for lock, _ in lines]
+    old = [_line(store, run)[0] for run in results if LINE in run.data.tags]
+    return Retired(results, runs, models, versions, len(kept), locks, old)
 
 
 def retire(store: Store, retired: Retired) -> None:
