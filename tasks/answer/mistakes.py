@@ -191,8 +191,8 @@ def draw_flips(found: Mistakes, class_names: tuple[str, ...], path: Path) -> Non
         path: PNG to write; without any such image it says so.
     """
     kinds = (
-        ("The treatment mends", found.mended, found.mended_count),
-        ("The treatment breaks", found.broken, found.broken_count),
+        ("mends", found.mended, found.mended_count),
+        ("breaks", found.broken, found.broken_count),
     )
 
     def named(name: str) -> str:
@@ -201,10 +201,13 @@ def draw_flips(found: Mistakes, class_names: tuple[str, ...], path: Path) -> Non
 
     with picture(path, 9.6, 4.0) as figure:
         halves = list(figure.subfigures(2, 1, squeeze=False)[:, 0])
-        for part, (title, flips, count) in zip(halves, kinds, strict=True):
+        for part, (does, flips, count) in zip(halves, kinds, strict=True):
             drawn = flips[:_DRAWN_FLIPS]
             more = f", the clearest {len(drawn)} shown" if count > len(drawn) else ""
-            part.suptitle(f"{title} {count} test images{more}", x=0.01, ha="left", fontsize=11)
+            images = "test image" if count == 1 else "test images"
+            how = ": the true class, and below it baseline → treatment" if drawn else ""
+            title = f"The treatment {does} {count} {images}{more}{how}"
+            part.suptitle(title, x=0.01, ha="left", fontsize=11)
             for axes, flip in zip_longest(part.subplots(1, _DRAWN_FLIPS), drawn):
                 axes.axis("off")
                 if flip is None:

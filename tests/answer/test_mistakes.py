@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
-from tasks.answer.mistakes import Answers, confusion, draw_confusion, mistakes
+from tasks.answer import drawing
+from tasks.answer.mistakes import (
+    Answers,
+    Flip,
+    Mistakes,
+    confusion,
+    draw_confusion,
+    draw_flips,
+    mistakes,
+)
 from tests.lift.fake_inputs import fake_merged
 
 NAMES = ("cat", "dog", "<eel>")
@@ -42,3 +59,30 @@ def test_the_same_answers_give_the_same_picture(answers, tmp_path):
     for name in ("a.png", "b.png"):
         draw_confusion(answers, NAMES, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_picture_of_flips_says_how_many_there_are_and_what_stands_below_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = BytesIO()
+    Image.new("L", (8, 8)).save(stream, format="PNG")
+    png, drawn = b64encode(stream.getvalue()).decode(), list[Figure]()
+
+    @contextmanager
+    def kept(path: Path, width: float, height: float) -> Iterator[Figure]:
+        with drawing.picture(path, width, height) as figure:
+            drawn.append(figure)
+            yield figure
+
+    monkeypatch.setattr("tasks.answer.mistakes.picture", kept)
+    flips = tuple(Flip(png, "cup", "fork", "cup") for _ in range(9))
+    found = Mistakes((), flips[:1], flips, mended_count=1, broken_count=9)
+    draw_flips(found, ("cup", "fork"), tmp_path / "flips.png")
+    first, second = drawn[0].subfigs
+    how = ": the true class, and below it baseline → treatment"
+    assert first.get_suptitle() == f"The treatment mends 1 test image{how}"
+    assert second.get_suptitle() == (
+        f"The treatment breaks 9 test images, the clearest 8 shown{how}"
+    )
+    assert first.axes[0].get_title() == "cup\nfork → cup"
+    assert (tmp_path / "flips.png").stat().st_size
