@@ -145,7 +145,10 @@ def take_places() -> None:
     for moving in sorted(ASIDE.glob(f"*/{MOVING}")):
         with suppress(BlockingIOError, FileNotFoundError), moving.open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for name, stage in _read_json(moving, dict[str, str]()).items():
+            owners: dict[str, str] | list[str] = _read_json(moving, [])
+            if isinstance(owners, list):  # left before an upgrade, it names outputs alone
+                owners = dict.fromkeys(owners, moving.parent.name)
+            for name, stage in owners.items():
                 with suppress(UserError):
                     refuse_foreign(path := Path(name), stage)
                     _take_place(moving.parent / path, path)

@@ -274,13 +274,14 @@ def test_settings_that_change_while_a_run_comes_back_stay() -> None:
     assert SETTINGS.read_text() == "mine"
 
 
-def test_a_stage_at_work_moves_its_outputs_itself() -> None:
+@pytest.mark.parametrize("told", [{str(FILE): "merge"}, [str(FILE)]], ids=["now", "before"])
+def test_a_stage_at_work_moves_its_outputs_itself(told: dict[str, str] | list[str]) -> None:
     make("first")
     moving = ASIDE / "merge" / MOVING
     moving.parent.mkdir()
     (moving.parent / FILE).parent.mkdir()
     (moving.parent / FILE).write_text("second")
-    moving.write_text(json.dumps({str(FILE): "merge"}))
+    moving.write_text(json.dumps(told))
     with moving.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         take_places()
