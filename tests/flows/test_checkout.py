@@ -124,7 +124,10 @@ def test_what_the_cache_lost_comes_from_the_remote(
     shutil.rmtree(CACHE)
     assert command(monkeypatch, "checkout", "latest~1") == 0
     assert (DATA / "a" / "x").read_text() == "pixels of 0"
+    shutil.rmtree(CACHE)
     capsys.readouterr()
+    assert command(monkeypatch, "checkout", "latest~1") == 0, "whose outputs stand in place"
+    assert "`ganlift run` finds everything up to date." in capsys.readouterr().out
     shutil.rmtree(CACHE)
     assert command(monkeypatch, "checkout", "latest") == 1, "which was never pushed"
     assert "cache and remote no longer hold data/real" in capsys.readouterr().err
