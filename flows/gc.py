@@ -43,9 +43,10 @@ class Plan:
         retired = self.retired
         others = len(retired.runs) - len(retired.results)
         told = [
-            f"MLflow: {len(retired.results)} results and {others} runs of their arms and GANs, "
-            f"{_megabytes(retired.bytes_here())}; {retired.kept} results stay.",
-            f"DVC's cache: {len(self.objects)} files, {_megabytes(self.size)}.",
+            f"MLflow: {_counted(len(retired.results), 'result')} and {_counted(others, 'run')} of "
+            f"arms and GANs, {_megabytes(retired.bytes_here())}; what stays: "
+            f"{_counted(retired.kept, 'result')}.",
+            f"DVC's cache: {_counted(len(self.objects), 'file')}, {_megabytes(self.size)}.",
         ]
         if self.server:
             told[0] = f"MLflow is {self.server}, which others may use: its runs are left alone."
@@ -141,6 +142,10 @@ def _named_by(cache: Cache, locks: Sequence[str]) -> Iterator[str]:
         for path, md5 in lock.outs.items():
             if lock.owners[path] in (*STAGES, OVER_ALL):
                 yield from cache.names(md5)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _megabytes(size: int) -> str:

@@ -90,7 +90,7 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
 
 def failed(error: UserError) -> State[None]:
     """Return a failure whose one line Prefect's page shows; raised, it would log a traceback."""
-    for logger in ("prefect.task_runs", "prefect.engine"):
+    for logger in ("prefect.task_runs", "prefect.flow_runs", "prefect.engine"):
         logging.getLogger(logger).addFilter(_is_no_repetition)
     return Failed(message=str(error), data=error)
 

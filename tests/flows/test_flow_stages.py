@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 import urllib.request
@@ -170,6 +171,22 @@ def test_params_that_cannot_be_read_are_the_runs_one_line(
     assert flow_run["name"].startswith("ganlift · ")
     assert "nonsense" in flow_run["state"]["message"]
     assert flow_run["state_name"] == "Failed"
+
+
+@pytest.mark.parametrize("name", ["prefect.task_runs", "prefect.flow_runs", "prefect.engine"])
+@pytest.mark.parametrize("error", [UserError("thing", "is broken", "Mend it"), OSError("odd")])
+def test_a_failure_that_its_state_tells_is_not_logged_again_by_any_engine(
+    name: str, error: Exception
+) -> None:
+    """The engine of a scheduled run has a logger of its own for it, with the whole trace."""
+    from flows.stages import failed
+
+    failed(UserError("thing", "is broken", "Mend it"))
+    try:
+        raise error
+    except type(error):
+        record = logging.LogRecord(name, 40, "", 0, "Engine exited", (), sys.exc_info())
+    assert bool(logging.getLogger(name).filter(record)) == isinstance(error, OSError)
 
 
 def test_prefects_page_shows_a_failure_as_its_one_line_and_no_chatter(

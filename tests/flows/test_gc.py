@@ -34,8 +34,8 @@ def test_what_only_an_old_result_needs_is_freed(
     assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
     said, complaints = capsys.readouterr()
     assert complaints == ""
-    assert "MLflow: 1 results and 1 runs of their arms and GANs" in said
-    assert "1 results stay" in said
+    assert "MLflow: 1 result and 1 run of arms and GANs" in said
+    assert "what stays: 1 result." in said
     assert "DVC's cache: 3 files" in said  # the list of the folder, a file of it, and the page
     assert runs() == [new]
     assert not [*(artifacts / old).rglob("*.json")]
@@ -61,7 +61,7 @@ def test_the_champion_is_never_freed(
     store.set_registered_model_alias("ganlift-images", "champion", version.version)
     before = cached()
     assert command(monkeypatch, "gc", "--keep", "1", "--yes") == 0
-    assert "2 results stay" in capsys.readouterr().out
+    assert "what stays: 2 results." in capsys.readouterr().out
     assert len(runs()) == 2
     assert cached() == before
     assert command(monkeypatch, "checkout", "latest~1") == 0
