@@ -215,6 +215,14 @@ def schedule(
     ] = None,
     push: Push = False,
     commit: Commit = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="After each run, do as ganlift gc --keep N."),
+    ] = None,
+    keep_days: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="D", help="After each run, do as ganlift gc --keep-days D."),
+    ] = None,
 ) -> None:
     """Run the pipeline on a schedule, one run at a time, until stopped with Ctrl-C.
 
@@ -228,7 +236,8 @@ def schedule(
         from flows.nightly_commit import see_git
 
         see_git(root)
-    serve_line(root, cron, timezone, port, source, {"push": push, "commit": commit})
+    wishes = {"push": push, "commit": commit, "keep": keep, "keep_days": keep_days}
+    serve_line(root, cron, timezone, port, source, wishes)
 
 
 @app.command(epilog="Example: [bold]ganlift notify https://chat.example.org/hooks/KEY --test[/]")

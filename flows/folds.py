@@ -54,6 +54,12 @@ def label(target: str) -> str:
     return f"fold {fold} {stage}" if fold else stage
 
 
+def results_of(target: str) -> Path:
+    """Return the folder that holds the small reports of a target of DVC, relative to the root."""
+    fold = target.partition("@")[2]
+    return Path(_of("reports", fold)) if fold else Path("reports")
+
+
 def visits(stages: Sequence[str], folds: int | None) -> list[Visit]:
     """Return the stages to visit in their order: of the line, or of every fold and then over all.
 

@@ -74,7 +74,7 @@ def plan(root: Path, wanted: Wanted) -> Plan:
     Raises:
         UserError: no rule was given, the store cannot be reached, or DVC cannot read the project.
     """
-    if wanted.newest is None and wanted.days is None:
+    if wanted.is_all:
         raise UserError(
             "gc",
             "nothing says what to keep",
@@ -118,6 +118,17 @@ def free(root: Path, wanted: Wanted) -> Plan:
         with asked("try again") as store:
             retire(store, found.retired)
     return found
+
+
+def free_after_run(root: Path, wanted: Wanted) -> str:
+    """Free what a scheduled run has made superfluous, and return what came of it in a line.
+
+    What cannot be freed now fails no run: the next one tries again.
+    """
+    try:
+        return " ".join(["Freed.", *free(root, wanted).lines()])
+    except UserError as error:
+        return f"Nothing was freed: {error}"
 
 
 def _named_by_project(repo: Any, root: Path) -> Iterator[str]:

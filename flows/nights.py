@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from tasks.adapters.timeline import MINUTE, SHOWN_ID, Night
+from tasks.adapters.timeline import MINUTE, Night, ResultRun
 from tasks.contracts.errors import UserError
 
 NIGHTS = Path(".ganlift/nights.jsonl")
@@ -51,7 +51,13 @@ def noted_nights(root: Path) -> list[Night]:
 
 
 def nothing_new(root: Path, lift: Path) -> str:
-    """Return ``nothing new since RUN``: the one that MLflow holds this ``lift.json`` in.
+    """Return ``nothing new since RUN``: the one that MLflow holds this ``lift.json`` in."""
+    run = known_run(root, lift)
+    return f"nothing new since {run.short_id}, {run.ended:{MINUTE}}" if run else "nothing new"
+
+
+def known_run(root: Path, lift: Path) -> ResultRun | None:
+    """Return the run that MLflow holds a ``lift.json`` in; None if none does, or it is away.
 
     MLflow is asked once for each result, since its import alone takes 2 s.
     """
@@ -59,18 +65,14 @@ def nothing_new(root: Path, lift: Path) -> str:
     with suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(note.read_text(encoding="utf-8"))
         if told["result"] == digest:
-            return _since(told["run"], datetime.fromisoformat(told["ended"]))
+            return ResultRun(told["run"], datetime.fromisoformat(told["ended"]), told["page"])
     from tasks.adapters.tracking.history import run_of
 
     with suppress(UserError):  # a store out of reach takes nothing from the answer
-        if found := run_of(digest):
-            run, ended = found
-            known = {"result": digest, "run": run, "ended": ended.isoformat()}
+        if run := run_of(digest):
+            known = {"result": digest, "run": run.run_id}
+            known |= {"ended": run.ended.isoformat(), "page": run.page}
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(json.dumps(known), encoding="utf-8")
-            return _since(run, ended)
-    return "nothing new"
-
-
-def _since(run: str, ended: datetime) -> str:
-    return f"nothing new since {run[:SHOWN_ID]}, {ended:{MINUTE}}"
+            return run
+    return None

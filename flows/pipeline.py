@@ -21,10 +21,11 @@ from flows.data_set import data_set
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
 from flows.folds import ANSWERS, OVER_ALL, Visit
+from flows.gc import free_after_run
 from flows.line import STAGES, laid_out, selected
 from flows.mending import mend
 from flows.nightly_commit import commit_after_run
-from flows.nights import is_quiet, note_night
+from flows.nights import is_quiet, known_run, note_night
 from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
@@ -35,6 +36,7 @@ from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.travel import push_after_run
 from flows.verdict import markdown, short
 from flows.versions import log_line
+from tasks.adapters.tracking.retention import Wanted
 from tasks.adapters.tracking.work import begin
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params
@@ -56,6 +58,8 @@ def pipeline(
     force: bool = False,
     push: bool = False,
     commit: bool = False,
+    keep: int | None = None,
+    keep_days: float | None = None,
 ) -> dict[str, str]:
     """Visit the stages in order and return how each ended.
 
@@ -68,6 +72,8 @@ def pipeline(
         force: run each, even if nothing has changed.
         push: copy data and models to the remote in the end, if it can be reached.
         commit: put settings, locks and small reports on a Git branch of their own in the end.
+        keep: then free what the newest so many results do not need, as `ganlift gc` does.
+        keep_days: then free what the results of the last so many days do not need, likewise.
 
     Returns:
         stage → ``done``, ``cached`` (brought back from DVC's cache) or ``unchanged``; with
@@ -98,7 +104,10 @@ def pipeline(
                         get_run_logger().info(push_after_run(root, console))
                     if commit:
                         get_run_logger().info(commit_after_run(root))
-                    return states
+            wanted = Wanted(keep, keep_days)
+            if not wanted.is_all:
+                get_run_logger().info(free_after_run(root, wanted))
+            return states
     except UserError as error:
         return cast(dict[str, str], failed(error))  # which Prefect raises where it is asked for
 
@@ -119,7 +128,9 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
         log_line(root)
         result = LiftResult.load(root / answer[0])
         create_markdown_artifact(
-            markdown(result, answer[1]), key="verdict", description=result.verdict
+            markdown(result, answer[1], known_run(root, root / answer[0])),
+            key="verdict",
+            description=result.verdict,
         )
         name = short(result)
         if is_quiet(states):

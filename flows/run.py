@@ -148,7 +148,7 @@ def serve_line(
     timezone: str | None,
     port: int,
     source: Path | None,
-    wishes: Mapping[str, bool],
+    wishes: Mapping[str, object],
 ) -> None:
     """Serve the flow on a schedule until stopped.
 
@@ -158,7 +158,7 @@ def serve_line(
         timezone: UTC by default.
         port: of Prefect's page on 127.0.0.1.
         source: written to params.yaml first, as `run_line` does; None keeps what stands there.
-        wishes: what every run is asked for, ``push`` or ``commit``.
+        wishes: what every run is asked for, as parameters of the flow.
 
     Raises:
         UserError: no cron expression or time zone, params.yaml or the source is wrong, the port is

@@ -51,14 +51,14 @@ def parse_cron(cron: str, timezone: str | None) -> Schedule:
     return Cron(cron, timezone=timezone)
 
 
-def planned(schedule: Schedule, wishes: Mapping[str, bool]) -> RunnerDeployment:
+def planned(schedule: Schedule, wishes: Mapping[str, object]) -> RunnerDeployment:
     """Return the flow with its schedule, as Prefect's server is to know it.
 
     A run that falls due while one is at work is cancelled, with that as its reason.
 
     Args:
         schedule: when it runs.
-        wishes: what every run is asked for, ``push`` or ``commit``.
+        wishes: what every run is asked for, as parameters of the flow.
     """
     deployment = pipeline.to_deployment(
         name="schedule",
@@ -73,7 +73,7 @@ def planned(schedule: Schedule, wishes: Mapping[str, bool]) -> RunnerDeployment:
     return cast(RunnerDeployment, deployment)
 
 
-def serve(root: Path, schedule: Schedule, wishes: Mapping[str, bool]) -> None:
+def serve(root: Path, schedule: Schedule, wishes: Mapping[str, object]) -> None:
     """Run the line whenever the schedule says so, until this process is told to stop.
 
     A run at work then is ended first, while Prefect's server can still be told of it.

@@ -21,12 +21,12 @@ from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 from rich.console import Console
 
+from flows.artifacts import Outcome, told_progress
 from flows.child import Memory, child, lines
 from flows.display import display, ended
 from flows.durations import Place
 from flows.folds import label
 from flows.outs import bring_back, is_up_to_date
-from flows.progress_artifact import told_progress
 from flows.reasons import CHATTER, StageError, reason
 from flows.run_log import LOG
 from flows.standstill import StalledError, Standstill
@@ -72,15 +72,17 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     # A run that a schedule started shows its lines through Prefect's own log.
     console = Console(quiet=deployment.id is not None)
     started = time.monotonic()
-    how = "failed"
+    outcome, how = Outcome(stage, root), "failed"
     LOG.info("%s begins", label(stage))
     try:
-        name = _outcome(stage, root, force, console, place)
+        name = _state_name(stage, root, force, console, place, outcome)
         how = SHOWN[name]
+        outcome.show()
         return Completed(name=name)
     except StageError as error:
         how = "stalled" if isinstance(error, StalledError) else how
         LOG.info("%s", error)
+        outcome.show()
         return failed(error)
     finally:
         seconds = time.monotonic() - started
@@ -103,7 +105,9 @@ def _is_no_repetition(record: logging.LogRecord) -> bool:
     )
 
 
-def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place) -> str:
+def _state_name(
+    stage: str, root: Path, force: bool, console: Console, place: Place, outcome: Outcome
+) -> str:
     if not force:
         if is_up_to_date(root, stage):
             return "Unchanged"
@@ -126,6 +130,7 @@ def _outcome(stage: str, root: Path, force: bool, console: Console, place: Place
                 if step:
                     shown.share(*step)
                     told(step[0])
+                    outcome.look()
                     continue
                 heard.append(line)
                 LOG.info("  %s", line)

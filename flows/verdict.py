@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
+from tasks.adapters.timeline import ResultRun
+from tasks.adapters.tracking.lineage import plain
 from tasks.answer import words
 from tasks.lift.result import LiftResult
 
@@ -24,8 +25,18 @@ def short(result: LiftResult) -> str:
     return f"{result.verdict} {words.signed(result.lift_pp.mean)} {words.unit(result)}"
 
 
-def markdown(result: LiftResult, page: Path = PAGE) -> str:
-    """Return the answer as Prefect's page shows it."""
-    told = "".join(f"- {escape(line)}\n" for line in lines(result))
+def markdown(result: LiftResult, page: Path = PAGE, run: ResultRun | None = None) -> str:
+    """Return the answer as Prefect's page shows it, with the ways to all of it.
+
+    Args:
+        result: the content of ``lift.json``.
+        page: its report.
+        run: of MLflow that holds it; None where MLflow does not tell.
+    """
+    told = "".join(f"- {plain(line)}\n" for line in lines(result))
     meaning = words.MEANING[result.verdict]
-    return f"# {result.verdict}: {meaning}\n\n{told}\nThe whole report: `{page}`."
+    ways = f"The whole report: `{page}`."
+    if run:
+        ways += f"\n\nIn MLflow: [run {run.short_id}]({run.page})"
+        ways += ", while `ganlift ui` serves it." if run.is_local else "."
+    return f"# {result.verdict}: {meaning}\n\n{told}\n{ways}"

@@ -62,10 +62,17 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
 
 
+def _group(item: pytest.Item) -> str:
+    """Return what shares dear fixtures: the line's two copies, one server of Prefect, a file's."""
+    if item.path.parent.name == "line":
+        return "line"
+    return "prefect" if "prefect_url" in getattr(item, "fixturenames", ()) else str(item.path)
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares dear fixtures, and begin with what takes longest."""
-    items.sort(key=lambda item: item.get_closest_marker("line") is None)
+    longest = ["line", "prefect"]
+    items.sort(key=lambda item: [*longest, _group(item)].index(_group(item)))
     for item in items:
-        room = item.path.parent if item.path.parent.name in ("line", "flows") else item.path
-        item.add_marker(pytest.mark.xdist_group(str(room)))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))

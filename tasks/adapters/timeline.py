@@ -11,6 +11,32 @@ from tasks.lift.result import LiftResult
 
 DAY, MINUTE = "%-d %b %Y", "%-d %b %Y, %H:%M"
 SHOWN_ID = 8  # characters of a run's id that are shown
+LOCAL_PAGES = "http://127.0.0.1:5000"  # of `ganlift ui`
+
+
+@dataclass(frozen=True)
+class ResultRun:
+    """The run of MLflow that holds a result.
+
+    Attributes:
+        run_id: in MLflow.
+        ended: when it ended, in local time.
+        page: its address.
+    """
+
+    run_id: str
+    ended: datetime
+    page: str
+
+    @property
+    def short_id(self) -> str:
+        """The id's beginning."""
+        return self.run_id[:SHOWN_ID]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its page is there only while ``ganlift ui`` runs."""
+        return self.page.startswith(LOCAL_PAGES)
 
 
 @dataclass(frozen=True)

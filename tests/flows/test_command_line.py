@@ -242,14 +242,15 @@ def test_a_schedule_writes_its_source_before_it_is_served(
     monkeypatch.setattr("flows.plan.settings_for", lambda *_: planned)
     served: list[str] = []
 
-    def serve(root: Path, _: object, wishes: dict[str, bool]) -> None:
-        assert wishes == {"push": True, "commit": False}
+    def serve(root: Path, _: object, wishes: dict[str, object]) -> None:
+        assert wishes == {"push": True, "commit": False, "keep": 30, "keep_days": None}
         served.append((root / PARAMS).read_text(encoding="utf-8"))
         with run_lock(root):  # a run by hand is not held up by a schedule
             pass
 
     monkeypatch.setattr("flows.schedule.serve", serve)
-    assert _main(monkeypatch, "schedule", "--cron", cron, "--source", "tiles", "--push") == status
+    asked = ("--source", "tiles", "--push", "--keep", "30")
+    assert _main(monkeypatch, "schedule", "--cron", cron, *asked) == status
     if status == 0:
         assert served == [edited(there, planned)]
     else:

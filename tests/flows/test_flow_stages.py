@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -9,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -21,7 +19,10 @@ from flows.edit_params import edit_params
 from flows.mending import mend
 from flows.nights import digest_of, noted_nights
 from flows.outs import bring_back, is_up_to_date, missing_inputs
+from flows.project import run_lock
+from tasks.adapters.tracking.retention import Wanted
 from tasks.contracts.errors import UserError
+from tests.flows.asked import ask, latest, progress
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
 Run = Callable[..., dict[str, str]]
@@ -46,28 +47,6 @@ def _files(root: Path) -> dict[str, str]:
 
 def _order(root: Path, stage: str, text: str) -> None:
     (root / "orders" / stage).write_text(text)
-
-
-def _ask(url: str, **body: object) -> Any:
-    question = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(question) as answer:
-        return json.load(answer)
-
-
-def _latest(url: str) -> dict[str, Any]:
-    """The run that began last."""
-    (found,) = _ask(f"{url}/flow_runs/filter", sort="START_TIME_DESC", limit=1)
-    assert isinstance(found, dict)
-    return found
-
-
-def _progress(url: str, flow_run: str) -> list[dict[str, Any]]:
-    wanted = {"flow_run_id": {"any_": [flow_run]}, "type": {"any_": ["progress"]}}
-    found = _ask(f"{url}/artifacts/filter", artifacts=wanted)
-    assert isinstance(found, list)
-    return found
 
 
 def test_unchanged_cached_and_done_are_told_apart(
@@ -107,6 +86,24 @@ def test_what_stands_in_an_outputs_place_is_never_removed(
     assert (photos / "photo.png").read_bytes() == b"somebody's own"
 
 
+def test_what_older_results_needed_is_freed_where_it_is_asked_for(
+    line: Path, run: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Wanted] = []
+
+    def freed(root: Path, wanted: Wanted) -> str:
+        assert root == line
+        with run_lock(root):  # it takes the lock itself
+            asked.append(wanted)
+        return "Freed."
+
+    monkeypatch.setattr("flows.pipeline.free_after_run", freed)
+    run(None, "ingest")
+    assert asked == []
+    run(None, "ingest", keep_days=90.0)
+    assert asked == [Wanted(None, 90.0)]
+
+
 def test_force_runs_what_has_not_changed(line: Path, run: Run) -> None:
     assert run("report", "report", True) == {"report": "done"}
 
@@ -121,44 +118,10 @@ def test_a_whole_run_that_finds_nothing_new_is_noted_and_named_so(
     run()
     (night,) = noted_nights(line)
     assert night.digest == digest_of(line / "reports" / "lift.json")
-    assert _latest(prefect_url)["name"] == "orders · nothing new, helps +1.2 points"
+    assert latest(prefect_url)["name"] == "orders · nothing new, helps +1.2 points"
     _order(line, "report", "second")
     run()
     assert noted_nights(line) == [night]
-
-
-@pytest.mark.usefixtures("line")
-def test_each_run_tells_prefect_how_it_ended_and_the_verdict(run: Run, prefect_url: str) -> None:
-    run("report")
-    flow_run = _latest(prefect_url)
-    (verdict,) = _ask(
-        f"{prefect_url}/artifacts/latest/filter", artifacts={"key": {"any_": ["verdict"]}}
-    )
-    assert flow_run["state_name"] == "Completed"
-    assert flow_run["name"] == "orders · helps +1.2 points"
-    assert "# helps" in verdict["data"]
-    assert "+1.2 points [+0.4, +2.0] (95 % confidence interval)" in verdict["data"]
-
-
-@pytest.mark.parametrize(
-    ("order", "share", "said"),
-    [("second", 100.0, "merge"), ("fail merge", 50.0, "merge: ended early, at 50%")],
-)
-def test_a_progress_bar_on_prefects_page_ends(
-    order: str,
-    share: float,
-    said: str,
-    line: Path,
-    run: Run,
-    prefect_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("flows.progress_artifact.SECONDS_BETWEEN_ARTIFACTS", 0.0)
-    _order(line, "merge", order)
-    with suppress(UserError):
-        run("merge", "merge")
-    (bar,) = _progress(prefect_url, _latest(prefect_url)["id"])
-    assert (bar["data"], bar["description"]) == (share, said)
 
 
 def test_params_that_cannot_be_read_are_the_runs_one_line(
@@ -167,7 +130,7 @@ def test_params_that_cannot_be_read_are_the_runs_one_line(
     (line / "params.yaml").write_text("nonsense: 1\n")
     with pytest.raises(UserError):
         run()
-    flow_run = _latest(prefect_url)
+    flow_run = latest(prefect_url)
     assert flow_run["name"].startswith("ganlift · ")
     assert "nonsense" in flow_run["state"]["message"]
     assert flow_run["state_name"] == "Failed"
@@ -195,17 +158,17 @@ def test_prefects_page_shows_a_failure_as_its_one_line_and_no_chatter(
     _order(line, "merge", "fail merge")
     with pytest.raises(UserError):
         run("merge", "merge")
-    flow_run = _latest(prefect_url)
+    flow_run = latest(prefect_url)
     assert flow_run["state"]["message"] == "thing 7: it is broken. Mend it."
     assert re.fullmatch(r"orders · \d+ \w{3} \d{4}, \d\d:\d\d", flow_run["name"])
-    (stage,) = _ask(f"{prefect_url}/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
+    (stage,) = ask(f"{prefect_url}/task_runs/filter", flow_runs={"id": {"any_": [flow_run["id"]]}})
     assert stage["state"]["message"] == "thing 7: it is broken. Mend it."
     from prefect.logging.handlers import APILogHandler
 
     from flows.stages import CHATTER
 
     APILogHandler().flush()
-    logs = _ask(f"{prefect_url}/logs/filter", logs={"flow_run_id": {"any_": [flow_run["id"]]}})
+    logs = ask(f"{prefect_url}/logs/filter", logs={"flow_run_id": {"any_": [flow_run["id"]]}})
     said = [log["message"] for log in logs if log["level"] >= logging.INFO]
     assert "merge at work" in said
     assert not [text for text in said if "Traceback" in text or text.startswith(CHATTER)]
@@ -327,9 +290,9 @@ def test_what_the_cache_has_no_more_does_not_come_back_in_part(line: Path) -> No
 
 
 def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefect_url: str) -> None:
-    dead = _ask(f"{prefect_url}/flows/", name="ganlift")
-    killed = _ask(f"{prefect_url}/flow_runs/", flow_id=dead["id"], state={"type": "RUNNING"})
-    at_work = _ask(
+    dead = ask(f"{prefect_url}/flows/", name="ganlift")
+    killed = ask(f"{prefect_url}/flow_runs/", flow_id=dead["id"], state={"type": "RUNNING"})
+    at_work = ask(
         f"{prefect_url}/task_runs/",
         flow_run_id=killed["id"],
         task_key="stage",
@@ -337,7 +300,7 @@ def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefec
         state={"type": "RUNNING"},
     )
     bar = {"type": "progress", "data": 42.0, "description": "merge"}
-    _ask(f"{prefect_url}/artifacts/", flow_run_id=killed["id"], **bar)
+    ask(f"{prefect_url}/artifacts/", flow_run_id=killed["id"], **bar)
     from flows.project import NOTES
 
     note = line / NOTES / killed["id"]
@@ -345,12 +308,12 @@ def test_a_run_that_was_killed_is_ended_by_the_next(line: Path, run: Run, prefec
     note.touch()
     run("report")
     ended = [
-        _ask(f"{prefect_url}/flow_runs/filter", flow_runs={"id": {"any_": [killed["id"]]}}),
-        _ask(f"{prefect_url}/task_runs/filter", task_runs={"id": {"any_": [at_work["id"]]}}),
+        ask(f"{prefect_url}/flow_runs/filter", flow_runs={"id": {"any_": [killed["id"]]}}),
+        ask(f"{prefect_url}/task_runs/filter", task_runs={"id": {"any_": [at_work["id"]]}}),
     ]
     assert [one["state_type"] for (one,) in ended] == ["CRASHED", "CRASHED"]
     assert not list(note.parent.iterdir())
-    (bar,) = _progress(prefect_url, killed["id"])
+    (bar,) = progress(prefect_url, killed["id"])
     assert bar["description"] == "merge: the run was killed"
 
 

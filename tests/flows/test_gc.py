@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
 
+from flows.gc import free_after_run
+from tasks.adapters.tracking.retention import Wanted
 from tasks.adapters.tracking.store import Store
 from tests.adapters.logged import client
 from tests.flows.tracked import command
@@ -50,6 +53,18 @@ def test_what_only_an_old_result_needs_is_freed(
     capsys.readouterr()
     assert command(monkeypatch, "gc", "--keep", "1") == 0
     assert "There is nothing to free." in capsys.readouterr().out
+
+
+def test_after_a_scheduled_run_it_frees_or_says_why_not(
+    versioned: Path, held_elsewhere: Callable[[Path], AbstractContextManager[int]]
+) -> None:
+    new, old = runs()
+    with held_elsewhere(versioned):
+        said = free_after_run(versioned, Wanted(1, None))
+    assert said.startswith("Nothing was freed: ")
+    assert runs() == [new, old]
+    assert free_after_run(versioned, Wanted(1, None)).startswith("Freed. MLflow: 1 result")
+    assert runs() == [new]
 
 
 def test_the_champion_is_never_freed(

@@ -11,9 +11,24 @@ import pytest
 from rich.console import Console
 
 from flows.history import _table
-from flows.nights import NIGHTS, digest_of, is_quiet, note_night, noted_nights, nothing_new
+from flows.nights import (
+    NIGHTS,
+    digest_of,
+    is_quiet,
+    known_run,
+    note_night,
+    noted_nights,
+    nothing_new,
+)
 from tasks.adapters.history import draw_lift_over_time, drawn, render
-from tasks.adapters.timeline import LoggedResult, Night, Quiet, ResultRow, timeline
+from tasks.adapters.timeline import (
+    LOCAL_PAGES,
+    LoggedResult,
+    Night,
+    Quiet,
+    ResultRow,
+    timeline,
+)
 from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import client, log_results, runs_of
@@ -110,6 +125,11 @@ def test_a_run_with_nothing_new_names_the_run_that_has_the_result(
     (lift,) = Path().glob("reports/lift.json")
     said = nothing_new(Path(), lift)
     assert said.startswith(f"nothing new since {ids[1][:8]}, ")
+    run = known_run(Path(), lift)
+    assert run
+    assert run.is_local
+    assert run.page.startswith(f"{LOCAL_PAGES}/#/experiments/")
+    assert f"/runs/{ids[1]}" in run.page
     with monkeypatch.context() as patch:  # told once, it is known without MLflow
         patch.setattr("tasks.adapters.tracking.history.run_of", lambda _: None)
         assert nothing_new(Path(), lift) == said

@@ -7,8 +7,10 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from tasks.adapters.timeline import LoggedResult
+from tasks.adapters.timeline import LOCAL_PAGES, LoggedResult, ResultRun
+from tasks.adapters.tracking.lineage import run_page
 from tasks.adapters.tracking.model_names import champion_of, registered_name
 from tasks.adapters.tracking.results import DIGEST
 from tasks.adapters.tracking.store import Store, asked
@@ -45,8 +47,8 @@ def logged_results(dataset: str) -> list[LoggedResult]:
     return sorted(found, key=lambda one: one.ended)
 
 
-def run_of(digest: str) -> tuple[str, datetime] | None:
-    """Return the id of the run that holds a result and when it ended, None where none does.
+def run_of(digest: str) -> ResultRun | None:
+    """Return the run that holds a result, None where none does.
 
     Args:
         digest: sha256 of the result's ``lift.json``.
@@ -57,8 +59,17 @@ def run_of(digest: str) -> tuple[str, datetime] | None:
     with asked("try again") as store:
         for run in store.pipelines():
             if run.data.tags.get(DIGEST) == digest:
-                return run.info.run_id, _ended(run)
+                page = run_page(run.info.experiment_id, run.info.run_id)
+                return ResultRun(run.info.run_id, _ended(run), f"{_server(store)}/{page}")
     return None
+
+
+def _server(store: Store) -> str:
+    """Return the address of a store's pages, without who asks for them."""
+    parts = urlsplit(store.uri)
+    if parts.scheme not in ("http", "https"):
+        return LOCAL_PAGES
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
 
 
 def _read(store: Store, run: Run, champion: str | None) -> LoggedResult:

@@ -36,6 +36,11 @@ class Wanted:
     newest: int | None
     days: float | None
 
+    @property
+    def is_all(self) -> bool:
+        """Whether there is no rule, so that every result is kept."""
+        return self.newest is None and self.days is None
+
 
 @dataclass(frozen=True)
 class Retired:
