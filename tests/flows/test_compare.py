@@ -15,22 +15,31 @@ from tasks.contracts.arms import REAL
 from tasks.lift.result import LiftResult
 from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
-from tests.flows.tracked import command, tracked_project
+from tests.flows.tracked import command, enter_copy, tracked_project
+
+
+@pytest.fixture(scope="module")
+def logged_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two logged runs, made with other params and classifiers."""
+    root = tmp_path_factory.mktemp("logged twice")
+    with pytest.MonkeyPatch.context() as patch:
+        paths = tracked_project(root, patch)
+        # saves seconds
+        patch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
+        paths["lift"].write_text(fake_lift(mean=1.31, half=0.9).dumps())
+        log_results(paths)
+        params = Path("params.yaml").read_text(encoding="utf-8")
+        Path("params.yaml").write_text(params.replace("total_kimg: 88", "total_kimg: 200"))
+        other = altered(fake_lift(mean=-0.7, half=0.9), worth=None)
+        paths["lift"].write_text(other.dumps())
+        log_results(paths)
+    return root
 
 
 @pytest.fixture
-def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Ids of two logged runs, the older first, made with other params and classifiers."""
-    paths = tracked_project(tmp_path, monkeypatch)
-    # saves seconds
-    monkeypatch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
-    paths["lift"].write_text(fake_lift(mean=1.31, half=0.9).dumps())
-    log_results(paths)
-    params = Path("params.yaml").read_text(encoding="utf-8")
-    Path("params.yaml").write_text(params.replace("total_kimg: 88", "total_kimg: 200"))
-    other = altered(fake_lift(mean=-0.7, half=0.9), worth=None)
-    paths["lift"].write_text(other.dumps())
-    log_results(paths)
+def ids(logged_twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of two logged runs, the older first, of a project that is entered."""
+    enter_copy(logged_twice, tmp_path, monkeypatch)
     return [run.info.run_id for run in runs_of("pipeline")]
 
 

@@ -33,7 +33,7 @@ from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
-from tests.flows.tracked import command, tracked_project
+from tests.flows.tracked import command, enter_copy, tracked_project
 
 START = datetime(2026, 11, 1, 3, 12, tzinfo=UTC)
 
@@ -54,19 +54,28 @@ def night(day: int, of: int) -> Night:
     return Night(START + timedelta(days=day), f"digest {of}")
 
 
+@pytest.fixture(scope="module")
+def logged_twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two logged runs; the first one's classifier is the champion."""
+    root = tmp_path_factory.mktemp("logged twice")
+    with pytest.MonkeyPatch.context() as patch:
+        paths = tracked_project(root, patch)
+        log_results(paths)
+        patch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
+        note_night(Path(), paths["lift"])
+        note_night(Path(), paths["lift"])
+        before = LiftResult.load(paths["lift"])
+        changed = {"train": before.counts.train + 20}
+        lift = {"mean": -0.7, "ci_low": -1.6, "ci_high": 0.2}
+        paths["lift"].write_text(altered(before, counts=changed, lift_pp=lift).dumps())
+        log_results(paths)
+    return root
+
+
 @pytest.fixture
-def ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Ids of two logged runs, the older first; the first one's classifier is the champion."""
-    paths = tracked_project(tmp_path, monkeypatch)
-    log_results(paths)
-    monkeypatch.setattr("tasks.adapters.tracking.pipeline.register", lambda *_, **__: None)
-    note_night(Path(), paths["lift"])
-    note_night(Path(), paths["lift"])
-    before = LiftResult.load(paths["lift"])
-    changed = {"train": before.counts.train + 20}
-    other = altered(before, counts=changed, lift_pp={"mean": -0.7, "ci_low": -1.6, "ci_high": 0.2})
-    paths["lift"].write_text(other.dumps())
-    log_results(paths)
+def ids(logged_twice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of two logged runs, the older first, of a project that is entered."""
+    enter_copy(logged_twice, tmp_path, monkeypatch)
     return [run.info.run_id for run in runs_of("pipeline")]
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,31 @@ def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return 0
 
 
-@pytest.mark.usefixtures("prefect_url")
-def test_the_line_runs_in_a_project_outside_the_clone(
-    project: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_line_runs_outside_the_clone_where_proxies_know_nothing_of_this_machine(
+    project: Path,
 ) -> None:
-    monkeypatch.setattr(prefect_server, "ready", lambda *_: lambda: None)
-    assert _main(monkeypatch, "run", "--until", "validate") == 0
+    nobody = "127.0.0.1:9"  # the port of `discard`, which nobody serves
+    proxies = {
+        "http_proxy": f"http://{nobody}",
+        "HTTPS_PROXY": f"http://{nobody}",
+        "ALL_PROXY": f"socks://{nobody}",
+    }
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy")
+        and not name.startswith(("MLFLOW_", "PREFECT_", "DVC_"))
+    }
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ganlift"), "run", "--until", "validate"],
+        cwd=project,
+        env=kept | proxies | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     assert (project / "reports" / "validation.html").is_file()
     assert is_up_to_date(project, "validate")
     code = project / CODE
