@@ -3,10 +3,11 @@
     python -m bench.chaos --kills 100 --seed 0
     python -m bench.chaos --kills 100 --seed 0 --from 37
 
-Each round starts a tiny line on the built-in digits, or a schedule that runs it, kills one of its
-processes at a random moment, and lets the next run go on at once. That one must complete, with
-the same bytes, and leave no process, lock, slot or running run. The first round that fails ends
-the bench with status 1: its project stays as it is, and ``--from`` goes on there.
+Each round changes a setting of a tiny line on the built-in digits, starts its stale part or a
+schedule that does, kills one of its processes at a random moment, and lets the next run go on at
+once. That one must complete, with the same bytes, and leave no process, lock, slot or running run.
+The first round that fails ends the bench with status 1: its project stays as it is, and ``--from``
+goes on there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ SIGNALS = ("KILL", "TERM", "INT", "HUP")
 VICTIMS = ("flow", "dvc", "stage", "worker")
 SCHEDULED = 0.2  # share of the rounds whose line is run by a schedule
 FRESH = 0.5  # share of the rounds that begin without kept GANs, classifier runs and run cache
+CHANGES = {"seed": "ingest", "generate.per_class": "generate", "report.resamples": "report"}
+"""The setting that a round changes, and the first stage that it makes stale."""
+_OFTEN = ("seed", "generate.per_class")  # twice as often as the last, which has one stage to strike
 RESULTS = "rounds.jsonl"
 
 
@@ -37,8 +41,8 @@ class Blow:
         number: of the round, from 1.
         victim: `flow`, `dvc`, `stage`, `worker`, or the `schedule` above them.
         signal: without its SIG.
-        moment: when, as a share of the time that an undisturbed line takes.
-        variant: which of two seeds of the line is run.
+        moment: when, as a share of the time that its stages take undisturbed.
+        change: the setting that it changes, so that the results before are not those after.
         scheduled: whether a schedule runs it.
         fresh: whether what earlier runs have finished is taken away before.
     """
@@ -47,7 +51,7 @@ class Blow:
     victim: str
     signal: str
     moment: float
-    variant: int
+    change: str
     scheduled: bool
     fresh: bool
 
@@ -84,12 +88,13 @@ def draw(seed: int, number: int) -> Blow:
     """Return a round's blow; another round's, or a resumed bench, changes nothing in it."""
     chance = random.Random(f"{seed}/{number}")
     scheduled = chance.random() < SCHEDULED
+    victim = chance.choice((*VICTIMS, "schedule") if scheduled else VICTIMS)
     return Blow(
         number=number,
-        victim=chance.choice((*VICTIMS, "schedule") if scheduled else VICTIMS),
+        victim=victim,
         signal=chance.choice(SIGNALS),
         moment=chance.random(),
-        variant=chance.randrange(2),
+        change=chance.choice(_OFTEN if victim == "worker" else (*_OFTEN, *CHANGES)),
         scheduled=scheduled,
         fresh=chance.random() < FRESH,
     )

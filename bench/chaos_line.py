@@ -19,10 +19,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import yaml
 
-from bench.chaos import Blow, Outcome
+from bench.chaos import CHANGES, Blow, Outcome
 from flows.new_project import make_project
 
 CODE = Path(__file__).parents[1]
@@ -34,7 +35,6 @@ TINY = (
     "train_gan.width=8",
     "train_gan.total_kimg=2",
     "train_gan.grid_kimg=2",
-    "generate.per_class=20",
     "quality_filter.folds=2",
     "quality_filter.classifier_steps=20",
     "quality_filter.p_real_quantile=0.0",
@@ -47,8 +47,8 @@ TINY = (
     "retrain.learning_rate=0.004",
     "retrain.batch_size=32",
     "retrain.fractions=[2]",
-    "report.resamples=2000",
 )
+VALUES = {"seed": (0, 1), "generate.per_class": (20, 21), "report.resamples": (2000, 2001)}
 MARK = "GANLIFT_CHAOS"  # in the environment of every process of the project
 LONGEST = 900.0  # seconds of any run
 LINGERING = 20.0  # seconds that a process of a killed run may take to end
@@ -58,7 +58,7 @@ FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class TinyLine:
-    """A project of the digits whose two variants have run undisturbed.
+    """A project of the digits whose eight variants, by `VALUES`, have run undisturbed.
 
     Args:
         folder: of the project and its notes; one that is there is taken as it is.
@@ -73,19 +73,33 @@ class TinyLine:
             make_project(self._root)
             noted.write_text(json.dumps(self._undisturbed()), encoding="utf-8")
         found = json.loads(noted.read_text(encoding="utf-8"))
-        self._wanted: list[dict[str, str]] = found["bytes"]
-        self._usual: float = found["seconds"]
+        self._wanted: dict[str, dict[str, str]] = found["bytes"]
+        self._usual: dict[str, float] = found["seconds"]  # by the setting that was changed
 
     def _undisturbed(self) -> dict[str, Any]:
-        wanted, seconds = list[dict[str, str]](), 0.0
-        for variant in range(2):
+        wanted, taken = dict[str, dict[str, str]](), dict[str, float]()
+        last = [f"{name}={first}" for name, (first, _) in VALUES.items()]
+        for number in range(2 ** len(VALUES)):
+            # by Gray's code, so that each differs in one setting from the one before
+            name = [*VALUES][::-1][(number & -number).bit_length() - 1] if number else "seed"
             began = time.monotonic()
-            status = self._start(variant, *TINY).wait(LONGEST)
-            seconds = time.monotonic() - began
-            if status:
+            settings = [f"{name}={self._other(name)}"] if number else [*TINY, *last]
+            if self._start(*settings).wait(LONGEST):
                 raise SystemExit(f"the undisturbed line failed: {self._log} tells why")
-            wanted.append(self._bytes())
-        return {"bytes": wanted, "seconds": seconds}
+            taken[name] = time.monotonic() - began
+            wanted[self._variant()] = self._bytes()
+        return {"bytes": wanted, "seconds": taken}
+
+    def _variant(self) -> str:
+        """Return the values of the settings that rounds change, as params.yaml has them."""
+        text = (self._root / "params.yaml").read_text(encoding="utf-8")
+        flat = pd.json_normalize(yaml.safe_load(text)).iloc[0]
+        return " ".join(str(flat[name]) for name in VALUES)
+
+    def _other(self, name: str) -> int:
+        now = self._variant().split()[[*VALUES].index(name)]
+        (other,) = (value for value in VALUES[name] if str(value) != now)
+        return other
 
     def survive(self, blow: Blow) -> Outcome:
         """Start a run or a schedule, strike, let the next one go on, and look."""
@@ -94,15 +108,16 @@ class TinyLine:
                 shutil.rmtree(self._root / kept, ignore_errors=True)
         survive = self._schedule_survives if blow.scheduled else self._run_survives
         struck, seconds, faults = survive(blow)
-        return Outcome(struck, seconds, (*faults, *self._left(blow.variant)))
+        return Outcome(struck, seconds, (*faults, *self._left()))
 
     def _run_survives(self, blow: Blow) -> tuple[str | None, float, list[str]]:
-        run = self._start(blow.variant, force=True)
+        changed = f"{blow.change}={self._other(blow.change)}"
+        run = self._start(changed, forced_from=CHANGES[blow.change])
         struck = self._strike(blow, run)
         if not _ends(run):
             return struck, 0.0, [f"the struck run is at work after {LONGEST:.0f} s"]
         began = time.monotonic()
-        then = self._start(blow.variant)
+        then = self._start(changed)
         if not _ends(then):
             return struck, 0.0, [f"the next run is at work after {LONGEST:.0f} s"]
         faults = [f"the next run ended with status {then.returncode}"] if then.returncode else []
@@ -111,10 +126,11 @@ class TinyLine:
     def _schedule_survives(self, blow: Blow) -> tuple[str | None, float, list[str]]:
         edit = "from flows.edit_params import edit_params; from pathlib import Path; import sys; "
         edit += "edit_params(Path('params.yaml'), sys.argv[1:])"
-        self._call(str(BIN / "python"), "-c", edit, f"seed={blow.variant}").wait()
+        changed = f"{blow.change}={self._other(blow.change)}"
+        self._call(str(BIN / "python"), "-c", edit, changed).wait()
         served = _Served(self._call)
         try:
-            served.fire(force=True)
+            served.fire(force=True, from_stage=CHANGES[blow.change])
             struck = self._strike(blow, served.process)
             if blow.victim == "schedule" and struck and not _ends(served.process):
                 return struck, 0.0, [f"the schedule is at work after {LONGEST:.0f} s"]
@@ -155,14 +171,16 @@ class TinyLine:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
-    def _start(self, variant: int, *settings: str, force: bool = False) -> subprocess.Popen[bytes]:
-        written = [part for one in (*settings, f"seed={variant}") for part in ("--set", one)]
-        return self._call(str(BIN / "ganlift"), "run", *written, *(["--force"] if force else []))
+    def _start(self, *settings: str, forced_from: str | None = None) -> subprocess.Popen[bytes]:
+        written = [part for one in settings for part in ("--set", one)]
+        how = ["--from", forced_from, "--force"] if forced_from else []
+        return self._call(str(BIN / "ganlift"), "run", *written, *how)
 
     def _strike(self, blow: Blow, run: subprocess.Popen[bytes]) -> str | None:
         """Wait for the moment, then for such a process, and send it the signal."""
-        time.sleep(blow.moment * self._usual)
-        until = time.monotonic() + self._usual
+        usual = self._usual[blow.change]
+        time.sleep(blow.moment * usual)
+        until = time.monotonic() + 2 * usual  # a busy machine takes longer
         while run.poll() is None and time.monotonic() < until:
             for victim in _victims(run.pid)[blow.victim]:
                 with suppress(psutil.Error):
@@ -186,10 +204,10 @@ class TinyLine:
             if file.is_file()
         }
 
-    def _left(self, variant: int) -> list[str]:
+    def _left(self) -> list[str]:
         """Return what a run has left behind that it should not, and what it should have left."""
         faults = list[str]()
-        wanted, there = self._wanted[variant], self._bytes()
+        wanted, there = self._wanted[self._variant()], self._bytes()
         other = sorted(name for name in {*wanted, *there} if wanted.get(name) != there.get(name))
         if other:
             faults.append(f"other bytes than undisturbed: {', '.join(other[:5])}")
@@ -243,12 +261,12 @@ class _Served:
         self.process = call(*command)
         self._fired = ""
 
-    def fire(self, force: bool = False) -> str:
+    def fire(self, **wishes: object) -> str:
         """Let a run fall due now, and return its id."""
         found = self._eventually(self._deployment, "the schedule is not served")
         path = f"deployments/{found['id']}/create_flow_run"
-        wish = {"parameters": {"force": force}}
-        made = self._eventually(lambda: self._ask(path, wish), "the server makes no run")
+        wished = {"parameters": wishes}
+        made = self._eventually(lambda: self._ask(path, wished), "the server makes no run")
         self._fired = str(made["id"])
         return self._fired
 

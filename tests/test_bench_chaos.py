@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import SIGNALS, VICTIMS, Blow, Outcome, draw, strike, table
+from bench.chaos import CHANGES, SIGNALS, VICTIMS, Blow, Outcome, draw, strike, table
 
 
 class FakeLine:
@@ -30,7 +30,8 @@ def test_a_round_is_drawn_from_seed_and_number_alone() -> None:
     assert draw(4, 17) != first[16]
     met = Counter((blow.victim, blow.signal) for blow in first)
     assert met.keys() >= {(victim, name) for victim in VICTIMS for name in SIGNALS}
-    assert {blow.variant for blow in first} == {0, 1}
+    assert {blow.change for blow in first} == {*CHANGES}
+    assert not [b for b in first if b.victim == "worker" and b.change == "report.resamples"]
     assert all(0 <= blow.moment < 1 for blow in first)
     assert all(blow.scheduled for blow in first if blow.victim == "schedule")
     assert 40 < sum(blow.scheduled for blow in first) < 120
