@@ -45,7 +45,9 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(portable(os.environ))
+    # setting what is set already would import PyTorch's compiler, in 2 s
+    if torch.are_deterministic_algorithms_enabled() != portable(os.environ):
+        torch.use_deterministic_algorithms(portable(os.environ))
     keep_freed_memory()
 
 

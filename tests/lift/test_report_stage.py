@@ -7,6 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from tasks import report
 from tasks.contracts.arms import ARMS, FILTERED, REAL
@@ -36,6 +38,20 @@ def logged(monkeypatch):
     calls = []
     monkeypatch.setattr(report, "log_pipeline", lambda **what: calls.append(what))
     return calls
+
+
+@pytest.fixture
+def true_pictures():
+    """Draw them; elsewhere something stands in for each, since they take most of a report."""
+
+
+@pytest.fixture(autouse=True)
+def _pictures(request, monkeypatch):
+    def stand_in(_, path, **__):
+        Image.new("L", (4, 4)).save(path, format="png")
+
+    if "true_pictures" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", stand_in)
 
 
 def outcome(line):
@@ -147,6 +163,7 @@ def test_equal_arms_lift_nothing(tmp_path):
     assert "practically no effect" in lift["advice"]
 
 
+@pytest.mark.usefixtures("true_pictures")
 def test_equal_inputs_give_equal_bytes(tmp_path):
     for folder in ("one", "two"):
         report.run(**fake_line(tmp_path / folder, ["cat", "dog"]))
@@ -155,6 +172,7 @@ def test_equal_inputs_give_equal_bytes(tmp_path):
     assert len(first) == 3 + len(PICTURES)
 
 
+@pytest.mark.usefixtures("true_pictures")
 def test_page_loads_nothing_and_escapes_names(tmp_path):
     names = ['<img src="http://x.test/a">', "$5_{x & y}", "日本語", "long " * 40]
     line = fake_line(tmp_path, names, train=[40, 40, 40, 3])
@@ -188,6 +206,7 @@ def test_arms_that_did_not_run_are_left_out(tmp_path):
     assert "What the filter adds" not in line["page"].read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("true_pictures")
 def test_many_classes_fold_their_table_and_are_all_in_it(tmp_path):
     names = [f"kind {n}" for n in range(40)]
     line = fake_line(tmp_path, names, train=[2] * 40, test_per_class=3)

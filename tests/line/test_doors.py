@@ -79,23 +79,24 @@ def test_nothing_to_do_is_nothing_done(doors: Doors, prefect_url: str) -> None:
     assert "up to date" in call(by_dvc, "dvc", "repro").stdout
 
 
-def test_a_filter_setting_reruns_the_filter_and_what_follows_alone(
+def test_a_setting_of_the_merge_reruns_the_merge_and_what_follows_alone(
     doors: Doors, prefect_url: str
 ) -> None:
     _, by_dvc, _ = doors
     before = yaml.safe_load((by_dvc / "dvc.lock").read_text())["stages"]
-    settings = ("--set", "quality_filter.folds=3")
+    settings = ("--set", "merge.synthetic_per_real=0.5")
     run = call(by_dvc, "ganlift", "run", *settings, prefect=prefect_url)
     assert run.returncode == 0, run.stdout + run.stderr
     states = {
         words[0]: words[1] for line in run.stdout.splitlines() if len(words := line.split()) >= 2
     }
-    assert {states[s] for s in ("ingest", "validate", "train_gan", "generate")} == {"unchanged"}
-    assert states["quality_filter"] == "done"
+    above = ("ingest", "validate", "train_gan", "generate", "quality_filter")
+    assert {states[stage] for stage in above} == {"unchanged"}
+    assert states["merge"] == "done"
     after = yaml.safe_load((by_dvc / "dvc.lock").read_text())["stages"]
     changed = {stage for stage in before if before[stage] != after[stage]}
-    assert changed <= {"quality_filter", "merge", "retrain", "report"}
-    assert "quality_filter" in changed
+    assert changed <= {"merge", "retrain", "report"}
+    assert "merge" in changed
 
 
 def test_a_failed_stage_says_why_and_leaves_the_results(doors: Doors, prefect_url: str) -> None:
