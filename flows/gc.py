@@ -126,9 +126,10 @@ def free_after_run(root: Path, wanted: Wanted) -> str:
     What cannot be freed now fails no run: the next one tries again.
     """
     try:
-        return " ".join(["Freed.", *free(root, wanted).lines()])
+        freed = free(root, wanted)
     except UserError as error:
         return f"Nothing was freed: {error}"
+    return "There is nothing to free." if freed.is_empty else " ".join(["Freed.", *freed.lines()])
 
 
 def _named_by_project(repo: Any, root: Path) -> Iterator[str]:

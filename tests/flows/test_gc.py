@@ -65,6 +65,7 @@ def test_after_a_scheduled_run_it_frees_or_says_why_not(
     assert runs() == [new, old]
     assert free_after_run(versioned, Wanted(1, None)).startswith("Freed. MLflow: 1 result")
     assert runs() == [new]
+    assert free_after_run(versioned, Wanted(1, None)) == "There is nothing to free."
 
 
 def test_the_champion_is_never_freed(
