@@ -112,10 +112,13 @@ class TinyLine:
 
     def _run_survives(self, blow: Blow) -> tuple[str | None, float, list[str]]:
         changed = f"{blow.change}={self._other(blow.change)}"
+        began = time.monotonic()
         run = self._start(changed, forced_from=CHANGES[blow.change])
         struck = self._strike(blow, run)
         if not _ends(run):
             return struck, 0.0, [f"the struck run is at work after {LONGEST:.0f} s"]
+        if struck is None:  # the machine is less busy than it was undisturbed
+            self._usual[blow.change] = time.monotonic() - began
         began = time.monotonic()
         then = self._start(changed)
         if not _ends(then):
