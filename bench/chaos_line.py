@@ -326,7 +326,8 @@ def _victims(run: int) -> dict[str, list[psutil.Process]]:
                 if " dvc " in words and "repro" in words:
                     found["dvc"].append(one)
                 elif any(stage.pid in above for stage in found["stage"]):
-                    found["worker"].append(one)
+                    if "resource_tracker" not in words:  # which no work waits for
+                        found["worker"].append(one)
                 elif "-m tasks." in words:
                     found["stage"].append(one)
                 elif "-m prefect.engine" in words:
