@@ -25,6 +25,7 @@ from tasks.adapters.tracking.lineage import plain
 
 SECONDS_BETWEEN_ARTIFACTS = 10.0
 SECONDS_BETWEEN_SAMPLES = 60.0
+_Rows = Callable[[Mapping[str, Any]], list[dict[str, Any]]]  # of a report, as a table
 SAMPLES = Path(".ganlift/samples.png")  # the newest strip of any GAN, of every fold
 
 
@@ -63,6 +64,8 @@ def told_progress(stage: str) -> Iterator[Callable[[float], None]]:
 class Outcome:
     """What one visit of a stage writes, as Prefect's page shows it; not what stood there before.
 
+    What cannot be shown (Prefect is away, a file is gone) is left out: no stage fails of its page.
+
     Args:
         target: what DVC calls the stage.
         root: the project's folder.
@@ -80,24 +83,26 @@ class Outcome:
         """Show the newest strip of samples, one picture that changes while the GANs train."""
         if time.time() - self._looked >= SECONDS_BETWEEN_SAMPLES:
             self._looked = time.time()
-            self._show_samples()
+            if self._stage == "train_gan":
+                with suppress(Exception):
+                    self._show_samples()
 
     def show(self) -> None:
         """Show what the stage has written; one that failed may have told why."""
-        if self._stage == "train_gan":
-            self._show_samples()
-        elif self._stage in _TABLES:
-            file, what, rows = _TABLES[self._stage]
-            path = self._place / file
-            with suppress(OSError, ValueError, KeyError, TypeError):  # none, or of another form
-                if path.stat().st_mtime >= self._began:
-                    table = rows(json.loads(path.read_text(encoding="utf-8")))
-                    create_table_artifact(table, self._key(what), f"{self._name}: {what}")
+        with suppress(Exception):
+            if self._stage == "train_gan":
+                self._show_samples()
+            elif self._stage in _TABLES:
+                self._show_table(*_TABLES[self._stage])
+
+    def _show_table(self, file: str, what: str, rows: _Rows) -> None:
+        path = self._place / file
+        if path.stat().st_mtime >= self._began:
+            table = rows(json.loads(path.read_text(encoding="utf-8")))
+            create_table_artifact(table, self._key(what), f"{self._name}: {what}")
 
     def _show_samples(self) -> None:
         path = self._root / SAMPLES
-        if self._stage != "train_gan" or not path.is_file():
-            return
         if (written := path.stat().st_mtime) <= self._seen:
             return
         self._seen = written
@@ -139,7 +144,7 @@ def _funnel(filtered: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{name: rule[name] for name in kept} for rule in filtered["rules"]]
 
 
-_TABLES: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], list[dict[str, Any]]]]] = {
+_TABLES: Mapping[str, tuple[str, str, _Rows]] = {
     "validate": ("validation.json", "expectations", _expectations),
     "quality_filter": ("filter.json", "filter funnel", _funnel),
 }

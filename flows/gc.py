@@ -127,7 +127,7 @@ def free_after_run(root: Path, wanted: Wanted) -> str:
     """
     try:
         freed = free(root, wanted)
-    except UserError as error:
+    except (UserError, OSError) as error:
         return f"Nothing was freed: {error}"
     return "There is nothing to free." if freed.is_empty else " ".join(["Freed.", *freed.lines()])
 

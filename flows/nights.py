@@ -59,15 +59,15 @@ def nothing_new(root: Path, lift: Path) -> str:
 def known_run(root: Path, lift: Path) -> ResultRun | None:
     """Return the run that MLflow holds a ``lift.json`` in; None if none does, or it is away.
 
-    MLflow is asked once for each result, since its import alone takes 2 s.
+    MLflow is asked once for each result and store, since its import alone takes 2 s.
     """
+    from tasks.adapters.tracking.history import pages, run_of
+
     digest, note = digest_of(lift), root / SINCE
     with suppress(OSError, ValueError, KeyError, TypeError):
         told = json.loads(note.read_text(encoding="utf-8"))
-        if told["result"] == digest:
+        if told["result"] == digest and told["page"].startswith(f"{pages()}/"):
             return ResultRun(told["run"], datetime.fromisoformat(told["ended"]), told["page"])
-    from tasks.adapters.tracking.history import run_of
-
     with suppress(UserError):  # a store out of reach takes nothing from the answer
         if run := run_of(digest):
             known = {"result": digest, "run": run.run_id}

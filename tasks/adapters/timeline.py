@@ -36,7 +36,7 @@ class ResultRun:
     @property
     def is_local(self) -> bool:
         """Whether its page is there only while ``ganlift ui`` runs."""
-        return self.page.startswith(LOCAL_PAGES)
+        return self.page.startswith(f"{LOCAL_PAGES}/")
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,32 @@ def test_the_funnel_has_a_row_for_each_rule(
     assert json.loads(table["data"]) == [{**rule, "precision": 0.8}]
 
 
+def test_what_prefect_does_not_take_fails_no_stage_and_hides_no_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise RuntimeError("no server answers")
+
+    for name in ("create_table_artifact", "create_markdown_artifact"):
+        monkeypatch.setattr(f"flows.artifacts.{name}", away)
+    monkeypatch.setattr("flows.artifacts.SECONDS_BETWEEN_SAMPLES", 0.0)
+    gate, training = Outcome("validate", tmp_path), Outcome("train_gan", tmp_path)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "validation.json").write_text('{"expectations": []}')
+    gate.show()
+    training.look()  # before there is a strip
+    (tmp_path / SAMPLES).parent.mkdir()
+    (tmp_path / SAMPLES).write_bytes(b"strip")
+    training.look()
+    training.show()
+
+
+def test_the_strip_that_is_shown_is_the_one_that_training_draws() -> None:
+    from tasks import train_gan
+
+    assert SAMPLES == train_gan._SAMPLES
+
+
 def test_the_newest_samples_are_one_picture_that_changes(
     tmp_path: Path,
     prefect_url: str,

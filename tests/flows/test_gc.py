@@ -56,13 +56,21 @@ def test_what_only_an_old_result_needs_is_freed(
 
 
 def test_after_a_scheduled_run_it_frees_or_says_why_not(
-    versioned: Path, held_elsewhere: Callable[[Path], AbstractContextManager[int]]
+    versioned: Path,
+    held_elsewhere: Callable[[Path], AbstractContextManager[int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
     new, old = runs()
     with held_elsewhere(versioned):
         said = free_after_run(versioned, Wanted(1, None))
     assert said.startswith("Nothing was freed: ")
     assert runs() == [new, old]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        assert free_after_run(versioned, Wanted(1, None)) == "Nothing was freed: read-only"
     assert free_after_run(versioned, Wanted(1, None)).startswith("Freed. MLflow: 1 result")
     assert runs() == [new]
     assert free_after_run(versioned, Wanted(1, None)) == "There is nothing to free."

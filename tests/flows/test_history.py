@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from flows.cli_results import ui
 from flows.history import _table
 from flows.nights import (
     NIGHTS,
@@ -27,8 +29,10 @@ from tasks.adapters.timeline import (
     Night,
     Quiet,
     ResultRow,
+    ResultRun,
     timeline,
 )
+from tasks.adapters.tracking.history import pages
 from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import client, log_results, runs_of
@@ -142,8 +146,18 @@ def test_a_run_with_nothing_new_names_the_run_that_has_the_result(
     with monkeypatch.context() as patch:  # told once, it is known without MLflow
         patch.setattr("tasks.adapters.tracking.history.run_of", lambda _: None)
         assert nothing_new(Path(), lift) == said
+        # of another store it tells nothing: that one has pages of its own
+        patch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:50001")
+        assert known_run(Path(), lift) is None
+        assert pages() == "http://127.0.0.1:50001"
+        assert not ResultRun(run.run_id, run.ended, f"{pages()}/#/experiments/1").is_local
     lift.write_text("{}")
     assert nothing_new(Path(), lift) == "nothing new"
+
+
+def test_the_pages_of_this_machine_are_where_ganlift_ui_serves_them() -> None:
+    port = inspect.signature(ui).parameters["port"].default
+    assert f"http://127.0.0.1:{port}" == LOCAL_PAGES
 
 
 def test_only_a_whole_line_without_change_is_quiet(tmp_path: Path) -> None:

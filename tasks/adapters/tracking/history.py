@@ -13,7 +13,7 @@ from tasks.adapters.timeline import LOCAL_PAGES, LoggedResult, ResultRun
 from tasks.adapters.tracking.lineage import run_page
 from tasks.adapters.tracking.model_names import champion_of, registered_name
 from tasks.adapters.tracking.results import DIGEST
-from tasks.adapters.tracking.store import Store, asked
+from tasks.adapters.tracking.store import Store, asked, tracking_uri
 from tasks.contracts.errors import UserError
 from tasks.lift.result import LiftResult
 
@@ -60,13 +60,13 @@ def run_of(digest: str) -> ResultRun | None:
         for run in store.pipelines():
             if run.data.tags.get(DIGEST) == digest:
                 page = run_page(run.info.experiment_id, run.info.run_id)
-                return ResultRun(run.info.run_id, _ended(run), f"{_server(store)}/{page}")
+                return ResultRun(run.info.run_id, _ended(run), f"{pages()}/{page}")
     return None
 
 
-def _server(store: Store) -> str:
-    """Return the address of a store's pages, without who asks for them."""
-    parts = urlsplit(store.uri)
+def pages() -> str:
+    """Return the address of the store's pages, without who asks for them."""
+    parts = urlsplit(tracking_uri())
     if parts.scheme not in ("http", "https"):
         return LOCAL_PAGES
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
