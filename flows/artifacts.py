@@ -1,9 +1,10 @@
-"""What a stage leaves on Prefect's page: how far it is, its samples, its tables."""
+"""What Prefect's page shows: how far a stage is, its samples and tables, and the answer."""
 
 from __future__ import annotations
 
 import base64
 import json
+import string
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +22,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
 
 from flows.folds import label, results_of
-from tasks.adapters.tracking.lineage import plain
+from flows.verdict import PAGE, lines
+from tasks.adapters.timeline import ResultRun
+from tasks.answer import words
+from tasks.lift.result import LiftResult
 
 SECONDS_BETWEEN_ARTIFACTS = 10.0
 SECONDS_BETWEEN_SAMPLES = 60.0
@@ -127,8 +131,8 @@ def _expectations(validation: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "outcome": "passed" if one["passed"] else one["severity"],
             "split": one["split"],
-            "found": plain(one["observed"]),
-            "expected": plain(one["explanation"]),
+            "found": escaped(one["observed"]),
+            "expected": escaped(one["explanation"]),
         }
         for one in validation["expectations"]
     ]
@@ -148,3 +152,28 @@ _TABLES: Mapping[str, tuple[str, str, _Rows]] = {
     "validate": ("validation.json", "expectations", _expectations),
     "quality_filter": ("filter.json", "filter funnel", _funnel),
 }
+
+
+def markdown(result: LiftResult, page: Path = PAGE, run: ResultRun | None = None) -> str:
+    """Return the answer, with the ways to all of it.
+
+    Args:
+        result: the content of ``lift.json``.
+        page: its report.
+        run: of MLflow that holds it; None where MLflow does not tell.
+    """
+    told = "".join(f"- {escaped(line)}\n" for line in lines(result))
+    meaning = words.MEANING[result.verdict]
+    ways = f"The whole report: `{page}`."
+    if run:
+        ways += f"\n\nIn MLflow: [run {run.short_id}]({run.page})"
+        ways += ", while `ganlift ui` serves it." if run.is_local else "."
+    return f"# {result.verdict}: {meaning}\n\n{told}\n{ways}"
+
+
+def escaped(text: str) -> str:
+    """Return text from the data with nothing in it that Prefect's page would take as markup.
+
+    By backslashes, as CommonMark has it (section 2.4): of HTML's entities it shows most as written.
+    """
+    return "".join(f"\\{c}" if c in string.punctuation else c for c in " ".join(text.split()))

@@ -17,6 +17,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
 from rich.console import Console
 
+from flows.artifacts import markdown
 from flows.data_set import data_set
 from flows.durations import Durations, Place
 from flows.early import TRAINING, see_fit, see_names
@@ -34,7 +35,7 @@ from flows.run_log import logged
 from flows.shipped import follow_code
 from flows.stages import LONGEST_STAGE_SECONDS, SHOWN, failed, reproduce
 from flows.travel import push_after_run
-from flows.verdict import markdown, short
+from flows.verdict import short
 from flows.versions import log_line
 from tasks.adapters.tracking.retention import Wanted
 from tasks.adapters.tracking.work import begin

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import os
+import re
+import string
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +16,8 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.artifacts import SAMPLES, Outcome
+from flows.artifacts import SAMPLES, Outcome, escaped, markdown
 from flows.folds import FILE
-from flows.verdict import markdown
 from tasks.adapters.timeline import LOCAL_PAGES, ResultRun
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
@@ -69,8 +69,7 @@ def test_the_gates_table_begins_with_what_closes_it(
     (table,) = _shown(prefect_url, "fold-2-expectations")
     rows = json.loads(table["data"])
     assert [row["outcome"] for row in rows] == ["stop", "warn", "passed"]
-    assert html.unescape(rows[0]["found"]) == "0 of <b>cups</b>"
-    assert not {*"<>*[`"} & {*rows[0]["found"]}, "the page would take it as markup"
+    assert rows[0]["found"] == "0 of \\<b\\>cups\\<\\/b\\>"
     assert _shown(prefect_url, "expectations") == []
 
 
@@ -177,8 +176,7 @@ def test_each_run_tells_prefect_how_it_ended_and_the_verdict(prefect_url: str) -
     assert flow_run["state_name"] == "Completed"
     assert flow_run["name"] == "orders · helps +1.2 points"
     assert "# helps" in verdict["data"]
-    told = html.unescape(verdict["data"])
-    assert "+1.2 points [+0.4, +2.0] (95 % confidence interval)" in told
+    assert escaped("+1.2 points [+0.4, +2.0] (95 % confidence interval)") in verdict["data"]
 
 
 def test_the_answer_on_prefects_page_leads_to_its_run_in_mlflow() -> None:
@@ -189,3 +187,12 @@ def test_the_answer_on_prefects_page_leads_to_its_run_in_mlflow() -> None:
     elsewhere = ResultRun("a" * 32, START, f"https://mlflow.here/#/experiments/1/runs/{'a' * 32}")
     assert f"[run aaaaaaaa]({elsewhere.page})." in markdown(result, run=elsewhere)
     assert "MLflow" not in markdown(result)
+
+
+@pytest.mark.parametrize(
+    "text", ["<img src=x>", "[l](http://a)", "*a* _b_ `c`", "http://a", "&lt;"]
+)
+def test_no_text_is_taken_as_markup_and_letters_and_signs_stay(text: str) -> None:
+    shown = escaped(f"−1 ± 2 é\n{text}")
+    assert re.sub(r"\\(.)", r"\1", shown) == f"−1 ± 2 é {text}"
+    assert not {*string.punctuation} & {*re.sub(r"\\.", "", shown)}

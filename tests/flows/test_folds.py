@@ -10,9 +10,10 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from flows.artifacts import markdown
 from flows.folds import ANSWERS, FILE, OVER_ALL, label, visits, write_folds
 from flows.line import STAGES
-from flows.verdict import PAGE, markdown
+from flows.verdict import PAGE
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
 
