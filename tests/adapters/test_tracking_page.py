@@ -56,8 +56,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str,
         answer, every = (server.stdout.readline().rpartition(" ")[2].strip() for _ in range(2))
         yield answer, f"http://127.0.0.1:{port}/{gan_page}", every
     finally:
-        server.kill()  # the hardest way: MLflow's own processes must go all the same
-        server.wait()
+        with server:
+            server.kill()  # the hardest way: MLflow's own processes must go all the same
         expect_closed(int(port))
 
 

@@ -1,22 +1,12 @@
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tasks.contracts.errors import UserError
-
-
-def _ask(url: str, body: dict[str, Any]) -> Any:
-    question = urllib.request.Request(
-        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(question) as answer:
-        text = answer.read()
-    return json.loads(text) if text else None
+from tests.flows.asked import ask, read
 
 
 @pytest.mark.parametrize("cron", ["0 3 * * *", "*/5 8-17 * * mon-fri", "@daily"])
@@ -53,16 +43,16 @@ def test_the_server_plans_runs_that_can_be_imported_from_the_root(prefect_url: s
     assert deployment.entrypoint == f"{pipeline.fn.__module__}.{pipeline.fn.__name__}"
     known: Callable[..., Any] = deployment.apply
     found = str(known())
-    _ask(f"{prefect_url}/deployments/{found}/schedule", {"min_runs": 3})
-    runs = _ask(f"{prefect_url}/flow_runs/filter", {"deployments": {"id": {"any_": [found]}}})
+    ask(f"{prefect_url}/deployments/{found}/schedule", min_runs=3)
+    runs = ask(f"{prefect_url}/flow_runs/filter", deployments={"id": {"any_": [found]}})
     assert len(runs) >= 3
     assert {run["state_type"] for run in runs} == {"SCHEDULED"}
     assert all("T03:00:00" in run["expected_start_time"] for run in runs)
-    told = json.load(urllib.request.urlopen(f"{prefect_url}/deployments/{found}"))
+    told = read(f"{prefect_url}/deployments/{found}")
     assert told["global_concurrency_limit"]["limit"] == 1
     assert told["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
 
 
 def test_the_servers_pages_ask_the_server_they_come_from(prefect_url: str) -> None:
-    with urllib.request.urlopen(f"{prefect_url.removesuffix('/api')}/ui-settings") as answer:
-        assert json.load(answer)["api_url"] == prefect_url
+    settings = read(f"{prefect_url.removesuffix('/api')}/ui-settings")
+    assert settings["api_url"] == prefect_url

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 
 from flows.run_log import KEPT, LOG, LOGS, logged
 from tasks.contracts.errors import UserError
+from tests.flows.asked import ask
 
 
 @pytest.fixture
@@ -26,12 +25,7 @@ def run(prefect_url: str) -> Callable[..., dict[str, str]]:
 
 def _newest_stage(url: str) -> Any:
     """The stage's run that began last."""
-    body = json.dumps({"sort": "EXPECTED_START_TIME_DESC", "limit": 1}).encode()
-    question = urllib.request.Request(
-        f"{url}/task_runs/filter", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(question) as answer:
-        (found,) = json.load(answer)
+    (found,) = ask(f"{url}/task_runs/filter", sort="EXPECTED_START_TIME_DESC", limit=1)
     return found
 
 

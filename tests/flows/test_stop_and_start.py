@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 from flows import prefect_server
 from flows.child import environment
 from flows.notify import set_webhook
+from tests.flows.asked import ask, read
 from tests.flows.sink import Sink
 
 NEVER = "0 0 29 2 *"  # the test lets runs fall due, without waiting for a clock
@@ -51,14 +50,6 @@ class Served:
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        question = urllib.request.Request(
-            f"{self.api}/{path}", data, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(question) as answer:
-            return json.load(answer)
-
     def eventually(self, look: Callable[[], Any]) -> Any:
         """Return what ``look`` finds, once it finds something."""
         for _ in range(1200):
@@ -72,18 +63,18 @@ class Served:
 
     def deployed(self) -> dict[str, Any] | None:
         """The deployment whose cron fires, which is paused while no schedule is served."""
-        found = self.ask("deployments/name/ganlift/schedule")
+        found = read(f"{self.api}/deployments/name/ganlift/schedule")
         fires = not found["paused"] and all(one["active"] for one in found["schedules"])
         return dict(found) if fires else None
 
     def fire(self) -> str:
         """Let the schedule's next run fall due now, and return its id."""
         found = self.eventually(self.deployed)
-        path = f"deployments/{found['id']}/create_flow_run"
-        return str(self.eventually(lambda: self.ask(path, {}))["id"])
+        url = f"{self.api}/deployments/{found['id']}/create_flow_run"
+        return str(self.eventually(lambda: ask(url))["id"])
 
     def state(self, run: str) -> str:
-        return str(self.ask(f"flow_runs/{run}")["state_type"])
+        return str(read(f"{self.api}/flow_runs/{run}")["state_type"])
 
     def end(self, number: int) -> int:
         """Send a signal; return the exit status."""
@@ -131,8 +122,8 @@ def test_a_schedule_stopped_in_mid_stage_runs_again(
         "COMPLETED"
     )
     assert [served.state(run) for run in runs] == ["CANCELLED", "CRASHED"]
-    left = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}}
-    assert served.ask("flow_runs/filter", left) == []
+    left = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
+    assert ask(f"{served.api}/flow_runs/filter", flow_runs=left) == []
     assert (line / "out" / "merge" / "data").read_text() == "second"
     (told,) = sink.got  # of the killed run alone: the other was stopped by a person
     assert "was killed" in told["line"]
