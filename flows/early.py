@@ -9,7 +9,7 @@ from flows.folds import FOLDER
 from flows.line_file import paths
 from tasks.contracts.params.line import Params
 from tasks.contracts.params.report import METRICS
-from tasks.contracts.params.retrain import ALL, BUILT_IN
+from tasks.contracts.params.retrain import BUILT_IN
 
 TRAINING = ("train_gan", "generate", "quality_filter", "merge", "retrain", "report")
 
@@ -18,12 +18,11 @@ def see_names(params: Params) -> None:
     """See that what the settings name exists, before the first stage.
 
     Raises:
-        UserError: an unknown classifier or recipe, or no file of weights.
+        UserError: an unknown classifier, or no file of weights.
     """
     retrain, evaluation = params.retrain, params.train_gan.evaluation
     usual = (
         retrain.classifier == BUILT_IN
-        and retrain.recipes == ALL
         and retrain.weights is None
         and evaluation.features != "inception"
     )

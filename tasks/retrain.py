@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from tasks.classifier.arms import Arm, arm_table, missing_images
 from tasks.classifier.augmentation import ground_of
 from tasks.classifier.examples import Examples
-from tasks.classifier.recipes import RECIPES
 from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of
 from tasks.classifier.saved import (
     ClassifierConfig,
@@ -31,11 +30,10 @@ from tasks.classifier.settling import SEEDS, USUAL, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
 from tasks.contracts.arms import FILTERED
-from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
-from tasks.contracts.params.retrain import ALL, RetrainParams
+from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.progress import part, progress
 from tasks.contracts.stage import stage_main
 
@@ -89,12 +87,11 @@ def run(
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
     data = _training_data(merged, control, spare, pseudo, judged)
-    recipes = _recipes(params)
     conditions, schedule = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
-        settling = _settling_share(recipes, params)
+        settling = _settling_share(params)
         settled = Settling(
             conditions,
             schedule,
@@ -102,7 +99,7 @@ def run(
             kept,
             seeds=params.seeds,
             watch=part(watch, 0.0, settling),
-        ).settle(recipes, params.lengths, params.learning_rates, params.weight_decays)
+        ).settle(params.recipe_names, params.lengths, params.learning_rates, params.weight_decays)
         schedule = settled.schedule
         how = "as declared" if not settled.tried else "settled on real/val"
         print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
@@ -162,20 +159,6 @@ def _training_data(
     return data
 
 
-def _recipes(params: RetrainParams) -> list[str]:
-    """Return the recipes to try. A wrong name fails here."""
-    if params.recipes == ALL:
-        return list(RECIPES)
-    for name in params.recipes:
-        if name not in RECIPES:
-            raise UserError(
-                f"retrain.recipes: {name}",
-                "no such recipe",
-                f"Use {ALL}, or a list of some of {', '.join(RECIPES)}",
-            )
-    return list(dict.fromkeys(params.recipes))
-
-
 def _conditions(
     data: TrainingData, params: RetrainParams, seed: int
 ) -> tuple[Conditions, Schedule]:
@@ -194,9 +177,9 @@ def _conditions(
     return Conditions(data, ground_of(data.real), params.flip, weights, seed), schedule
 
 
-def _settling_share(recipes: Sequence[str], params: RetrainParams) -> float:
+def _settling_share(params: RetrainParams) -> float:
     """Return how much of the stage settling usually takes, 0 to 1, by steps trained."""
-    lengths, seeds = params.lengths[:USUAL], len(params.seeds)
+    recipes, lengths, seeds = params.recipe_names, params.lengths[:USUAL], len(params.seeds)
     tried = 0 if len(recipes) == len(lengths) == 1 else len(recipes) * min(seeds, SEEDS)
     ahead, arms = tried * sum(lengths), len(arm_table(recipes[0], params.fractions))
     chosen = lengths[min(1, len(lengths) - 1)]  # the last doubling gains nothing

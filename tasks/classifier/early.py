@@ -12,12 +12,11 @@ import torch
 
 from tasks.classifier.features import inception_judge
 from tasks.classifier.networks import SMALL_CNN, build_classifier
-from tasks.classifier.recipes import RECIPES
 from tasks.classifier.saved import load_weights
 from tasks.contracts.errors import UserError
 from tasks.contracts.nearest import choose, nearest
 from tasks.contracts.params.report import METRICS, RECALL, ReportParams
-from tasks.contracts.params.retrain import ALL, RetrainParams
+from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.params.train_gan import Evaluation
 
 _TRANSFORMER = re.compile(r"vit_([blh])_(\d+)")  # torchvision's names
@@ -41,18 +40,13 @@ class Images:
 
 
 def check_names(evaluation: Evaluation, retrain: RetrainParams) -> None:
-    """See that classifier, recipes and files of weights exist; no image is needed for that.
+    """See that classifier and files of weights exist; no image is needed for that.
 
     Raises:
         UserError: an unknown name (with the nearest there is), or no such file.
     """
     if retrain.classifier != SMALL_CNN:
         _see_known(retrain.classifier)
-    for name in retrain.recipes if retrain.recipes != ALL else ():
-        if name not in RECIPES:
-            raise UserError(
-                f"retrain.recipes: {name}", "no such recipe", choose(name, list(RECIPES))
-            )
     if retrain.weights is not None and not Path(retrain.weights).is_file():
         raise UserError(
             f"retrain.weights: {retrain.weights}",

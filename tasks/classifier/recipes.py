@@ -58,7 +58,7 @@ def smoothing(classes: int) -> Blend:
     return blend
 
 
-RECIPES = {
+RECIPES = {  # the keys are those of `RecipeName`
     "plain": Recipe(),
     "classical": Recipe(augment=Augmentation),
     "smoothing": Recipe(augment=Augmentation, blend=smoothing),

@@ -118,7 +118,7 @@ def reduced_gain(images: ImageSet, params: RetrainParams) -> float:
 
 
 def _gain(images: ImageSet, params: RetrainParams) -> float:
-    (recipe, *_), classes = _recipes(params), len(images.class_names)
+    (recipe, *_), classes = params.recipe_names, len(images.class_names)
     real = Examples.of(images)
     none = real.take(np.array([], dtype=np.int64))
     alone = TrainingSet(real, none, none)
@@ -172,7 +172,7 @@ def _measured(images: ImageSet, params: Params) -> Costs:
         TrainingSet(real, none, none),
         TrainingSet(real, real, none),
     )
-    recipes = _recipes(params.retrain)
+    recipes = params.retrain.recipe_names
     return Costs(
         gan_step,
         evaluation,
@@ -206,10 +206,6 @@ def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -
 def _schedule(params: RetrainParams, steps: int) -> Schedule:
     rate, decay = params.learning_rates[0], params.weight_decays[0]
     return Schedule(params.classifier, steps, params.batch_size, rate, decay, params.precision)
-
-
-def _recipes(params: RetrainParams) -> tuple[str, ...]:
-    return tuple(RECIPES) if isinstance(params.recipes, str) else params.recipes
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -29,7 +29,6 @@ def _params(**changes: Any) -> Params:
         ({"classifier": "ResNet18"}, "ResNet18: .*The nearest is resnet18"),
         ({"classifier": "qqqqq"}, "Try small_cnn, resnet18"),
         ({"weights": "no/such.pth"}, "no/such.pth: no such file"),
-        ({"recipes": ["mixupp"]}, "The nearest is mixup"),
     ],
 )
 def test_a_name_that_is_not_there_is_told_without_an_image(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from tasks.classifier.recipes import RECIPES, smoothing
+from tasks.contracts.params.retrain import RecipeName
 
 GROUND = torch.full((3, 1, 1), 0.25)
 
@@ -14,6 +17,10 @@ GROUND = torch.full((3, 1, 1), 0.25)
 def images(channels: int = 3, n: int = 40) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 256, (n, channels, 8, 8))
     return torch.from_numpy(pixels).float() / 127.5 - 1.0
+
+
+def test_settings_take_the_recipes_that_there_are() -> None:
+    assert tuple(RECIPES) == get_args(RecipeName)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -186,12 +186,6 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
     assert one["kept"]["test"] != two["kept"]["test"]
 
 
-def test_an_unknown_recipe_fails_before_any_training(inputs: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"retrain\.recipes: mixed: no such recipe. Use all"):
-        run(inputs, tmp_path / "out", recipes=["mixup", "mixed"])
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
     for name in ("control", "val", "test", "spare", "pseudo"):

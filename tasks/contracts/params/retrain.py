@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from tasks.contracts.params.sections import NonNegative, Positive, Precision, Section, Seeds
 
 ALL = "all"
+RecipeName = Literal["plain", "classical", "smoothing", "mixup", "trivial"]
 BUILT_IN = "small_cnn"  # the classifier that needs no library
 
 
@@ -31,7 +32,7 @@ class RetrainParams(Section):
     classifier: str
     weights: str | None
     seeds: Seeds
-    recipes: Literal["all"] | tuple[str, ...]
+    recipes: Literal["all"] | tuple[RecipeName, ...]
     steps: int = Field(ge=1)
     most_steps: int = Field(ge=1)
     batch_size: int = Field(ge=2)
@@ -40,6 +41,12 @@ class RetrainParams(Section):
     fractions: tuple[Positive, ...]
     flip: bool
     precision: Precision
+
+    @property
+    def recipe_names(self) -> tuple[RecipeName, ...]:
+        """Return the recipes to try, each once."""
+        every: tuple[RecipeName, ...] = get_args(RecipeName)
+        return every if isinstance(self.recipes, str) else tuple(dict.fromkeys(self.recipes))
 
     @property
     def lengths(self) -> tuple[int, ...]:
