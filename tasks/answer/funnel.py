@@ -26,6 +26,7 @@ RULES = {  # what it rejects
     "low confidence": "classifiers that never saw it give its class a low probability",
     "low margin": "the second most probable class is too close to the first",
     "low p_real": "the calibrated discriminator takes it for synthetic",
+    "already sure": "classifiers that never saw it are sure of its class, so it teaches little",
     "over quota": "its class has enough accepted images",
 }
 SCORES = {"p_real": "p(real)", "confidence": "confidence", "margin": "margin", "realism": "realism"}
@@ -33,6 +34,7 @@ TELLING = {  # the score that a rule goes by
     "low p_real": "p_real",
     "low confidence": "confidence",
     "other label": "confidence",
+    "already sure": "confidence",
     "low margin": "margin",
     "off manifold": "realism",
 }

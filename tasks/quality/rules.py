@@ -23,14 +23,15 @@ Describe = Callable[[Rows], Features]
 """Rows of the pool ``[N]`` to their features ``[N, D]``."""
 
 COPIES = ("copy", "near duplicate")
+BY_THRESHOLD = ("threshold", "informative")  # of `select`: p(real) must reach a quantile
 _FARTHEST = 700.0  # from an acceptance of one half, in logits: past it a float64 is 0 or 1
 _NEIGHBOUR = 5
 
 
-def best_share(p_real: Scores, share: float) -> Rows:
+def best_share(scores: Scores, share: float) -> Rows:
     """Return the rows of the best `share` (0..1], one at least, the best first; ties by row."""
-    count = max(1, round(share * len(p_real)))
-    order: Rows = np.argsort(-p_real, kind="stable")[:count]
+    count = max(1, round(share * len(scores)))
+    order: Rows = np.argsort(-scores, kind="stable")[:count]
     return order
 
 
@@ -179,6 +180,16 @@ def _not_among_the_best(case: Case) -> Mask:
     return case.all_but([rows[best_share(p_real[rows], share)] for rows, _ in case.groups(5)])
 
 
+def _surest(case: Case) -> Mask:
+    """All but the share that classifiers are least sure of, of what the rules before have left.
+
+    What they are sure of tells the next classifier little (uncertainty sampling, Lewis and Gale
+    1994, arXiv:cmp-lg/9407020; of generated images, Hemmat et al. 2024, arXiv:2310.00158).
+    """
+    confidence, share = case.table["confidence"].to_numpy(), case.params.top_share
+    return case.all_but([rows[best_share(-confidence[rows], share)] for rows, _ in case.groups(8)])
+
+
 def _not_drawn(case: Case) -> Mask:
     p_real, share = case.table["p_real"].to_numpy(), case.params.top_share
     return case.all_but(
@@ -218,7 +229,13 @@ RULES = (
     Rule(
         "other label",
         "Set quality_filter.agreement=false",
-        lambda p: p.agreement,
+        lambda p: p.agreement and p.select != "informative",
+        _unmarked("agrees"),
+    ),
+    Rule(
+        "other label",
+        "Set quality_filter.select=threshold",
+        lambda p: p.select == "informative",
         _unmarked("agrees"),
     ),
     Rule(
@@ -242,7 +259,7 @@ RULES = (
     Rule(
         _LOW_P_REAL,
         "Lower quality_filter.p_real_quantile",
-        lambda p: p.select == "threshold" and p.p_real_quantile > 0,
+        lambda p: p.select in BY_THRESHOLD and p.p_real_quantile > 0,
         _below("p_real"),
     ),
     Rule(
@@ -256,6 +273,12 @@ RULES = (
         "Raise quality_filter.top_share",
         lambda p: p.select == "rejection_sampling",
         _not_drawn,
+    ),
+    Rule(
+        "already sure",
+        "Raise quality_filter.top_share",
+        lambda p: p.select == "informative" and p.top_share < 1,
+        _surest,
     ),
     Rule(
         "over quota",

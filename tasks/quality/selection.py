@@ -15,7 +15,7 @@ from tasks.contracts.image_set import Labels
 from tasks.contracts.params.quality_filter import QualityFilterParams
 from tasks.quality.memorisation import class_quantiles
 from tasks.quality.neighbours import Scores
-from tasks.quality.rules import RULES, Case, Describe, in_force
+from tasks.quality.rules import BY_THRESHOLD, RULES, Case, Describe, in_force
 
 ACCEPTED = "accepted"
 REASONS = (ACCEPTED, *dict.fromkeys(rule.reason for rule in RULES))
@@ -57,12 +57,14 @@ def real_scores(
 def with_thresholds(scored: Scored, params: QualityFilterParams) -> pd.DataFrame:
     """Return the table with a ``_threshold`` beside each score that has a quantile.
 
-    No number where the quantile is 0, which asks nothing, or p(real) selects otherwise.
+    No number where the quantile is 0, which asks nothing, or p(real) selects otherwise. Where real
+    images score no better than a guess would, the threshold is what a guess would score.
     """
     table = scored.table.copy()
     classes = int(table["label"].max()) + 1
+    guess = {"confidence": 1.0 / classes, "margin": 0.0}
     quantiles = {
-        "p_real": params.p_real_quantile if params.select == "threshold" else 0.0,
+        "p_real": params.p_real_quantile if params.select in BY_THRESHOLD else 0.0,
         "confidence": params.confidence_quantile,
         "margin": params.margin_quantile,
         "realism": params.realism_quantile,
@@ -77,7 +79,8 @@ def with_thresholds(scored: Scored, params: QualityFilterParams) -> pd.DataFrame
                     rows["value"].to_numpy(), rows["label"].to_numpy(), classes, quantile
                 )
                 of = (table["gan_seed"] == gan_seed) | (gan_seed == _EVERY_GAN)
-                table.loc[of, column] = limits[table.loc[of, "label"]]
+                least = np.maximum(limits, guess.get(score, -np.inf))
+                table.loc[of, column] = least[table.loc[of, "label"]]
     return table
 
 

@@ -20,6 +20,7 @@ _P_REAL = {
     "threshold": ("p_real_quantile", (0.0, 0.1, 0.3)),
     "top_share": ("top_share", (1.0, 0.7, 0.4)),
     "rejection_sampling": ("top_share", (1.0, 0.7, 0.4)),
+    "informative": ("top_share", (1.0, 0.7, 0.4)),
 }
 _CONFIDENCE = (0.0, 0.1)
 _QUOTA = (1.0, 0.5)  # of the mean number of real images of a class
@@ -29,7 +30,7 @@ Judge = Callable[[Sequence[Rows]], Sequence[float]]
 
 
 def candidates(params: QualityFilterParams, real_per_class: float) -> list[QualityFilterParams]:
-    """Return 12 settings: three of p(real), two of confidence, two of the quota.
+    """Return 12 settings: three of `select`, two of confidence, two of the quota.
 
     The quota of each GAN and class is a share of the mean number of real images of a class, not
     of that class's own: a rare class would get fewest of the images it needs most.

@@ -88,13 +88,23 @@ def test_rejected_copies_are_one_switch() -> None:
     assert in_force(params(authentic=True, reject_copies=False)) == ()
 
 
-@pytest.mark.parametrize("select", ["threshold", "top_share", "rejection_sampling"])
-def test_an_image_is_given_the_first_reason_that_holds(select: str) -> None:
-    case = scored()
+@pytest.mark.parametrize(
+    ("select", "extra"),
+    [
+        ("threshold", set()),
+        ("top_share", set()),
+        ("rejection_sampling", set()),
+        ("informative", {"already sure"}),
+    ],
+)
+def test_an_image_is_given_the_first_reason_that_holds(select: str, extra: set[str]) -> None:
+    case = scored(1200)
     strict = params(**STRICT, select=select, top_share=0.6)
     table = decide(case, strict, 0)
     reason = table["reason"]
-    assert set(reason) == set(REASONS)  # each rule has its share, and none has two
+    assert (
+        set(reason) == {*REASONS} - {"already sure"} | extra
+    )  # each rule has its share, and none has two
     expected = pd.Series("", index=table.index)
     plain = {
         "copy": table["is_copy"],
@@ -128,6 +138,35 @@ def test_the_top_share_is_of_each_gan_and_class_and_of_what_is_left() -> None:
         left = rows[rows["reason"].isin([ACCEPTED, "low p_real"])]["p_real"]
         assert len(kept) == round(0.25 * len(left))
         assert kept.min() >= left.drop(kept.index).max()
+
+
+def test_informative_keeps_what_is_recognised_and_least_known() -> None:
+    """Of what real images' band, the label and p(real) leave, the least sure share, by class."""
+    chosen = params(
+        select="informative", top_share=0.4, p_real_quantile=0.1, confidence_quantile=0.2
+    )
+    table = decide(scored(), chosen, 0)
+    kept = table[table["reason"] == ACCEPTED]
+    assert kept["agrees"].all()
+    assert (kept["confidence"] >= kept["confidence_threshold"]).all()
+    assert (kept["p_real"] >= kept["p_real_threshold"]).all()
+    for _, rows in table.groupby(["gan_seed", "label"]):
+        least_sure = rows[rows["reason"] == ACCEPTED]["confidence"]
+        surer = rows[rows["reason"] == "already sure"]["confidence"]
+        assert len(least_sure) == round(0.4 * (len(least_sure) + len(surer)))
+        assert least_sure.max() <= surer.min()
+    every = decide(scored(), chosen.model_copy(update={"top_share": 1.0}), 0)
+    assert "already sure" not in set(every["reason"])
+
+
+def test_no_threshold_asks_less_than_a_guess_would_score() -> None:
+    """Of real images that are told no better than by chance, half lie below it."""
+    case = scored()
+    real = case.real.assign(value=case.real["value"] * 0.6 - 0.1 * (case.real["score"] == "margin"))
+    poor = Scored(case.table, real, case.describe)
+    table = with_thresholds(poor, params(confidence_quantile=0.2, margin_quantile=0.01))
+    assert (table["confidence_threshold"] == 0.5).all()  # of two classes
+    assert (table["margin_threshold"] == 0.0).all()
 
 
 def test_rejection_sampling_draws_by_seed_the_share_and_rather_the_real() -> None:
@@ -190,6 +229,9 @@ def judged(*reasons: str) -> pd.DataFrame:
         ("low p_real", "threshold", "Lower quality_filter.p_real_quantile"),
         ("low p_real", "top_share", "Raise quality_filter.top_share"),
         ("low p_real", "rejection_sampling", "Raise quality_filter.top_share"),
+        ("low p_real", "informative", "Lower quality_filter.p_real_quantile"),
+        ("other label", "informative", "Set quality_filter.select=threshold"),
+        ("already sure", "informative", "Raise quality_filter.top_share"),
     ],
 )
 def test_an_emptied_class_names_the_rule_that_emptied_it(

@@ -29,6 +29,7 @@ def scored(n: int = 300) -> Scored:
             "confidence": rng.random(n),
             "margin": 0.5,
             "realism": 0.5,
+            "agrees": True,
         }
     ).assign(class_name=lambda rows: rows["label"].map(["ant", "bee", "cat"].__getitem__))
     labels, values = np.repeat([0, 1, 2], 20), np.linspace(0, 1, 60)
@@ -37,7 +38,7 @@ def scored(n: int = 300) -> Scored:
     return Scored(table, pd.concat([*real, of_every_gan]), np.zeros((n, 2)).__getitem__)
 
 
-@pytest.mark.parametrize("select", ["threshold", "top_share", "rejection_sampling"])
+@pytest.mark.parametrize("select", ["threshold", "top_share", "rejection_sampling", "informative"])
 def test_a_dozen_different_settings_begin_with_the_gentlest(select: str) -> None:
     tried = candidates(params(select=select, margin_quantile=0.2), 20)
     assert len(tried) == len({str(one) for one in tried}) == 12

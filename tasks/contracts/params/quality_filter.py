@@ -17,7 +17,7 @@ class QualityFilterParams(Section):
     folds: int = Field(ge=2)
     classifier_steps: int = Field(ge=1)
     calibration: Literal["logistic", "isotonic"]
-    select: Literal["threshold", "top_share", "rejection_sampling"]
+    select: Literal["threshold", "top_share", "rejection_sampling", "informative"]
     p_real_quantile: Share
     top_share: _ABOVE_0
     confidence_quantile: Share
