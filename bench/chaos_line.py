@@ -23,7 +23,7 @@ import pandas as pd
 import psutil
 import yaml
 
-from bench.chaos import CHANGES, Blow, Outcome
+from bench.chaos import CHANGES, SIGNALS, Blow, Outcome
 from flows.new_project import make_project
 
 CODE = Path(__file__).parents[1]
@@ -170,8 +170,7 @@ class TinyLine:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # a shell that starts the bench in the background has SIGINT ignored
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+                preexec_fn=heed_signals,
             )
 
     def _start(self, *settings: str, forced_from: str | None = None) -> subprocess.Popen[bytes]:
@@ -250,6 +249,13 @@ class TinyLine:
                 if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(f"{process.pid} {' '.join(process.cmdline())[-80:]}")
         return found
+
+
+def heed_signals() -> None:
+    """Let signals do as they do by default: ``&`` and ``nohup`` have a bench ignore some."""
+    for name in SIGNALS:
+        if name != "KILL":  # which nobody can ignore
+            signal.signal(signal.Signals[f"SIG{name}"], signal.SIG_DFL)
 
 
 class _Served:

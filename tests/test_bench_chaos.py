@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from bench.chaos import CHANGES, SIGNALS, VICTIMS, Blow, Outcome, draw, strike, table
+from bench.chaos_line import heed_signals
 
 
 class FakeLine:
@@ -65,3 +68,15 @@ def test_a_round_without_a_victim_is_no_kill(tmp_path: Path) -> None:
     blow = draw(5, 3)
     where = "schedule" if blow.scheduled else "run"
     assert f"| {where} | {blow.victim} | {blow.signal} | 1 | 1 | 30 |" in table(results)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_what_is_struck_heeds_what_the_bench_itself_ignores(number: signal.Signals) -> None:
+    """As under ``nohup`` or ``&``: its children would ignore it, too, and no blow would land."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with subprocess.Popen(["sleep", "60"], preexec_fn=heed_signals) as struck:
+            struck.send_signal(number)
+            assert struck.wait(timeout=10) == -number
+    finally:
+        signal.signal(number, before)
