@@ -69,6 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "weight_decay": 0.01,
         "fractions": [],
         "flip": False,
+        "schedule": "mixed",
         "precision": "float32",
     },
     "report": {

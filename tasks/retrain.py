@@ -129,6 +129,7 @@ def run(
     content = {
         "schema": SCHEMA,
         "classifier": params.classifier,
+        "schedule": params.schedule,
         "weights": None if params.weights is None else _told(Path(params.weights)),
         **settled.content(),
         "arms": _sizes(told),
@@ -163,10 +164,7 @@ def _conditions(
     data: TrainingData, params: RetrainParams, seed: int
 ) -> tuple[Conditions, Schedule]:
     """What all runs share. A wrong name of a classifier fails here, once."""
-    rate, decay = params.learning_rates[0], params.weight_decays[0]
-    schedule = Schedule(
-        params.classifier, params.steps, params.batch_size, rate, decay, params.precision
-    )
+    schedule = Schedule.of(params, params.steps)
     weights = None if params.weights is None else Path(params.weights).absolute()
     classes, shape = len(data.class_names), data.real.image_shape
     network = untrained(schedule, shape, classes=classes, seed=seed)

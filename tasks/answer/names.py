@@ -21,6 +21,14 @@ ROLES = {
     arms.SYNTHETIC_ONLY: "accepted GAN images alone",
 }
 
+ENTRIES = {
+    "mixed": "at each step all arms see the same real images, and what an arm adds stands beside "
+    "them",
+    "pretrain": "all arms see the same real images in the same order, and what an arm adds is "
+    "shown before them, in steps of its own",
+    "decayed": "at each step all arms see the same real images, and what an arm adds stands beside "
+    "them, twice as much at first and none in the end",
+}
 RECIPES = {
     "plain": "no augmentation",
     "classical": "rotation, shift, scale, brightness and contrast",

@@ -156,6 +156,7 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         pictures,
         dataset=evidence.ingest["dataset"],
         left_out=evidence.retrain["left_out"],
+        entry=evidence.retrain["schedule"],
         evidence=evidence,
         kept_back=kept_back(evidence.ingest),
         pseudo_labelled=PSEUDO_LABELLED,
@@ -178,6 +179,7 @@ def render_folds(
     *,
     dataset: str,
     left_out: Mapping[str, str],
+    entry: str,
     versions: Mapping[str, str],
     processor: str,
 ) -> str:
@@ -188,6 +190,7 @@ def render_folds(
         pictures: folder of the PNG files.
         dataset: its name.
         left_out: arms that not every fold has, and why.
+        entry: a key of `names.ENTRIES`.
         versions: of the libraries.
         processor: the kind that this ran on.
     """
@@ -197,6 +200,7 @@ def render_folds(
         pictures,
         dataset=dataset,
         left_out=left_out,
+        entry=entry,
         versions=versions,
         processor=processor,
     )

@@ -1,12 +1,13 @@
 """Equal exposure: every arm takes the same steps and sees the same real batches in them.
 
 Rows, order and augmentation of the real part hang on the classifier seed alone, so an arm
-differs from the next by what stands beside the real images and by nothing else.
+differs from the next by what stands beside the real images and by nothing else. When added images
+are shown is one row of `ENTRIES`; how many are shown in all is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,32 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.recipes import Blend
 from tasks.classifier.saved import load_weights
 from tasks.classifier.training import Schedule, optimise, untrained
+from tasks.contracts.params.retrain import EntryName
 from tasks.data.batches import ClassSampler, to_tensor
 
 _REAL, _ADDED, _BLENDED, _NETWORK = range(4)  # streams of random draws
+
+
+def _mixed(done: float, added: float) -> tuple[float, float]:
+    return done, done
+
+
+def _pretrain(done: float, added: float) -> tuple[float, float]:
+    """The added images first, the real ones then: as many in a step as of both when mixed."""
+    return max(0.0, done - added) / (1.0 - added), min(1.0, done / added)
+
+
+def _decayed(done: float, added: float) -> tuple[float, float]:
+    """Added images beside the real ones, twice as many at first, falling to none."""
+    return done, 1.0 - (1.0 - done) ** 2
+
+
+ENTRIES: Mapping[EntryName, Callable[[float, float], tuple[float, float]]] = {
+    "mixed": _mixed,
+    "pretrain": _pretrain,
+    "decayed": _decayed,
+}
+"""Share of the steps done and of added images among all, to the shares shown of real and added."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +105,13 @@ def train_arm(
     network = untrained(schedule, shape, classes=classes, seed=seed)
     if weights is not None:
         load_weights(network, weights, schedule.classifier, classes=classes, shape=shape)
-    shown = Exposure(chosen, schedule.batch_size, augment=augment, blend=blend, seed=seed)
+    shown = Exposure(chosen, schedule, augment=augment, blend=blend, seed=seed)
     steps = optimise(network, schedule, shown)
     return Fitted(network, steps, shown.real_seen, shown.added_seen)
 
 
 class Exposure(Iterator[tuple[Tensor, Tensor]]):
-    """Endless batches of a run, class-balanced: real images first, then added ones.
+    """Batches of a run, one a step, class-balanced: real images first, then added ones.
 
     Before each part's draws torch's global random state is set by seed, part and step, so that
     no part shifts another; afterwards it is set for what the network draws.
@@ -100,37 +124,49 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
     def __init__(
         self,
         chosen: TrainingSet,
-        batch_size: int,
+        schedule: Schedule,
         *,
         augment: Augment | None,
         blend: Blend | None,
         seed: int,
     ) -> None:
         self.real_seen = self.added_seen = self._step = 0
-        self._seed, self._blend = seed, blend
+        self._seed, self._blend, self._steps = seed, blend, schedule.steps
+        batch_size = schedule.batch_size
         size = batch_size if len(chosen.real) else 0
         self._real = _Part(chosen.real, size, augment, np.random.default_rng([seed, 2]))
         beside, size = chosen.added, added_per_step(batch_size, len(chosen.real), len(chosen.added))
         if len(chosen.stand_ins):
             beside, size = chosen.added.joined(chosen.stand_ins), batch_size
         self._added = _Part(beside, size, augment, np.random.default_rng([seed, 4]))
+        both = self._real.size and self._added.size
+        self._entry = ENTRIES[schedule.entry if both else "mixed"]
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""
+        if self._step == self._steps:
+            raise StopIteration
         parts = []
+        (real, added), (real_after, added_after) = (self._shown(n) for n in (0, 1))
+        counts = real_after - real, added_after - added
         for stream, part in ((_REAL, self._real), (_ADDED, self._added)):
             self._reseed(stream)
-            if part.size:
-                parts.append(part.draw())
+            if counts[stream]:
+                parts.append(part.draw(counts[stream]))
         images, targets = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
         if self._blend is not None:
             self._reseed(_BLENDED)
             images, targets = self._blend(images, targets)
         self._reseed(_NETWORK)
-        self.real_seen += self._real.size
-        self.added_seen += self._added.size
+        self.real_seen, self.added_seen = real_after, added_after
         self._step += 1
         return images.contiguous(memory_format=torch.channels_last), targets
+
+    def _shown(self, ahead: int) -> tuple[int, int]:
+        """Images of both parts that are shown once so many more steps are done."""
+        sizes = self._real.size, self._added.size
+        shares = self._entry((self._step + ahead) / self._steps, sizes[1] / sum(sizes))
+        return round(sizes[0] * self._steps * shares[0]), round(sizes[1] * self._steps * shares[1])
 
     def _reseed(self, stream: int) -> None:
         state = np.random.SeedSequence([self._seed, stream, self._step]).generate_state(2)
@@ -139,7 +175,10 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
 
 
 class _Part:
-    """Draws `size` images at a time from a set, every class alike."""
+    """Draws images from a set, every class alike: `size` of them a step on average.
+
+    Which ones, and their order, are the same however many are taken at a time.
+    """
 
     def __init__(
         self, images: Examples, size: int, augment: Augment | None, rng: np.random.Generator
@@ -147,9 +186,13 @@ class _Part:
         self.size = size
         self._images, self._augment = images, augment
         self._sampler = ClassSampler(images.labels, rng)
+        self._ahead = np.array([], dtype=np.int64)
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        rows = self._sampler.rows_of(self._sampler.labels(self.size))
+    def draw(self, count: int) -> tuple[Tensor, Tensor]:
+        while len(self._ahead) < count:
+            drawn = self._sampler.rows_of(self._sampler.labels(self.size))
+            self._ahead = np.concatenate([self._ahead, drawn])
+        rows, self._ahead = self._ahead[:count], self._ahead[count:]
         images, labels = to_tensor(self._images.pixels(rows)), self._images.labels[rows]
         images = images if self._augment is None else self._augment(images)
         return images, torch.from_numpy(labels)

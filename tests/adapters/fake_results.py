@@ -224,6 +224,7 @@ def make_retrained(classifier: Path, test: str = "cd" * 32, **scores: float) -> 
     weights = (classifier / "model.safetensors").read_bytes()
     return {
         "schema": "ganlift/retrain/2",
+        "schedule": "mixed",
         "classifier": "small_cnn",
         "test": {"images": 800, "digest": test},
         "kept": {

@@ -314,6 +314,7 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
         },
         retrain={
             "weights": None,
+            "schedule": "mixed",
             "arms": {
                 arm: {"real": 200, "added": 200 if arm in SYNTHETIC else 0, "added_per_step": 64}
                 for arm in arms

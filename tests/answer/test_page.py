@@ -188,6 +188,23 @@ def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(
     assert "102,40051,200 added" in arms[ARMS.index(FILTERED)]
 
 
+@pytest.mark.parametrize(
+    ("entry", "said", "alike"),
+    [
+        ("mixed", "what an arm adds stands beside them. They differ in nothing else", True),
+        ("pretrain", "shown before them, in steps of its own", False),
+        ("decayed", "twice as much at first and none in the end", True),
+    ],
+)
+def test_when_added_images_are_shown_is_said(pictures, entry, said, alike):
+    lift = fake_lift()
+    shown = fake_evidence(list(lift.per_class), gans=lift.counts.gan_seeds).retrain
+    page = page_of(lift, pictures, retrain={**shown, "schedule": entry})
+    assert page.count(said.partition(".")[0]) == 2  # above the arms, and in the fine print
+    assert said in page
+    assert ("the same random draws for the augmentation of the real ones" in page) == alike
+
+
 def test_the_settling_is_told_as_recipe_by_steps(pictures):
     lift = fake_lift()
     page = page_of(lift, pictures)

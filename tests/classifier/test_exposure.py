@@ -14,9 +14,12 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.exposure import Exposure, Fitted, added_per_step, train_arm
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.training import Schedule
+from tasks.contracts.params.retrain import EntryName
+from tasks.data.batches import to_tensor
 from tests.contracts.tiny import shape_set
 
 SCHEDULE = Schedule("small_cnn", steps=4, batch_size=12, learning_rate=0.002, weight_decay=0.01)
+LONGER = dataclasses.replace(SCHEDULE, steps=20, batch_size=30)
 REAL, SYNTHETIC, OTHER = (
     Examples.of(shape_set(count, seed=seed)) for seed, count in enumerate((6, 4, 4))
 )
@@ -98,7 +101,8 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 def test_the_same_images_beside_the_real_ones_are_drawn_anew() -> None:
     """A repeat has rows and augmentation of its own, or it would only double the gradient."""
-    shown = Exposure(TrainingSet(REAL, REAL, NONE), 12, augment=AUGMENTATION, blend=None, seed=0)
+    chosen = TrainingSet(REAL, REAL, NONE)
+    shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, seed=0)
     images, _ = next(shown)
     assert len(images) == 24
     assert not torch.equal(images[:12], images[12:])
@@ -129,7 +133,7 @@ def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -
 
 def test_classes_are_shown_alike_in_both_parts() -> None:
     rare = REAL.take(np.array([0, *range(6, 18)]))  # one circle, six of the others
-    shown = Exposure(TrainingSet(rare, SYNTHETIC, NONE), 30, augment=None, blend=None, seed=0)
+    shown = Exposure(TrainingSet(rare, SYNTHETIC, NONE), LONGER, augment=None, blend=None, seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     for part in (labels[:, :30], labels[:, 30:]):
         counts = np.bincount(part.flatten())
@@ -141,7 +145,7 @@ def test_classes_that_are_given_nothing_weigh_as_much_as_before() -> None:
     rare = REAL.take(np.array([0, 1, *range(6, 18)]))
     circles = SYNTHETIC.take(np.arange(4))
     chosen = TrainingSet(rare, circles, rare.take(np.arange(2, 14)))
-    shown = Exposure(chosen, 30, augment=None, blend=None, seed=0)
+    shown = Exposure(chosen, LONGER, augment=None, blend=None, seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     assert labels.shape == (20, 60)
     beside = np.bincount(labels[:, 30:].flatten())
@@ -181,7 +185,59 @@ def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
     states = []
     for added in (NONE, SYNTHETIC):
         chosen = TrainingSet(REAL, added, NONE)
-        shown = Exposure(chosen, 12, augment=AUGMENTATION, blend=None, seed=1)
+        shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, seed=1)
         next(shown)
         states.append(torch.rand(3).tolist())
     assert states[0] == states[1]
+
+
+def exposure_of(chosen: TrainingSet, entry: EntryName) -> Exposure:
+    schedule = dataclasses.replace(LONGER, entry=entry)
+    return Exposure(chosen, schedule, augment=None, blend=None, seed=0)
+
+
+def in_order(batches: list[Batch], of: Examples) -> list[bytes]:
+    """The images of a set, as they were shown."""
+    known = {image.tobytes() for image in to_tensor(of.pixels(slice(None))).numpy()}
+    seen = [image.numpy().tobytes() for images, _ in batches for image in images]
+    return [image for image in seen if image in known]
+
+
+@pytest.mark.parametrize("entry", ["pretrain", "decayed"])
+@pytest.mark.parametrize("added", [SYNTHETIC, SYNTHETIC.take(np.array([0, 5, 9]))])
+def test_an_entry_changes_when_images_are_shown_and_not_which(
+    entry: EntryName, added: Examples
+) -> None:
+    """As many steps, real and added images as when mixed, the same ones in the same order."""
+    chosen = TrainingSet(REAL, added, NONE)
+    mixed, other = exposure_of(chosen, "mixed"), exposure_of(chosen, entry)
+    shown = [list(mixed), list(other)]
+    assert len(shown[0]) == len(shown[1]) == 20
+    assert mixed.real_seen == other.real_seen == 600
+    assert mixed.added_seen == other.added_seen == 20 * added_per_step(30, 18, len(added))
+    for part in (REAL, added):
+        first, second = (in_order(batches, part) for batches in shown)
+        assert first == second
+        assert first
+
+
+def test_pretraining_shows_added_images_alone_and_then_real_ones_alone() -> None:
+    shown = list(exposure_of(TrainingSet(REAL, SYNTHETIC, NONE), "pretrain"))
+    real = [len(in_order([batch], REAL)) for batch in shown]
+    assert real == [0] * 8 + [50] * 12  # 20 of the 50 images of a mixed step are added
+    assert {len(images) for images, _ in shown} == {50}
+
+
+def test_a_decaying_part_falls_to_none_beside_as_many_real_images_as_ever() -> None:
+    shown = list(exposure_of(TrainingSet(REAL, SYNTHETIC, NONE), "decayed"))
+    assert {len(in_order([batch], REAL)) for batch in shown} == {30}
+    added = [len(images) - 30 for images, _ in shown]
+    assert added == sorted(added, reverse=True)
+    assert (added[0], added[-1]) == (39, 1)
+
+
+@pytest.mark.parametrize("entry", ["pretrain", "decayed"])
+def test_an_arm_of_one_part_is_the_same_whatever_the_entry(entry: EntryName) -> None:
+    for chosen in (TrainingSet(REAL, NONE, NONE), TrainingSet(NONE, SYNTHETIC, NONE)):
+        mixed, other = (list(exposure_of(chosen, name)) for name in ("mixed", entry))
+        assert all(torch.equal(a, b) for (a, _), (b, _) in zip(mixed, other, strict=True))

@@ -18,6 +18,7 @@ from tasks.contracts.arms import (
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
+    SYNTHETIC_ONLY,
     UNFILTERED,
 )
 from tasks.contracts.errors import UserError
@@ -28,7 +29,7 @@ from tests.data.fake_sets import noise_set
 
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1"]
 HALF, TWICE = f"{REAL} at 50 %", f"{REAL} at 200 %"
-FROM_GAN = (UNFILTERED, FILTERED, "synthetic only")
+FROM_GAN = (UNFILTERED, FILTERED, SYNTHETIC_ONLY)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +69,8 @@ def test_every_arm_took_equal_steps_and_saw_as_many_real_images(
 ) -> None:
     runs, _ = tables
     assert runs["steps"].nunique() == 1
-    assert runs[runs["arm"] != "synthetic only"]["real_seen"].nunique() == 1
-    assert not runs[runs["arm"] == "synthetic only"]["real_seen"].any()
+    assert runs[runs["arm"] != SYNTHETIC_ONLY]["real_seen"].nunique() == 1
+    assert not runs[runs["arm"] == SYNTHETIC_ONLY]["real_seen"].any()
     added = runs.groupby("arm")["added_seen"].max()
     assert set(added.index[added == 0]) == {REAL, HALF, TWICE}
     assert runs["recipe"].nunique() == 1
@@ -81,7 +82,7 @@ def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     sizes = {arm: (of["real"], of["added"]) for arm, of in arms.items()}
     assert sizes[REAL] == (12, 0)
     assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == (12, 4)
-    assert sizes["synthetic only"] == (0, 4)
+    assert sizes[SYNTHETIC_ONLY] == (0, 4)
     assert sizes[PSEUDO_LABELLED] == (12, 20)
     assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
 
@@ -100,6 +101,22 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
     }
     ran = set(pd.read_parquet(out / "a/runs.parquet")["arm"])
     assert ran == {*ARMS, HALF} - {PSEUDO_LABELLED}
+
+
+def test_an_entry_shows_as_many_images_and_trains_otherwise(
+    inputs: Path, tmp_path: Path, done: Path
+) -> None:
+    """Only where there are both, so arms of real images alone are the same classifiers."""
+    out = run(inputs, tmp_path / "out", schedule="pretrain")
+    assert (told(done)["schedule"], told(out)["schedule"]) == ("mixed", "pretrain")
+    before, after = (pd.read_parquet(of / "a/runs.parquet") for of in (done, out))
+    shown = ["arm", "seed", "steps", "real_seen", "added_seen"]
+    pd.testing.assert_frame_equal(before[shown], after[shown])
+    alike = {
+        arm: rows["log_loss"].equals(after.loc[rows.index, "log_loss"])
+        for arm, rows in before.groupby("arm")
+    }
+    assert alike == {arm: arm in (REAL, HALF, TWICE, SYNTHETIC_ONLY) for arm in alike}
 
 
 def test_the_classifier_that_is_best_on_val_is_kept(

@@ -127,6 +127,7 @@ def tiny_values() -> dict[str, Any]:
             "weight_decay": 0.01,
             "fractions": [0.5],
             "flip": False,
+            "schedule": "mixed",
             "precision": "float32",
         },
         "report": {

@@ -125,6 +125,7 @@ def retrained_of(runs: pd.DataFrame, test_ids: Sequence[str]) -> dict[str, Any]:
     names += [column for column in runs if column.startswith("recall_")]
     return {
         "schema": "ganlift/retrain/2",
+        "schedule": "mixed",
         "classifier": "small_cnn",
         "weights": None,
         "learning_rate": 0.002,

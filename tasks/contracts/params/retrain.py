@@ -10,6 +10,7 @@ from tasks.contracts.params.sections import NonNegative, Positive, Precision, Se
 
 ALL = "all"
 RecipeName = Literal["plain", "classical", "smoothing", "mixup", "trivial"]
+EntryName = Literal["mixed", "pretrain", "decayed"]
 BUILT_IN = "small_cnn"  # the classifier that needs no library
 
 
@@ -26,6 +27,8 @@ class RetrainParams(Section):
         weight_decay: likewise.
         fractions: shares of the real images (1 is all) that the recipe is trained on beside, for
             the curve that says what a lift is worth.
+        schedule: when the images that an arm adds are shown. As many are shown in all, with as
+            many real ones and in as many steps: beside them, before them, or fewer and fewer.
         precision: of the forward pass in training; weights, sums and judging stay in float32.
     """
 
@@ -40,6 +43,7 @@ class RetrainParams(Section):
     weight_decay: NonNegative | Annotated[tuple[NonNegative, ...], Field(min_length=1)]
     fractions: tuple[Positive, ...]
     flip: bool
+    schedule: EntryName
     precision: Precision
 
     @property
