@@ -146,9 +146,8 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""
         if self._step == self._steps:
             raise StopIteration
-        parts = []
-        (real, added), (real_after, added_after) = (self._shown(n) for n in (0, 1))
-        counts = real_after - real, added_after - added
+        real, added = self._due()
+        counts, parts = (real - self.real_seen, added - self.added_seen), []
         for stream, part in ((_REAL, self._real), (_ADDED, self._added)):
             self._reseed(stream)
             if counts[stream]:
@@ -158,14 +157,14 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
             self._reseed(_BLENDED)
             images, targets = self._blend(images, targets)
         self._reseed(_NETWORK)
-        self.real_seen, self.added_seen = real_after, added_after
+        self.real_seen, self.added_seen = real, added
         self._step += 1
         return images.contiguous(memory_format=torch.channels_last), targets
 
-    def _shown(self, ahead: int) -> tuple[int, int]:
-        """Images of both parts that are shown once so many more steps are done."""
+    def _due(self) -> tuple[int, int]:
+        """Images of both parts to be shown by the end of this step."""
         sizes = self._real.size, self._added.size
-        shares = self._entry((self._step + ahead) / self._steps, sizes[1] / sum(sizes))
+        shares = self._entry((self._step + 1) / self._steps, sizes[1] / sum(sizes))
         return round(sizes[0] * self._steps * shares[0]), round(sizes[1] * self._steps * shares[1])
 
     def _reseed(self, stream: int) -> None:
