@@ -164,7 +164,10 @@ def _conditions(
     data: TrainingData, params: RetrainParams, seed: int
 ) -> tuple[Conditions, Schedule]:
     """What all runs share. A wrong name of a classifier fails here, once."""
-    schedule = Schedule.of(params, params.steps)
+    rate, decay = params.learning_rates[0], params.weight_decays[0]
+    schedule = Schedule(
+        params.classifier, params.steps, params.batch_size, rate, decay, params.precision
+    )
     weights = None if params.weights is None else Path(params.weights).absolute()
     classes, shape = len(data.class_names), data.real.image_shape
     network = untrained(schedule, shape, classes=classes, seed=seed)
@@ -172,7 +175,8 @@ def _conditions(
         fresh = load_weights(network, weights, params.classifier, classes=classes, shape=shape)
         if fresh:
             print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
-    return Conditions(data, ground_of(data.real), params.flip, weights, seed), schedule
+    conditions = Conditions(data, ground_of(data.real), params.flip, weights, params.schedule, seed)
+    return conditions, schedule
 
 
 def _settling_share(params: RetrainParams) -> float:

@@ -84,6 +84,7 @@ def train_arm(
     augment: Augment | None,
     blend: Blend | None,
     weights: Path | None,
+    entry: EntryName,
     classes: int,
     seed: int,
 ) -> Fitted:
@@ -95,6 +96,7 @@ def train_arm(
         augment: of the recipe, for real and added images alike.
         blend: of the recipe, for the whole batch.
         weights: a file to start from; None starts from scratch.
+        entry: when added images are shown.
         classes: K.
         seed: of weights, batches, augmentation and dropout.
 
@@ -105,7 +107,7 @@ def train_arm(
     network = untrained(schedule, shape, classes=classes, seed=seed)
     if weights is not None:
         load_weights(network, weights, schedule.classifier, classes=classes, shape=shape)
-    shown = Exposure(chosen, schedule, augment=augment, blend=blend, seed=seed)
+    shown = Exposure(chosen, schedule, augment=augment, blend=blend, entry=entry, seed=seed)
     steps = optimise(network, schedule, shown)
     return Fitted(network, steps, shown.real_seen, shown.added_seen)
 
@@ -128,6 +130,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         *,
         augment: Augment | None,
         blend: Blend | None,
+        entry: EntryName,
         seed: int,
     ) -> None:
         self.real_seen = self.added_seen = self._step = 0
@@ -140,7 +143,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
             beside, size = chosen.added.joined(chosen.stand_ins), batch_size
         self._added = _Part(beside, size, augment, np.random.default_rng([seed, 4]))
         both = self._real.size and self._added.size
-        self._entry = ENTRIES[schedule.entry if both else "mixed"]
+        self._entry = ENTRIES[entry if both else "mixed"]
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""

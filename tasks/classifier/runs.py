@@ -24,6 +24,7 @@ from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import COMPARED
 from tasks.contracts.kept import Kept, code_of
 from tasks.contracts.machine import processor, reduced_by
+from tasks.contracts.params.retrain import EntryName
 from tasks.contracts.workers import spread
 
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
@@ -40,6 +41,7 @@ class Conditions:
         ground: colour ``[C, 1, 1]`` in 0..1 that recipes fill with what a shift uncovers.
         flip: recipes may mirror images left to right.
         weights: a file to start from; None starts from scratch.
+        entry: when added images are shown, a key of `ENTRIES`.
         seed: the root of every draw, beside the classifier's.
     """
 
@@ -47,6 +49,7 @@ class Conditions:
     ground: Tensor
     flip: bool
     weights: Path | None
+    entry: EntryName
     seed: int
 
 
@@ -146,6 +149,7 @@ class KeptRuns:
             "ground": conditions.ground.tolist(),
             "flip": conditions.flip,
             "weights": conditions.weights and weights_digest(conditions.weights),
+            "entry": conditions.entry,
         }
 
     def results(self, runs: Sequence[ClassifierRun], watch: Watch) -> Iterator[RunResult]:
@@ -218,6 +222,7 @@ def _trained(
             augment=recipe.augment and recipe.augment(conditions.ground, conditions.flip),
             blend=recipe.blend and recipe.blend(classes),
             weights=conditions.weights,
+            entry=conditions.entry,
             classes=classes,
             seed=_seed(conditions, run),
         )

@@ -16,7 +16,6 @@ from tasks.classifier.examples import Examples
 from tasks.classifier.networks import build_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet
-from tasks.contracts.params.retrain import EntryName, RetrainParams
 from tasks.contracts.params.sections import Precision
 from tasks.data.batches import ClassSampler, to_tensor
 
@@ -28,11 +27,7 @@ _WARMUP = 0.1  # of the steps
 
 @dataclass(frozen=True)
 class Schedule:
-    """What every fit of one comparison shares.
-
-    Attributes:
-        entry: when images beside the real ones are shown, of `tasks.classifier.exposure`.
-    """
+    """What every fit of one comparison shares."""
 
     classifier: str
     steps: int
@@ -40,20 +35,6 @@ class Schedule:
     learning_rate: float
     weight_decay: float
     precision: Precision = "float32"
-    entry: EntryName = "mixed"
-
-    @classmethod
-    def of(cls, params: RetrainParams, steps: int) -> Schedule:
-        """Return what ``params.yaml`` asks for, with the first of several rates."""
-        return cls(
-            params.classifier,
-            steps,
-            params.batch_size,
-            params.learning_rates[0],
-            params.weight_decays[0],
-            params.precision,
-            params.schedule,
-        )
 
 
 class DivergedError(UserError):

@@ -163,7 +163,7 @@ def _measured(images: ImageSet, params: Params) -> Costs:
     made = _seconds(lambda: make(some)) / len(some)
 
     real = Examples.of(images)
-    schedule = Schedule.of(params.retrain, 1)
+    schedule = _schedule(params.retrain, 1)
     classifier = untrained(schedule, images.image_shape, classes=classes, seed=0)
     probabilities(classifier, real)
     judged = _seconds(lambda: probabilities(classifier, real)) / len(real)
@@ -190,10 +190,11 @@ def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -
         return _seconds(
             lambda: train_arm(
                 chosen,
-                Schedule.of(params, steps),
+                _schedule(params, steps),
                 augment=recipe.augment and recipe.augment(ground, params.flip),
                 blend=recipe.blend and recipe.blend(classes),
                 weights=None,
+                entry=params.schedule,
                 classes=classes,
                 seed=0,
             )
@@ -201,6 +202,11 @@ def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -
 
     train(1)  # what a first call loads
     return max(1e-4, (train(_LONG) - train(_SHORT)) / (_LONG - _SHORT))
+
+
+def _schedule(params: RetrainParams, steps: int) -> Schedule:
+    rate, decay = params.learning_rates[0], params.weight_decays[0]
+    return Schedule(params.classifier, steps, params.batch_size, rate, decay, params.precision)
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -36,6 +36,7 @@ def train(added=NONE, *, real=REAL, recipe="classical", seed: int = 3, steps: in
         augment=row.augment and row.augment(AUGMENTATION.ground, True),
         blend=row.blend and row.blend(3),
         weights=None,
+        entry="mixed",
         classes=3,
         seed=seed,
     )
@@ -102,7 +103,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_the_same_images_beside_the_real_ones_are_drawn_anew() -> None:
     """A repeat has rows and augmentation of its own, or it would only double the gradient."""
     chosen = TrainingSet(REAL, REAL, NONE)
-    shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, seed=0)
+    shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, entry="mixed", seed=0)
     images, _ = next(shown)
     assert len(images) == 24
     assert not torch.equal(images[:12], images[12:])
@@ -133,7 +134,9 @@ def test_what_was_shown_is_counted_where_it_is_shown(shown: list[list[Batch]]) -
 
 def test_classes_are_shown_alike_in_both_parts() -> None:
     rare = REAL.take(np.array([0, *range(6, 18)]))  # one circle, six of the others
-    shown = Exposure(TrainingSet(rare, SYNTHETIC, NONE), LONGER, augment=None, blend=None, seed=0)
+    shown = Exposure(
+        TrainingSet(rare, SYNTHETIC, NONE), LONGER, augment=None, blend=None, entry="mixed", seed=0
+    )
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     for part in (labels[:, :30], labels[:, 30:]):
         counts = np.bincount(part.flatten())
@@ -145,7 +148,7 @@ def test_classes_that_are_given_nothing_weigh_as_much_as_before() -> None:
     rare = REAL.take(np.array([0, 1, *range(6, 18)]))
     circles = SYNTHETIC.take(np.arange(4))
     chosen = TrainingSet(rare, circles, rare.take(np.arange(2, 14)))
-    shown = Exposure(chosen, LONGER, augment=None, blend=None, seed=0)
+    shown = Exposure(chosen, LONGER, augment=None, blend=None, entry="mixed", seed=0)
     labels = torch.stack([next(shown)[1] for _ in range(20)])
     assert labels.shape == (20, 60)
     beside = np.bincount(labels[:, 30:].flatten())
@@ -185,15 +188,14 @@ def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
     states = []
     for added in (NONE, SYNTHETIC):
         chosen = TrainingSet(REAL, added, NONE)
-        shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, seed=1)
+        shown = Exposure(chosen, SCHEDULE, augment=AUGMENTATION, blend=None, entry="mixed", seed=1)
         next(shown)
         states.append(torch.rand(3).tolist())
     assert states[0] == states[1]
 
 
 def exposure_of(chosen: TrainingSet, entry: EntryName) -> Exposure:
-    schedule = dataclasses.replace(LONGER, entry=entry)
-    return Exposure(chosen, schedule, augment=None, blend=None, seed=0)
+    return Exposure(chosen, LONGER, augment=None, blend=None, entry=entry, seed=0)
 
 
 def in_order(batches: list[Batch], of: Examples) -> list[bytes]:
