@@ -80,7 +80,8 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
 
 
 @pytest.mark.parametrize(
-    "change", ["train image", "test image", "label", "flip", "steps", "code", "processor"]
+    "change",
+    ["train image", "test image", "label", "flip", "schedule", "steps", "code", "processor"],
 )
 def test_what_decides_a_run_decides_whether_it_is_kept(
     change: str,
@@ -111,7 +112,11 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     elif change == "processor":
         monkeypatch.setattr(runs_module, "processor", lambda: "another")
     else:
-        few |= {"flip": {"flip": True}, "steps": {"steps": 3, "most_steps": 3}}[change]
+        few |= {
+            "flip": {"flip": True},
+            "schedule": {"schedule": "pretrain"},
+            "steps": {"steps": 3, "most_steps": 3},
+        }[change]
     run(changed, tmp_path / "after", **few)
     # the arm without real images knows of them the classes and the border colour alone
     assert len(trained) == every
