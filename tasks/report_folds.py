@@ -64,7 +64,7 @@ def run(
             pictures,
             dataset=ingested["dataset"],
             left_out=left_out,
-            entry=every[0].retrained["schedule"],
+            entry=every[0].retrained.get("schedule", "mixed"),
             versions=library_versions(),
             processor=processor(),
         ),

@@ -156,7 +156,7 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         pictures,
         dataset=evidence.ingest["dataset"],
         left_out=evidence.retrain["left_out"],
-        entry=evidence.retrain["schedule"],
+        entry=evidence.retrain.get("schedule", "mixed"),  # none in results of former versions
         evidence=evidence,
         kept_back=kept_back(evidence.ingest),
         pseudo_labelled=PSEUDO_LABELLED,

@@ -1,4 +1,4 @@
-"""Equal exposure: every arm takes the same steps and sees the same real batches in them.
+"""Equal exposure: every arm takes the same steps and sees the same real images in them.
 
 Rows, order and augmentation of the real part hang on the classifier seed alone, so an arm
 differs from the next by what stands beside the real images and by nothing else. When added images

@@ -149,7 +149,6 @@ class KeptRuns:
             "ground": conditions.ground.tolist(),
             "flip": conditions.flip,
             "weights": conditions.weights and weights_digest(conditions.weights),
-            "entry": conditions.entry,
         }
 
     def results(self, runs: Sequence[ClassifierRun], watch: Watch) -> Iterator[RunResult]:
@@ -182,6 +181,8 @@ class KeptRuns:
             "seed": _seed(self._conditions, run),
             "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
+        if len(chosen.real) and len(chosen.added):  # or it changes nothing: `Exposure`
+            own["entry"] = self._conditions.entry
         if run.schedule.precision != "float32":
             own["reduced by"] = reduced_by()
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()

@@ -240,13 +240,13 @@ RULES = (
     ),
     Rule(
         "low confidence",
-        "Lower quality_filter.confidence_quantile",
+        "Lower quality_filter.confidence_quantile (0 switches the rule off)",
         lambda p: p.confidence_quantile > 0,
         _below("confidence"),
     ),
     Rule(
         "low margin",
-        "Lower quality_filter.margin_quantile",
+        "Lower quality_filter.margin_quantile (0 switches the rule off)",
         lambda p: p.margin_quantile > 0,
         _below("margin"),
     ),

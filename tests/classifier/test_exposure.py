@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from tasks.answer import names
 from tasks.classifier import exposure
 from tasks.classifier.arms import TrainingSet
 from tasks.classifier.augmentation import classical
 from tasks.classifier.examples import Examples
-from tasks.classifier.exposure import Exposure, Fitted, added_per_step, train_arm
+from tasks.classifier.exposure import ENTRIES, Exposure, Fitted, added_per_step, train_arm
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.training import Schedule
 from tasks.contracts.params.retrain import EntryName
@@ -192,6 +194,10 @@ def test_dropout_is_drawn_by_seed_and_step_not_by_what_stands_beside() -> None:
         next(shown)
         states.append(torch.rand(3).tolist())
     assert states[0] == states[1]
+
+
+def test_settings_take_the_entries_that_there_are_and_the_page_explains_them() -> None:
+    assert tuple(ENTRIES) == get_args(EntryName) == tuple(names.ENTRIES)
 
 
 def exposure_of(chosen: TrainingSet, entry: EntryName) -> Exposure:

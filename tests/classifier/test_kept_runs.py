@@ -7,7 +7,14 @@ import pytest
 
 from tasks import retrain
 from tasks.classifier import runs as runs_module
-from tasks.contracts.arms import ARMS, SYNTHETIC
+from tasks.contracts.arms import (
+    ARMS,
+    FILTERED,
+    PSEUDO_LABELLED,
+    REPEATED,
+    SYNTHETIC,
+    UNFILTERED,
+)
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
 from tests.classifier.tiny_retrain import afresh, run, same, told
@@ -80,8 +87,7 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
 
 
 @pytest.mark.parametrize(
-    "change",
-    ["train image", "test image", "label", "flip", "schedule", "steps", "code", "processor"],
+    "change", ["train image", "test image", "label", "flip", "steps", "code", "processor"]
 )
 def test_what_decides_a_run_decides_whether_it_is_kept(
     change: str,
@@ -112,14 +118,22 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     elif change == "processor":
         monkeypatch.setattr(runs_module, "processor", lambda: "another")
     else:
-        few |= {
-            "flip": {"flip": True},
-            "schedule": {"schedule": "pretrain"},
-            "steps": {"steps": 3, "most_steps": 3},
-        }[change]
+        few |= {"flip": {"flip": True}, "steps": {"steps": 3, "most_steps": 3}}[change]
     run(changed, tmp_path / "after", **few)
     # the arm without real images knows of them the classes and the border colour alone
     assert len(trained) == every
+
+
+def test_another_entry_trains_anew_what_it_shows_otherwise(
+    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+) -> None:
+    """Arms of one kind of images, and what settles the recipe, do not hang on it."""
+    several = {"seeds": [0, 5], "recipes": ["plain", "classical"]}
+    run(inputs, tmp_path / "mixed", **several)
+    trained.clear()
+    after = run(inputs, tmp_path / "pretrain", **several, schedule="pretrain")
+    assert {arm for arm, _ in trained} == {REPEATED, PSEUDO_LABELLED, UNFILTERED, FILTERED}
+    same(after, afresh(inputs, tmp_path / "fresh", **several, schedule="pretrain"))
 
 
 @pytest.mark.parametrize(("precision", "again"), [("float32", False), ("bfloat16", True)])

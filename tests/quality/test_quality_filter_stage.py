@@ -198,7 +198,7 @@ def test_an_emptied_class_is_said_and_does_not_end_the_line(
     inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = copied(inputs, (1,), tmp_path / "pool")
-    out = run(inputs, tmp_path / "out", pool, confidence_quantile=0.0)
+    out = run(inputs, tmp_path / "out", pool)
     said = capsys.readouterr().out
     assert "none of GAN 0's 8 images of class 'square' was accepted; 8 fell to copy; its" in said
     scores = pd.read_parquet(out / "a/scores.parquet")
