@@ -17,13 +17,13 @@ from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import Setting, stage_main
+from tasks.data.beside import decode_beside, hide_labels, join_other_domain, join_unlabelled
 from tasks.data.changes import changes_since
 from tasks.data.collection import check_classes, distinct, split
 from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
-from tasks.data.items import UNLABELLED, Rejected
+from tasks.data.items import OTHER_DOMAIN, UNLABELLED, Rejected
 from tasks.data.reading import decode
 from tasks.data.sources import items_of
-from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 
 CHANGES = Path(".ganlift/ingest_changes.csv")  # tells of history, so it is no output of the stage
 _SCRATCH = Path(".ganlift")  # on the disk, where the system's own may lie in memory
@@ -37,6 +37,7 @@ def run(
     val: Output,
     test: Output,
     unlabelled: Output,
+    other_domain: Output,
     spare: Output,
     splits: Output,
     rejects: Explanation,
@@ -48,10 +49,10 @@ def run(
 ) -> None:
     """Decode, normalise, de-duplicate and split the images of a source.
 
-    Images without a label (`tasks.data.unlabelled` says which) make a set of their own, which
-    may be empty. No output tells the class of one whose label is hidden. What the cut leaves out
-    of the training images is kept as ``spare``: labelled, perhaps none, and trained on by the
-    arms that ask what more real images would bring.
+    Images without a label, and those of another domain (`tasks.data.beside` says which), make
+    sets of their own, which may be empty. No output tells the class of one whose label is hidden.
+    What the cut leaves out of the training images is kept as ``spare``: labelled, perhaps none,
+    and trained on by the arms that ask what more real images would bring.
 
     Args as in ``dvc.yaml``; ``fold`` is the one of ``ingest.folds`` that is tested on, from 1, or 0
     in the line that splits by shares.
@@ -59,13 +60,14 @@ def run(
     _see_fold(fold, params.folds)
     refuse_own_ground(source, Path.cwd())
     listing = items_of(source, params.group_pattern)
-    loose_items = [item for item in listing.items if item.split == UNLABELLED]
-    items = [item for item in listing.items if item.split != UNLABELLED]
+    beside = (UNLABELLED, OTHER_DOMAIN)
+    loose_items = [item for item in listing.items if item.split in beside]
+    items = [item for item in listing.items if item.split not in beside]
     with progress("ingest") as watch:
         images, done = decode(items, params, watch, _SCRATCH)
         shape = images.image_shape
-        loose, loose_unreadable = decode_unlabelled(
-            loose_items, shape, params, watch, done.white, _SCRATCH
+        loose, loose_unreadable = decode_beside(
+            loose_items, shape, images.class_names, params, watch, done.white, _SCRATCH
         )
         across = copies_across(images, done.given)
         found = distinct(join_groups(images), done.given, done.digest)
@@ -97,15 +99,26 @@ def run(
     check_classes(items, images)
     parts = split(images, given, params, seed, fold)
     hidden = hide_labels(parts.pop("hidden"))
-    parts["unlabelled"], loose_copies = join_unlabelled(hidden, loose, parts)
-    copies += loose_copies
+    named = (loose.labels >= 0).nonzero()[0]
+    others, other_copies = join_other_domain(loose.take(named), hidden, parts)
+    parts[OTHER_DOMAIN] = others
+    bare = (loose.labels < 0).nonzero()[0]
+    parts[UNLABELLED], loose_copies = join_unlabelled(hidden, loose.take(bare), parts)
+    copies += other_copies + loose_copies
     _save_table(rejects, listing.passed_over + lost + copies + leaks)
     ledger = pd.concat(
         [part.manifest[["image_id"]].assign(split=name) for name, part in parts.items()],
         ignore_index=True,
     )
     told = told_twins(pairs, dict(ledger.itertuples(index=False, name=None)), hidden)
-    folders = {"train": train, "val": val, "test": test, "unlabelled": unlabelled, "cut": spare}
+    folders = {
+        "train": train,
+        "val": val,
+        "test": test,
+        UNLABELLED: unlabelled,
+        OTHER_DOMAIN: other_domain,
+        "cut": spare,
+    }
     changes = changes_since({name: shown(folder) for name, folder in folders.items()}, parts)
     for name, folder in folders.items():
         parts[name].save(folder)
@@ -212,7 +225,7 @@ def _save_summary(
     counts = {
         name: part.manifest["class_name"].value_counts().reindex(names, fill_value=0).to_dict()
         for name, part in parts.items()
-        if name != "unlabelled"
+        if name != UNLABELLED and (len(part) or name != OTHER_DOMAIN)
     }
     content = {
         "dataset": source.stem if source.is_file() else source.resolve().name,
@@ -220,8 +233,12 @@ def _save_summary(
         "channels": channels,
         "classes": list(names),
         "counts": counts,
-        "unlabelled": len(parts["unlabelled"]),
-        "shares": {name: round(sum(of.values()) / len(images), 4) for name, of in counts.items()},
+        "unlabelled": len(parts[UNLABELLED]),
+        "shares": {
+            name: round(sum(of.values()) / len(images), 4)
+            for name, of in counts.items()
+            if name != OTHER_DOMAIN
+        },
         **facts,
     }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -68,6 +68,7 @@ def run(
     val: Path,
     spare: Path,
     pseudo: Path,
+    other_domain: Path,
     test: Path,
     runs: Output,
     predictions: Output,
@@ -86,7 +87,7 @@ def run(
     trained again.
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
-    data = _training_data(merged, control, spare, pseudo, judged)
+    data = _training_data((merged, control, spare, pseudo, other_domain), judged)
     conditions, schedule = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
@@ -148,12 +149,10 @@ def run(
     )
 
 
-def _training_data(
-    merged: Path, control: Path, spare: Path, pseudo: Path, judged: Mapping[str, ImageSet]
-) -> TrainingData:
+def _training_data(folders: Sequence[Path], judged: Mapping[str, ImageSet]) -> TrainingData:
     """Open what is trained on; refuse what is held out, and classes that cannot be judged."""
     held_out = {f"real/{name}": images for name, images in judged.items()}
-    sets = {str(path): ImageSet.load(path) for path in (merged, control, spare, pseudo)}
+    sets = {str(path): ImageSet.load(path) for path in folders}
     refuse_leaks(sets, held_out)
     data = TrainingData.of(*sets.values())
     refuse_absent_classes(data.class_names, held_out)

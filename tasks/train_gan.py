@@ -57,6 +57,7 @@ def run(
     train: Path,
     val: Path,
     unlabelled: Path,
+    other_domain: Path,
     gate: Path,
     dataset: Annotated[str, Setting("ingest.source")],
     out: Output,
@@ -75,9 +76,12 @@ def run(
     """
     require_passed(gate)
     labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
-    check_training_set(labelled, params)
+    others = ImageSet.load(other_domain)
+    check_training_set(labelled, params, others)
+    turned = other_domain if params.network == "translator" else None
     kept = Kept(_KEPT, _KEPT_BYTES)
     data = [labelled, held_out, *([] if params.unlabelled == "none" else [loose])]
+    data += [] if turned is None else [others]
     settings = params.model_dump(mode="json", exclude=_DECIDES_NOTHING)
     decides = content_key(data, [settings, device_of(params).type, seed])
     keys = {s: hashlib.sha256(f"{decides} {s}".encode()).hexdigest() for s in params.seeds}
@@ -104,7 +108,7 @@ def run(
         for gan_seed in unlogged:
             _replay(runs[gan_seed], histories[gan_seed])
         if missing:
-            jobs = _jobs(missing, train, val, loose, sure, work, params, seed)
+            jobs = _jobs(missing, train, val, loose, sure, turned, work, params, seed)
             for gan_seed, history in _trained(jobs, runs, watch):
                 histories[gan_seed] = history
                 history.place(out / str(gan_seed), grids / str(gan_seed))
@@ -180,6 +184,7 @@ def _jobs(
     val: Path,
     loose: ImageSet,
     sure: ImageSet,
+    turned: Path | None,
     work: Path,
     params: TrainGanParams,
     seed: int,
@@ -207,7 +212,7 @@ def _jobs(
     )
     asked = secrets.token_hex(8)  # whom a training tells that a killed stage has left on a cluster
     return [
-        GanJob(shown, rest, params, one, seed, folder, folder / TOLD / asked, evaluate)
+        GanJob(shown, rest, params, one, seed, folder, folder / TOLD / asked, evaluate, turned)
         for one, folder in ((one, work / str(one)) for one in seeds)
     ]
 

@@ -32,6 +32,7 @@ def run(
     train: Path,
     val: Path,
     test: Path,
+    other_domain: Path,
     rejects: Path,
     twins: Path,
     gate: Explanation,
@@ -48,6 +49,7 @@ def run(
         train: image set, as ``val`` and ``test``.
         val: of which labels are judged, as of train.
         test: of which labels are not judged.
+        other_domain: images of the same classes, taken otherwise; perhaps none.
         rejects: table of the files that ingest left out, with ``reason``.
         twins: table of pairs of near-twins, with their sources, classes and correlation.
         gate: whether it is open.
@@ -70,7 +72,8 @@ def run(
         if judged.judged:
             frames |= {split: _with_suggested(frames[split], table, split) for split in _JUDGED}
         report(0.6, "checking expectations")
-        findings = check_suites(real_suites(frames, params))
+        beside = ImageSet.load(other_domain)
+        findings = check_suites(real_suites(frames, params, describe(beside)))
         report(1.0, f"{len(findings)} expectations checked")
     passed = not any(finding.stops for finding in findings)
     write_gate(gate, passed)
@@ -87,7 +90,7 @@ def run(
     page.write_text(
         render_page(
             findings, sets, params, labels=judged, suspects=table, twins=pairs,
-            rejects=_table(rejects),
+            rejects=_table(rejects), other_domain=beside,
         ),
         encoding="utf-8",
     )  # fmt: skip

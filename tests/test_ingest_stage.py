@@ -70,7 +70,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
     shutil.copytree(source, moved)
     one, two = run(source, tmp_path / "one"), run(moved, tmp_path / "two")
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 15
+    assert len(files) == 17
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
@@ -173,6 +173,58 @@ def test_a_folder_of_unlabelled_images_changes_no_labelled_set(
     assert summary["classes"] == list(SHAPES)
     assert json.loads((before / "summary/ingest.json").read_text())["unlabelled"] == 0
     assert len(ImageSet.load(before / "sets/unlabelled")) == 0
+
+
+def test_images_of_another_domain_change_no_other_set_and_bring_no_leak(
+    source: Path, tmp_path: Path
+) -> None:
+    before = run(source, tmp_path / "before", per_class=6)
+    rng = np.random.default_rng(1)
+    for name in SHAPES:
+        for number in range(3):
+            save(source / f"other_domain/{name}/{number}.png", draw_shape(name, rng, 16))
+    held = ImageSet.load(before / "sets/test").manifest["source"][0]
+    shutil.copy(source / held, source / "other_domain" / held)
+    after = run(source, tmp_path / "after", per_class=6)
+    for name in (*PARTS, "spare", "unlabelled"):
+        for file in ("images.npy", "manifest.parquet"):
+            kept = (tmp_path / run_ / f"sets/{name}/{file}" for run_ in ("before", "after"))
+            assert len({path.read_bytes() for path in kept}) == 1
+    others = ImageSet.load(after / "sets/other_domain")
+    assert len(others) == 3 * len(SHAPES)
+    assert others.class_names == parts_of(after)["train"].class_names
+    folders = others.manifest["source"].str.split("/").str[1]
+    assert (folders == others.manifest["class_name"]).all()
+    assert rejects_of(after)[f"other_domain/{held}"] == f"identical to {held}"
+    ledger = pd.read_parquet(after / "ledger/splits.parquet")
+    own = ledger["image_id"][ledger["split"] == "other_domain"]
+    assert own.tolist() == others.manifest["image_id"].tolist()
+    assert ledger["image_id"].is_unique
+    summary = json.loads((after / "summary/ingest.json").read_text())
+    assert summary["counts"]["other_domain"] == dict.fromkeys(SHAPES, 3)
+    assert "other_domain" not in summary["shares"]
+
+
+def test_what_shares_a_group_with_a_held_out_image_does_not_come_in_by_another_domain(
+    source: Path, tmp_path: Path
+) -> None:
+    for path in sorted((source / "circle").iterdir()):  # another picture of the same part
+        rng = np.random.default_rng(int(path.stem) + 99)
+        save(source / "other_domain/circle" / path.name, draw_shape("circle", rng, 16))
+    out = run(source, tmp_path / "out", group_pattern=r"circle/\d+")
+    sets = parts_of(out) | {"other": ImageSet.load(out / "sets/other_domain")}
+    groups = {name: set(one.manifest["group"]) for name, one in sets.items()}
+    assert groups["other"]
+    assert groups["other"] <= groups["train"]
+    reasons = [why for file, why in rejects_of(out).items() if file.startswith("other_domain/")]
+    assert len(reasons) == PER_CLASS - len(sets["other"]) > 0
+    assert {why[: len("of one group with")] for why in reasons} == {"of one group with"}
+
+
+def test_a_class_of_another_domain_alone_is_refused(source: Path, tmp_path: Path) -> None:
+    save(source / "other_domain/star/1.png", draw_shape("circle", np.random.default_rng(1), 16))
+    with pytest.raises(UserError, match="class 'star' of other_domain"):
+        run(source, tmp_path / "out")
 
 
 def test_bad_unlabelled_files_are_counted_among_their_own(source: Path, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     loose = shape_set(10, seed=2)
     hidden = ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
     hidden.save(tmp_path / "unlabelled")
+    shape_set(5, seed=3).save(tmp_path / "other_domain")
     write_gate(tmp_path / "gate", True)
     record = Told()
 
@@ -83,6 +84,7 @@ def run(out: str = "out", **overrides: object) -> Path:
         train=Path("train"),
         val=Path("val"),
         unlabelled=Path("unlabelled"),
+        other_domain=Path("other_domain"),
         gate=Path("gate"),
         dataset="shapes",
         out=root / "gan",
@@ -95,6 +97,24 @@ def run(out: str = "out", **overrides: object) -> Path:
         seed=0,
     )
     return root
+
+
+def test_a_translator_keeps_the_images_that_it_turns_and_is_made_anew_with_others(
+    told: Told,
+) -> None:
+    own = {"network": "translator", "penalties": {"reconstruction": 1.0}, "seeds": [0]}
+    first = run("first", **own)
+    turned = ImageSet.load(first / "gan/0/contents")
+    assert turned.manifest.equals(ImageSet.load(Path("other_domain")).manifest)
+    plain = run("plain", seeds=[0])
+    assert not (plain / "gan/0/contents").exists()
+    shape_set(5, seed=4).save(Path("other_domain"))
+    assert checkpoint_hash(run("second", **own) / "gan/0") != checkpoint_hash(first / "gan/0")
+    again = run("again", seeds=[0])  # a GAN that turns nothing is the same whatever is beside
+    assert checkpoint_hash(again / "gan/0") == checkpoint_hash(plain / "gan/0")
+    shape_set(5, seed=4).take([]).save(Path("other_domain"))
+    with pytest.raises(UserError, match="class 'circle' has none"):
+        run("third", **own)
 
 
 def test_every_gan_is_trained_judged_drawn_and_told(told: Told) -> None:

@@ -32,12 +32,13 @@ def line(tmp_path, monkeypatch) -> dict[str, Path]:
     monkeypatch.chdir(tmp_path)
     for seed, split in enumerate(("train", "val", "test")):
         noise_set(4, NASTY, seed=seed).save(tmp_path / "real" / split)
+    noise_set(0, NASTY).save(tmp_path / "real" / "other_domain")
     rejects, twins = tmp_path / "ingest_rejects.csv", tmp_path / "ingest_twins.csv"
     rejects.write_text("source,class_name,reason,mend\n", encoding="utf-8")
     twins.write_text("", encoding="utf-8")
     made = {"gate": "gate", "result": "validation.json", "page": "validation.html"}
     return {
-        **{split: tmp_path / "real" / split for split in ("train", "val", "test")},
+        **{split: tmp_path / "real" / split for split in ("train", "val", "test", "other_domain")},
         "rejects": rejects,
         "twins": twins,
         **{name: tmp_path / "reports" / file for name, file in made.items()},
@@ -78,6 +79,29 @@ def test_clean_sets_open_the_gate(line, capsys):
     assert all(counts["failed"] == 0 for counts in result["splits"].values())
     assert len(result["expectations"]) == result["checked"]
     assert "Gate open" in line["page"].read_text(encoding="utf-8")
+
+
+def test_images_of_another_domain_are_checked_and_shown_apart(line):
+    run(**line, params=PARAMS, seed=0)
+    without = json.loads(line["result"].read_text(encoding="utf-8"))["checked"]
+    assert "other domain" not in line["page"].read_text(encoding="utf-8")
+    noise_set(4, NASTY, seed=9).save(line["other_domain"])
+    run(**line, params=PARAMS, seed=0)
+    result = json.loads(line["result"].read_text(encoding="utf-8"))
+    own = [one for one in result["expectations"] if one["split"] == "other domain"]
+    assert result["success"]
+    assert len(own) == result["checked"] - without > 10
+    assert "8 images of the other domain" in line["page"].read_text(encoding="utf-8")
+    darken(line["other_domain"], 3)
+    with pytest.raises(UserError, match="other domain"):
+        run(**line, params=PARAMS, seed=0)
+    assert cards(line["page"]).count("<img") == 3
+
+
+def test_an_image_of_another_domain_in_a_held_out_set_closes_the_gate(line):
+    ImageSet.load(line["test"]).take([0]).save(line["other_domain"])
+    with pytest.raises(UserError, match="in two splits"):
+        run(**line, params=PARAMS, seed=0)
 
 
 def test_warnings_are_told_and_leave_the_gate_open(line, capsys):

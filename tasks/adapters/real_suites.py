@@ -27,6 +27,7 @@ from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_shift import drift, with_robust_z
 from tasks.data.tallies import class_counts, classes_of
 
+OTHER_DOMAIN = "other domain"  # what people call that set
 SUGGESTED = "suggested"  # the column of the class that an image looks like
 
 
@@ -48,16 +49,23 @@ def recall_within(images: int) -> float:
     return 98 / math.sqrt(max(1, images))
 
 
-def real_suites(frames: Mapping[str, pd.DataFrame], params: ValidateParams) -> list[Suite]:
+def real_suites(
+    frames: Mapping[str, pd.DataFrame],
+    params: ValidateParams,
+    other_domain: pd.DataFrame | None = None,
+) -> list[Suite]:
     """Return what is asked of the real sets.
 
     Args:
         frames: split -> manifest beside pixel statistics (`pixel_stats.describe`), train first;
             with ``suggested``, where labels were judged, the class that an image looks like.
         params: least images of a class in each split, least contrast of an image, and what warns.
+        other_domain: likewise, of images of another domain. Nothing is asked of none; brightness
+            and contrast may differ, since that is what another domain is.
     """
     told = [*TELLING, *SIZE, "label", "class_name", "group"]
     everything = pd.concat([frame[told].assign(split=split) for split, frame in frames.items()])
+    every_set = everything
     names = classes_of(everything)
     model = frames["train"] if len(frames["train"]) else everything
     size = {column: model[column].mode().tolist() for column in SIZE}
@@ -74,11 +82,16 @@ def real_suites(frames: Mapping[str, pd.DataFrame], params: ValidateParams) -> l
         "classes", "all splits", "classes", class_counts(everything, names),
         (rows("There are at least two classes to tell apart", 2),),
     )  # fmt: skip
-    suites += [_apart(everything, "image_id", "image_id"), total, _drift(frames, params)]
+    if other_domain is not None and len(other_domain):
+        every_set = pd.concat([everything, other_domain[told].assign(split=OTHER_DOMAIN)])
+        checks = (*integrity(), *labels(names), *_real_pixels(params), *sizes(size))
+        named = with_usual_name(other_domain, names)
+        suites.append(Suite("other-domain images", OTHER_DOMAIN, "images", named, checks))
+    suites += [_apart(every_set, "image_id", "image_id"), total, _drift(frames, params)]
     if groups_given(frames.values()):
-        suites.append(_apart(everything, "group", "group"))
+        suites.append(_apart(every_set, "group", "group"))
     elif everything["group"].dropna().duplicated().any():
-        suites.append(_apart(everything, "group", "pair of near-twins"))
+        suites.append(_apart(every_set, "group", "pair of near-twins"))
     judged = [frame.assign(split=split) for split, frame in frames.items() if SUGGESTED in frame]
     return [*suites, _suspects(pd.concat(judged), params)] if judged else suites
 

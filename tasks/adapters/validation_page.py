@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.adapters.findings import FailingRow, Finding
-from tasks.adapters.real_suites import SUGGESTED, groups_given, recall_within
+from tasks.adapters.real_suites import OTHER_DOMAIN, SUGGESTED, groups_given, recall_within
 from tasks.adapters.validation_pictures import (
     galleries,
     original_sizes,
@@ -58,6 +58,7 @@ def render_page(
     suspects: pd.DataFrame,
     twins: pd.DataFrame,
     rejects: pd.DataFrame,
+    other_domain: ImageSet,
 ) -> str:
     """Return the page: what was found, the images it concerns, and what there is of each class.
 
@@ -70,6 +71,7 @@ def render_page(
             ``p_given`` and ``p_suggested``.
         twins: pairs of near-twins, with their sources, classes and correlation.
         rejects: files that ingest left out, with ``reason``.
+        other_domain: images of the same classes, taken otherwise; perhaps none.
     """
     template = templates(Path(__file__).parent).get_template("validation.html.j2")
     asked: dict[tuple[str, str, str], dict[str, Finding]] = {}  # of every set alike, a row each
@@ -79,8 +81,10 @@ def render_page(
             asked.setdefault(kind, {})[finding.split] = finding
     broken = [finding for finding in findings if not finding.passed]
     most = max(4, min(_SHOWN, _SHOWN_IN_ALL // max(1, len(broken))))
+    pictured = {**sets, OTHER_DOMAIN: other_domain}
     failures = [
-        _failure(finding, sets, 0 if finding.column == SUGGESTED else most) for finding in broken
+        _failure(finding, pictured, 0 if finding.column == SUGGESTED else most)
+        for finding in broken
     ]  # the suspects have a place of their own
     reasons = Counter(sorted(rejects["reason"]) if len(rejects) else []).most_common()
     return template.render(
@@ -88,13 +92,15 @@ def render_page(
         warnings=[failure for failure in failures if failure.finding.warns],
         findings=findings,
         asked=list(asked.values()),
-        across=[finding for finding in findings if finding.split not in sets],
+        across=_across(findings, sets),
         images={split: len(image_set) for split, image_set in sets.items()},
         counts=_counts(sets),
         least={split: getattr(params, f"min_{split}_per_class") for split in sets},
         useful={split: getattr(params, f"useful_{split}_per_class") for split in sets},
         groups_given=groups_given([image_set.manifest for image_set in sets.values()]),
         galleries=galleries(sets),
+        other_domain=other_domain,
+        others=galleries({OTHER_DOMAIN: other_domain}),
         sizes=original_sizes(sets),
         labels=labels,
         least_recall=LEAST_RECALL,
@@ -106,6 +112,17 @@ def render_page(
         reasons=reasons[:_REASONS],
         other_reasons=sum(files for _, files in reasons[_REASONS:]),
     )
+
+
+def _across(findings: Sequence[Finding], sets: Mapping[str, ImageSet]) -> dict[str, list[Finding]]:
+    """Return what is not asked of each split, by where it is."""
+    found: dict[str, list[Finding]] = {"checked across all sets": []}
+    for finding in findings:
+        if finding.split not in sets:
+            beside = finding.split == OTHER_DOMAIN
+            where = "checked of the other domain" if beside else "checked across all sets"
+            found.setdefault(where, []).append(finding)
+    return found
 
 
 def _failure(finding: Finding, sets: Mapping[str, ImageSet], most: int) -> _Failure:

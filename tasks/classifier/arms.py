@@ -12,8 +12,9 @@ import numpy as np
 
 from tasks.classifier.examples import Examples, Rows
 from tasks.classifier.training_data import TrainingData
-from tasks.contracts.arms import REAL, SYNTHETIC_ONLY, fraction_arm
+from tasks.contracts.arms import AFTER_OTHER_DOMAIN, REAL, SYNTHETIC_ONLY, fraction_arm
 from tasks.contracts.image_set import Labels
+from tasks.contracts.params.retrain import EntryName
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class Arm:
         recipe: a key of `RECIPES`.
         addition: which images stand beside the real ones, a key of `ADDITIONS`; None: none.
         share: of the real training images: 0 none, 1 all, above 1 spare ones beside.
+        entry: when the added images are shown, a key of `ENTRIES`; None: as ``retrain.schedule``
+            says.
     """
 
     recipe: str
     addition: str | None = None
     share: float = 1.0
+    entry: EntryName | None = None
 
 
 FROM_GAN = ("filtered", "unfiltered")  # of `ADDITIONS`
@@ -56,11 +60,16 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
     """Return every arm by name, all of one recipe.
 
     The real images alone, with each addition, the accepted synthetic images alone, and each share
-    of the real images.
+    of the real images. Images of another domain are also shown before the real ones, which is
+    pretraining on them and fine-tuning.
     """
+    added = {f"{REAL}+{addition}": Arm(recipe, addition) for addition in ADDITIONS}
+    without = {name: arm for name, arm in added.items() if arm.addition not in FROM_GAN}
     return {
         REAL: Arm(recipe),
-        **{f"{REAL}+{addition}": Arm(recipe, addition) for addition in ADDITIONS},
+        **without,
+        AFTER_OTHER_DOMAIN: Arm(recipe, "other domain", entry="pretrain"),
+        **added,
         SYNTHETIC_ONLY: Arm(recipe, "filtered", share=0.0),
         **{fraction_arm(share): Arm(recipe, share=share) for share in fractions},
     }
@@ -70,6 +79,8 @@ def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "no unlabelled image got a label"
+    if arm.addition == "other domain" and not len(data.other_domain):
+        return "there is no image of another domain"
     counts = _counts(data.real, data)
     if not arm.share:  # nothing real
         for gan_seed, images in data.filtered.items():
@@ -141,6 +152,7 @@ def _repeated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
 ADDITIONS: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
     "repeated": _repeated,
     "pseudo-labelled": lambda data, gan_seed, seed: data.pseudo_labelled,
+    "other domain": lambda data, gan_seed, seed: data.other_domain,
     "unfiltered": _unfiltered,
     "filtered": lambda data, gan_seed, seed: data.filtered[gan_seed],
 }

@@ -182,7 +182,7 @@ class KeptRuns:
             "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
         if len(chosen.real) and len(chosen.added):  # or it changes nothing: `Exposure`
-            own["entry"] = self._conditions.entry
+            own["entry"] = run.arm.entry or self._conditions.entry
         if run.schedule.precision != "float32":
             own["reduced by"] = reduced_by()
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
@@ -223,7 +223,7 @@ def _trained(
             augment=recipe.augment and recipe.augment(conditions.ground, conditions.flip),
             blend=recipe.blend and recipe.blend(classes),
             weights=conditions.weights,
-            entry=conditions.entry,
+            entry=run.arm.entry or conditions.entry,
             classes=classes,
             seed=_seed(conditions, run),
         )

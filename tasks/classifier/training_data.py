@@ -25,6 +25,7 @@ class TrainingData:
         unfiltered: likewise, as many of each class, at random from the pool.
         spare: real images of the same classes that the cut left out; perhaps none.
         pseudo_labelled: images whose label an ensemble was sure of; perhaps none.
+        other_domain: images of the same classes, taken otherwise; perhaps none.
     """
 
     class_names: tuple[str, ...]
@@ -33,10 +34,16 @@ class TrainingData:
     unfiltered: Mapping[int, Examples]
     spare: Examples
     pseudo_labelled: Examples
+    other_domain: Examples
 
     @classmethod
     def of(
-        cls, merged: ImageSet, control: ImageSet, spare: ImageSet, pseudo: ImageSet
+        cls,
+        merged: ImageSet,
+        control: ImageSet,
+        spare: ImageSet,
+        pseudo: ImageSet,
+        other_domain: ImageSet,
     ) -> TrainingData:
         """Sort the images of the stages before: real ones, and those of each GAN.
 
@@ -45,6 +52,7 @@ class TrainingData:
             control: unfiltered images, likewise.
             spare: labelled images that the cut left out.
             pseudo: pseudo-labelled images.
+            other_domain: images of another domain.
         """
         real = np.flatnonzero(merged.manifest["origin"] == "real")
         named = merged.manifest[["label", "class_name"]].iloc[real].drop_duplicates()
@@ -55,6 +63,7 @@ class TrainingData:
             _by_gan(control),
             Examples.of(spare),
             Examples.of(pseudo),
+            Examples.of(other_domain),
         )
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 REAL = "real"
 REPEATED = f"{REAL}+repeated"
 PSEUDO_LABELLED = f"{REAL}+pseudo-labelled"
+OTHER_DOMAIN = f"{REAL}+other domain"
+AFTER_OTHER_DOMAIN = f"{REAL} after other domain"
 UNFILTERED = f"{REAL}+unfiltered"
 FILTERED = f"{REAL}+filtered"
 SYNTHETIC_ONLY = "synthetic only"
 
-NON_SYNTHETIC = (REAL, REPEATED, PSEUDO_LABELLED)
+NON_SYNTHETIC = (REAL, REPEATED, PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN)
 SYNTHETIC = (UNFILTERED, FILTERED, SYNTHETIC_ONLY)
 ARMS = (*NON_SYNTHETIC, *SYNTHETIC)
 COMPARED = (*NON_SYNTHETIC, UNFILTERED, FILTERED)  # any of them may turn out the best

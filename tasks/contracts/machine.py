@@ -91,11 +91,15 @@ def _capability() -> str:
 
 
 def reduced_by() -> str:
-    """Return the instructions that multiply bfloat16 here, which decide how that rounds."""
+    """Return the instructions that multiply bfloat16 here, which decide how that rounds.
+
+    Without any, bfloat16 is ``emulated``.
+    """
     import torch
 
     known = torch.cpu.get_capabilities()
-    return ", ".join(name for name in ("amx_bf16", "avx512_bf16") if known.get(name))
+    own = [name for name in ("amx_bf16", "avx512_bf16") if known.get(name)]
+    return ", ".join(own) or "emulated"
 
 
 def _said(name: str) -> str:

@@ -1,7 +1,8 @@
 """What a tree of files means: class folders, with or without splits above them, or a table.
 
-Beside either may stand ``unlabelled/`` with images of no known class, at any depth. What is seen
-but not understood is refused with the command that mends it, rather than guessed.
+Beside either may stand ``unlabelled/`` with images of no known class, at any depth, and
+``other_domain/`` with folders of the same classes. What is seen but not understood is refused with
+the command that mends it, rather than guessed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
-from tasks.data.items import SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
+from tasks.data.items import OTHER_DOMAIN, SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
 from tasks.data.tables import TABLES, table_items
 from tasks.data.trees import Leaf, Tree
 
@@ -50,7 +51,8 @@ class _ClassFolders:
                 self._passed_over.append(leaf.no_image())
 
     def listing(self) -> Listing:
-        named = [name for name in self._below("") if name not in _UNLABELLED_FOLDERS]
+        beside = (*_UNLABELLED_FOLDERS, OTHER_DOMAIN)
+        named = [name for name in self._below("") if name not in beside]
         splits = {name: SPLIT_NAMES[name.casefold()] for name in named if _is_split(name)}
         others = [name for name in named if name not in splits]
         if splits and (not others or any(self._holds_classes(name) for name in splits)):
@@ -67,6 +69,7 @@ class _ClassFolders:
             )
         for name in _UNLABELLED_FOLDERS:
             items += [leaf.item("", UNLABELLED) for leaf in self._within(name)]
+        items += self._other_domain()
         return Listing(items, sorted(self._passed_over, key=lambda one: one.source))
 
     def _split_folders(self, splits: Mapping[str, str], others: Sequence[str]) -> list[Item]:
@@ -108,6 +111,17 @@ class _ClassFolders:
                     Rejected(leaf.name, "", reason, "Move it into the folder of its class")
                 )
         return items
+
+    def _other_domain(self) -> Iterator[Item]:
+        if loose := self._images.get((OTHER_DOMAIN,)):
+            raise UserError(
+                str(self._source / OTHER_DOMAIN),
+                f"{len(loose)} images of the other domain stand outside of a class folder, such as "
+                f"{loose[0].name}",
+                "Put one folder for each class into it, named as the classes beside it",
+            )
+        for folder in self._below(OTHER_DOMAIN):
+            yield from self._class_folder(f"{OTHER_DOMAIN}/{folder}", OTHER_DOMAIN)
 
     def _class_folder(self, folder: str, split: str | None) -> Iterator[Item]:
         leaves = self._within(folder)

@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from tasks.contracts.errors import UserError
 from tasks.data.archives import archive_reader
-from tasks.data.items import Item, Listing
+from tasks.data.items import OTHER_DOMAIN, Item, Listing
 from tasks.data.layouts import listing_of
 from tasks.data.shards import SHARD, is_shards, shard_listing
 from tasks.data.torchvision_sets import torchvision_items
@@ -98,4 +99,24 @@ def digits() -> Iterator[Item]:
         yield Item(str(label), f"digits/{number:04d}", None, picture.copy)
 
 
-EMBEDDED: dict[str, Callable[[], Iterator[Item]]] = {"digits": digits}
+def digits_negative() -> Iterator[Item]:
+    """The later half of the digits as negatives, and beside them the earlier half as it is.
+
+    So the two domains, black on white and white on black, have no digit in common.
+    """
+    every = list(digits())
+    half = len(every) // 2
+    for item in every[:half]:
+        yield replace(item, split=OTHER_DOMAIN)
+    for item in every[half:]:
+        yield replace(item, open=partial(_negative, item.open))
+
+
+def _negative(opened: Callable[[], Image.Image]) -> Image.Image:
+    return ImageOps.invert(opened())
+
+
+EMBEDDED: dict[str, Callable[[], Iterator[Item]]] = {
+    "digits": digits,
+    "digits_negative": digits_negative,
+}

@@ -1,7 +1,8 @@
 """A table of images and labels: ``metadata.csv`` or ``metadata.parquet`` beside the images.
 
 The columns are those of Hugging Face's ``ImageFolder``: ``file_name`` and ``label``, and perhaps
-``split`` and ``group``. An empty label means an image without one.
+``split`` and ``group``. An empty label means an image without one; the split ``other_domain`` means
+one that is not of the domain asked about.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.contracts.errors import UserError
-from tasks.data.items import SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
+from tasks.data.items import OTHER_DOMAIN, SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
 from tasks.data.trees import Leaf, Tree, content, told
 
 TABLES = ("metadata.csv", "metadata.parquet")
@@ -50,15 +51,18 @@ def table_items(table: Leaf, tree: Tree, source: Path) -> Listing:
         if leaf.name in seen:
             raise UserError(row, f"{file_name!r} stands in two rows", "Keep one of them")
         seen.add(leaf.name)
-        if split and split.casefold() not in SPLIT_NAMES:
+        places = SPLIT_NAMES | {OTHER_DOMAIN: OTHER_DOMAIN}
+        if split and split.casefold() not in places:
             raise UserError(
-                row, f"unknown split {split!r}", "Write train, val or test, or leave it empty"
+                row,
+                f"unknown split {split!r}",
+                f"Write train, val, test or {OTHER_DOMAIN}, or leave it empty",
             )
-        place = SPLIT_NAMES[split.casefold()] if split else None
+        place = places[split.casefold()] if split else None
         items.append(leaf.item(told(label), place if label else UNLABELLED, told(group) or None))
     if not any(item.class_name for item in items):
         raise UserError(where, "no row has a label", "Fill the column label")
-    items.sort(key=lambda item: (not item.class_name, item.source))
+    items.sort(key=lambda item: (not item.class_name, item.split == OTHER_DOMAIN, item.source))
     passed_over = [
         Rejected(leaf.name, "", f"{table.name} does not name it", "Add a row for it")
         if leaf.is_image

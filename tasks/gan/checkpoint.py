@@ -1,4 +1,7 @@
-"""A checkpoint: weights as safetensors beside a ``config.json``, never a pickle."""
+"""A checkpoint: weights as safetensors beside a ``config.json``, never a pickle.
+
+That of a translator holds the images that it turns too.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,14 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.model import Gan
-from tasks.gan.networks import NETWORKS, NetworkSpec, build_discriminator, build_generator
+from tasks.gan.networks import (
+    NETWORKS,
+    NetworkSpec,
+    TranslatorGenerator,
+    build_discriminator,
+    build_generator,
+)
+from tasks.gan.networks.translator import Contents
 
 SCHEMA = "ganlift/checkpoint/2"
 GENERATOR, DISCRIMINATOR, CONFIG = (
@@ -26,6 +36,7 @@ GENERATOR, DISCRIMINATOR, CONFIG = (
     "discriminator.safetensors",
     "config.json",
 )
+CONTENTS = "contents"  # an ImageSet
 _MEND = "Train again: `ganlift run --from train_gan --force`"
 # where and how often, which no weight depends on, and the seeds of other checkpoints
 _LEFT_OUT = {"seeds", "tick_kimg", "grid_kimg", "state_kimg", "device", "processes"}
@@ -50,11 +61,27 @@ def save_checkpoint(
     return checkpoint_hash(folder)
 
 
+def save_contents(folder: Path, images: ImageSet) -> None:
+    """Write the images that a translator turns, of which a checkpoint's images are made."""
+    images.save(folder / CONTENTS)
+
+
+def load_contents(folder: Path) -> ImageSet | None:
+    """Return the images that a checkpoint's translator turns; None where it has no such.
+
+    Raises:
+        UserError: they are damaged, or the config is.
+    """
+    _, spec = _read(folder)
+    return ImageSet.load(folder / CONTENTS) if spec.network == "translator" else None
+
+
 def checkpoint_hash(folder: Path) -> str:
-    """Return the sha256 over config and weights, which names this checkpoint everywhere."""
+    """Return the sha256 over config, weights and contents, which names this checkpoint."""
     digest = hashlib.sha256()
-    for name in (CONFIG, GENERATOR, DISCRIMINATOR):
-        digest.update(hashlib.sha256(_existing(folder / name).read_bytes()).digest())
+    weights = (folder / name for name in (CONFIG, GENERATOR, DISCRIMINATOR))
+    for path in (*weights, *sorted((folder / CONTENTS).glob("*"))):
+        digest.update(hashlib.sha256(_existing(path).read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -87,7 +114,11 @@ def load_generator(folder: Path) -> nn.Module:
         UserError: a file is missing, damaged, or of another network.
     """
     _, spec = _read(folder)
-    return _restore(build_generator(spec), folder / GENERATOR)
+    generator = _restore(build_generator(spec), folder / GENERATOR)
+    contents = load_contents(folder)
+    if isinstance(generator, TranslatorGenerator) and contents is not None:
+        generator.contents = Contents.of(contents)
+    return generator
 
 
 def load_discriminator(folder: Path) -> nn.Module:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Generator, Tensor
 
-from tasks.contracts.image_set import ImageSet
+from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.data.batches import ClassSampler
 
 _MOST_UNLABELLED = 0.5  # of a batch
@@ -68,6 +68,16 @@ class Draws:
         return whole[self.rank * n : (self.rank + 1) * n]
 
 
+def in_two_domains(train: ImageSet, other_domain: ImageSet) -> ImageSet:
+    """Join images of two domains: class c of K in the other one is class K + c of the set."""
+    manifest = other_domain.manifest
+    apart = manifest.assign(
+        label=manifest["label"] + len(train.class_names),
+        class_name=manifest["class_name"] + " (other domain)",
+    )
+    return concatenate([train, ImageSet(other_domain.images, apart)])
+
+
 class RealBatches:
     """Draws batches by class, and for each its images.
 
@@ -76,10 +86,11 @@ class RealBatches:
     Args:
         train: labelled images (true labels, or pseudo-labels).
         unlabelled: images without a label, which fill the end of every batch in proportion to
-            their number, at most half; may be empty.
+            their number, at most half; may be empty. They are of the first domain.
         batch_size: images of the global batch, a multiple of ``world``.
         balanced: whether classes are drawn equally often, or as often as they occur.
         seed: of the draws.
+        domain: classes of the first domain, where ``train`` holds two; None where it holds one.
         device: where the images lie.
         rank: this process's number.
         world: how many processes share a batch.
@@ -94,9 +105,11 @@ class RealBatches:
         balanced: bool,
         seed: int,
         device: torch.device,
+        domain: int | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        self._domain = domain
         self._rng = np.random.default_rng([seed, 1])
         self._sampler = ClassSampler(train.labels, self._rng, balanced=balanced)
         self._images = _on(device, train)
@@ -125,6 +138,8 @@ class RealBatches:
             loose = self._loose[torch.from_numpy(self._mine(drawn)).to(images.device)]
             images = torch.cat([images[: -self.loose_rows], loose])
         asked = torch.from_numpy(self._mine(labels)).to(images.device)
+        if self._domain is not None and self.loose_rows:  # so are their fakes to be
+            asked[-self.loose_rows :] %= self._domain
         return images.float() / 127.5 - 1.0, asked
 
     def known(self, labels: Tensor) -> Tensor:

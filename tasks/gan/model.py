@@ -14,7 +14,13 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.networks import NetworkSpec, build_discriminator, build_generator
+from tasks.gan.networks import (
+    NetworkSpec,
+    TranslatorGenerator,
+    build_discriminator,
+    build_generator,
+)
+from tasks.gan.networks.translator import Contents
 
 _RAMP = 0.05  # of the images seen so far: early averages forget fast
 
@@ -29,10 +35,13 @@ class Gan:
     ema: nn.Module
 
 
-def build_gan(train: ImageSet, params: TrainGanParams, seed: int) -> Gan:
+def build_gan(
+    train: ImageSet, params: TrainGanParams, seed: int, other_domain: ImageSet | None = None
+) -> Gan:
     """Build untrained networks for the images' size, channels and classes, on their device.
 
-    Torch's global random state is left as it was.
+    Torch's global random state is left as it was. A translator turns images of ``other_domain``
+    into such of this one, and while it trains those of ``train`` back.
 
     Raises:
         UserError: the device asked for is not there.
@@ -42,17 +51,23 @@ def build_gan(train: ImageSet, params: TrainGanParams, seed: int) -> Gan:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, discriminator = build_generator(spec), build_discriminator(spec)
+    if isinstance(generator, TranslatorGenerator):
+        assert other_domain is not None
+        generator.contents = Contents.of(other_domain, train)
     for network in (generator, discriminator):  # channels last: a tenth faster (docs/log.md)
         network.to(device).to(memory_format=torch.channels_last)
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     return Gan(spec, generator, discriminator, ema)
 
 
-def check_training_set(train: ImageSet, params: TrainGanParams) -> None:
+def check_training_set(
+    train: ImageSet, params: TrainGanParams, other_domain: ImageSet | None = None
+) -> None:
     """Refuse what these images cannot train; settings that never go together are refused before.
 
     Raises:
-        UserError: a single class, or colour augmentation of grey images.
+        UserError: a single class, colour augmentation of grey images, or a translator and a class
+            that has nothing to be translated.
     """
     if len(train.class_names) < 2:
         raise UserError(
@@ -64,6 +79,15 @@ def check_training_set(train: ImageSet, params: TrainGanParams) -> None:
     if "color" in params.diffaug and train.image_shape[2] == 1:
         raise UserError(
             "train_gan.diffaug", "`color` is for colour images, these are grey", "Leave it out"
+        )
+    named = () if other_domain is None else other_domain.class_names
+    missing = [name for name in train.class_names if name not in named]
+    if params.network == "translator" and missing:
+        raise UserError(
+            "train_gan.network: translator",
+            f"it turns images of another domain into this one's, and class {missing[0]!r} has none",
+            f"Put images of it into the folder other_domain/{missing[0]}/ beside the classes, or "
+            "choose another network",
         )
 
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tasks.gan.diffaug import diffaug
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws
-from tasks.gan.networks import Judgement
+from tasks.gan.networks import Judgement, TranslatorGenerator
 
 _ANCHOR_DECAY = 0.99  # of LeCam's averages, a step
 _NUDGE = 0.1  # times a standard normal: how far `sampled_slopes` moves a pixel (docs/log.md)
@@ -174,6 +174,7 @@ class GeneratorContext:
             the mode-seeking term is on.
         fake_features: the discriminator's features ``[N, F]`` of the fakes.
         real_features: those of reals of the same labels; their gradient is not used.
+        generator: what made the fakes.
     """
 
     fake: Tensor
@@ -181,6 +182,7 @@ class GeneratorContext:
     labels: Tensor
     fake_features: Tensor
     real_features: Tensor
+    generator: nn.Module
 
 
 def mode_seeking(context: GeneratorContext) -> Tensor:
@@ -208,6 +210,19 @@ def feature_matching(context: GeneratorContext) -> Tensor:
     return (same @ difference / same.sum(dim=1, keepdim=True)).square().sum(dim=1)
 
 
+def reconstruction(context: GeneratorContext) -> Tensor:
+    """Mean absolute difference of an image to itself, turned there and back, ``[N]``.
+
+    Zhu et al. 2017 (CycleGAN, arXiv:1703.10593, eq. 2), with one generator for both ways (Choi et
+    al. 2018, StarGAN, arXiv:1711.09020, eq. 4). Only what is still in the image that was made can
+    be turned back, so this keeps the content.
+    """
+    assert isinstance(context.generator, TranslatorGenerator)
+    content = context.generator.content(context.latents, context.labels)
+    back = context.generator.back(context.fake, context.latents, context.labels)
+    return _precise(back - content).abs().mean(dim=(1, 2, 3))
+
+
 DISCRIMINATOR_TERMS: dict[str, Callable[[DiscriminatorContext], Tensor]] = {
     "r1": r1,
     "r2": r2,
@@ -219,6 +234,7 @@ DISCRIMINATOR_TERMS: dict[str, Callable[[DiscriminatorContext], Tensor]] = {
 GENERATOR_TERMS: dict[str, Callable[[GeneratorContext], Tensor]] = {
     "mode_seeking": mode_seeking,
     "feature_matching": feature_matching,
+    "reconstruction": reconstruction,
 }
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from tasks.contracts.image_set import Images, ImageSet, Labels, image_id
 from tasks.contracts.machine import one_thread
 from tasks.contracts.workers import spread
-from tasks.gan.checkpoint import checkpoint_hash, load_config, load_generator
-from tasks.gan.sampling import sample
+from tasks.gan.checkpoint import checkpoint_hash, load_config, load_contents, load_generator
+from tasks.gan.networks.translator import Contents
+from tasks.gan.sampling import latents_of, sample
 
 ASKED = "asked"
 _FRESH = 2**61  # where latent seeds of images that never join a pool begin
@@ -21,7 +23,7 @@ _SPAN = 2**20  # latent seeds set aside for each class, and classes for each roo
 _AT_ONCE = 4096  # images in memory; a multiple of the sampler's batch
 _WORTH_SECONDS = 20.0  # of making images: processes take several to start
 Job = tuple[Path, Labels, Labels]
-Made = tuple[Images, list[str]]
+Made = tuple[Images, pd.DataFrame]
 
 
 def make_pool(
@@ -59,11 +61,11 @@ def make_pool(
     parts = [(gan_seed, folder, span) for gan_seed, folder in folders.items() for span in spans]
     jobs = ((folder, labels[span], latent_seeds[span]) for _, folder, span in parts)
     manifests, done = [], 0
-    for (gan_seed, folder, span), (made, ids) in zip(
+    for (gan_seed, folder, span), (made, names) in zip(
         parts, _all_made(jobs, len(parts)), strict=True
     ):
         images[done : done + len(made)] = made
-        manifests.append(_manifest(folder, gan_seed, labels[span], latent_seeds[span], ids))
+        manifests.append(_manifest(folder, gan_seed, labels[span], latent_seeds[span], names))
         done += len(made)
         watch(done / len(images), f"GAN {gan_seed}")
     images.flush()
@@ -78,12 +80,12 @@ def make_fresh(folder: Path, gan_seed: int, labels: Labels, seed: int) -> ImageS
     latent_seeds = _FRESH + seed % _SPAN * _SPAN + np.arange(len(labels), dtype=np.int64)
     side, channels = _shape(folder)
     images = np.empty((len(labels), side, side, channels), dtype=np.uint8)
-    ids: list[str] = []
+    manifests = []
     for start in range(0, len(labels), _AT_ONCE):
         span = slice(start, start + _AT_ONCE)
-        images[span], more = _made(folder, labels[span], latent_seeds[span])
-        ids += more
-    return ImageSet(images, _manifest(folder, gan_seed, labels, latent_seeds, ids))
+        images[span], names = _made(folder, labels[span], latent_seeds[span])
+        manifests.append(_manifest(folder, gan_seed, labels[span], latent_seeds[span], names))
+    return ImageSet(images, pd.concat(manifests, ignore_index=True))
 
 
 def _shape(folder: Path) -> tuple[int, int]:
@@ -92,10 +94,20 @@ def _shape(folder: Path) -> tuple[int, int]:
 
 
 def _made(folder: Path, labels: Labels, latent_seeds: Labels) -> Made:
-    """Make one image for each label and latent seed, and return them with their ids."""
+    """Make one image for each label and latent seed, and return them with their ids.
+
+    The column ``content`` names the image that a translator made each of.
+    """
     one_thread()  # as in training: the bytes must not depend on the cores there are
-    made = sample(load_generator(folder), labels, latent_seeds)
-    return made, [image_id(one) for one in made]
+    generator = load_generator(folder)
+    made = sample(generator, labels, latent_seeds)
+    names = pd.DataFrame({"image_id": [image_id(one) for one in made]})
+    contents = load_contents(folder)
+    if contents is not None:
+        latents = latents_of(latent_seeds, int(generator.latent_dim))  # type: ignore[arg-type]
+        rows = Contents.of(contents).rows_of(latents, torch.from_numpy(labels)).numpy()
+        names["content"] = contents.manifest["image_id"].to_numpy()[rows]
+    return made, names
 
 
 def _all_made(jobs: Iterator[Job], many: int) -> Iterator[Made]:
@@ -107,20 +119,21 @@ def _all_made(jobs: Iterator[Job], many: int) -> Iterator[Made]:
 
 
 def _manifest(
-    folder: Path, gan_seed: int, labels: Labels, latent_seeds: Labels, ids: list[str]
+    folder: Path, gan_seed: int, labels: Labels, latent_seeds: Labels, made: pd.DataFrame
 ) -> pd.DataFrame:
     names = np.array(load_config(folder)["class_names"], dtype=object)
     checkpoint = checkpoint_hash(folder)
-    return pd.DataFrame(
+    manifest = pd.DataFrame(
         {
-            "image_id": ids,
+            "image_id": made["image_id"],
             "label": labels,
             "class_name": names[labels],
             "origin": "synthetic",
             "source": [f"{checkpoint}:{latent_seed}" for latent_seed in latent_seeds],
-            "group": ids,
+            "group": made["image_id"],
             "gan_seed": np.int64(gan_seed),
             "latent_seed": latent_seeds,
             "checkpoint": checkpoint,
         }
     )
+    return manifest.join(made.drop(columns="image_id"))

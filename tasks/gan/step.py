@@ -203,6 +203,7 @@ class AdversarialStep:
             labels[order],
             judged.features.float()[order],
             judged_real.features.float()[order],
+            self.gan.generator,
         )
         for name, term in self.terms_g.items():
             mean = mean + self._weight(name, done) * term(context).mean()

@@ -17,7 +17,7 @@ from tasks.contracts.evaluation import Evaluate, GanEvaluation
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws, RealBatches
+from tasks.gan.draws import Draws, RealBatches, in_two_domains
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan, ema_decay, update_ema
 from tasks.gan.pictures import sample_grid
@@ -46,6 +46,7 @@ def train_gan(
     seed: int,
     *,
     unlabelled: ImageSet | None = None,
+    other_domain: ImageSet | None = None,
     evaluate: Evaluate | None = None,
     states: StateFolder | None = None,
     group: Group = SOLO,
@@ -62,6 +63,7 @@ def train_gan(
         params: the section; its seeds are not read.
         seed: of every draw.
         unlabelled: images for the unconditional part of the discriminator.
+        other_domain: images of the same classes, of a domain that `gan` knows beside.
         evaluate: judges images of the averaged generator, every ``evaluation.every_kimg``; of
             several processes, only the first has one.
         states: where the state is kept; a run found there goes on, and its ticks so far are
@@ -71,7 +73,9 @@ def train_gan(
     Raises:
         UserError: the run diverged more than ``health.max_rollbacks`` times.
     """
-    run = Run(gan, train, unlabelled, params, seed, group)
+    known = train if other_domain is None else in_two_domains(train, other_domain)
+    domain = None if other_domain is None else len(train.class_names)
+    run = Run(gan, known, unlabelled, params, seed, group, domain)
     found = states.load() if states is not None else None
     if group.rank > 0:
         states = None  # the first process writes for all
@@ -159,6 +163,7 @@ class Run:
         params: TrainGanParams,
         seed: int,
         group: Group,
+        domain: int | None,
     ) -> None:
         self.gan, self.params, self.group = gan, params, group
         device = self._device = next(gan.generator.parameters()).device
@@ -171,6 +176,7 @@ class Run:
             balanced=params.balanced,
             seed=seed,
             device=device,
+            domain=domain,
             rank=group.rank,
             world=group.world,
         )

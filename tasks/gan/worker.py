@@ -18,7 +18,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import code_of
 from tasks.contracts.machine import one_thread, processor
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.checkpoint import save_checkpoint
+from tasks.gan.checkpoint import save_checkpoint, save_contents
 from tasks.gan.distributed import SOLO, Group, launch
 from tasks.gan.history import CHECKPOINT, STATES
 from tasks.gan.model import build_gan, device_of
@@ -43,6 +43,7 @@ class GanJob:
         folder: for its checkpoint and for the state to resume from.
         told: where the stage listens.
         judge: makes what judges the images, in the worker.
+        other_domain: set of images that a translator turns into such of this one, None without.
     """
 
     train: Path
@@ -53,6 +54,7 @@ class GanJob:
     folder: Path
     told: Path
     judge: Callable[[], Evaluate]
+    other_domain: Path | None = None
 
 
 def train_one(job: GanJob) -> int:
@@ -76,7 +78,8 @@ def _train(group: Group, job: GanJob) -> int:
     teller = Teller(job.told)
     own_seed = job.seed * 1_000_003 + job.gan_seed
     train = ImageSet.load(job.train)
-    gan = build_gan(train, job.params, own_seed)
+    other_domain = None if job.other_domain is None else ImageSet.load(job.other_domain)
+    gan = build_gan(train, job.params, own_seed, other_domain)
     first = group.rank == 0
     for news in train_gan(
         gan,
@@ -84,15 +87,17 @@ def _train(group: Group, job: GanJob) -> int:
         job.params,
         own_seed,
         unlabelled=None if job.unlabelled is None else ImageSet.load(job.unlabelled),
+        other_domain=other_domain,
         evaluate=job.judge() if first else None,
         states=StateFolder(job.folder / STATES),
         group=group,
     ):
         if first:
             if isinstance(news, GanOutcome):
-                save_checkpoint(
-                    job.folder / CHECKPOINT, gan, train.class_names, job.params, job.gan_seed
-                )
+                folder = job.folder / CHECKPOINT
+                save_checkpoint(folder, gan, train.class_names, job.params, job.gan_seed)
+                if other_domain is not None:
+                    save_contents(folder, other_domain)
             teller.tell(news)
         if group.agree(not teller.heard):
             break

@@ -124,8 +124,9 @@ def training_choices(
         *gates,
         Choice("train_gan.total_kimg", kimg, "88 up to 16 pixels, 120 at 32, 160 above"),
         *few,
+        *_translation(look),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
-        _target(expected["train"]),
+        _target(expected["train"], look),
         Choice(
             "retrain.steps", steps, f"{_EPOCHS} rounds of {total} training images, at least 200"
         ),
@@ -139,7 +140,28 @@ def training_choices(
     ]
 
 
-def _target(train: dict[str, int]) -> Choice:
+def _translation(look: Look) -> Iterator[Choice]:
+    """Yield the settings of the preset ``translator`` where every class can be translated."""
+    if not _turns(look):
+        return
+    why = "labelled images of another domain are turned into such of yours: preset translator"
+    yield Choice("train_gan.network", "translator", why)
+    for term, weight in (("mode_seeking", 0.0), ("reconstruction", 2.0)):
+        yield Choice(f"train_gan.penalties.{term}", weight, "preset translator")
+    if look.unlabelled:
+        why = f"{look.unlabelled} images without a label show it what your domain looks like"
+        yield Choice("train_gan.unlabelled", "pseudo_label+unconditional", why)
+
+
+def _turns(look: Look) -> bool:
+    return all(look.other_domain.get(name) for name in look.counts)
+
+
+def _target(train: dict[str, int], look: Look) -> Choice:
+    if _turns(look):
+        fewest = min(look.other_domain.values())
+        why = f"each class has {fewest} images or more of the other domain, to be turned into yours"
+        return Choice("merge.target_per_class", max(train.values()) + fewest, why)
     rarest = min(train, key=lambda name: (train[name], name))
     fewest, most = train[rarest], max(train.values())
     if most < _UNBALANCED * fewest:

@@ -140,10 +140,11 @@ def _measured(images: ImageSet, params: Params) -> Costs:
             "processes": 1,
         }
     )
-    gan = build_gan(images, gan_params, 0)
+    other_domain = images if gan_params.network == "translator" else None  # for the time alone
+    gan = build_gan(images, gan_params, 0, other_domain)
     clock = time.perf_counter if device_of(gan_params).type == "cuda" else time.process_time
     times, began = [], time.perf_counter()
-    for _ in train_gan(gan, images, gan_params, 0):
+    for _ in train_gan(gan, images, gan_params, 0, other_domain=other_domain):
         times.append(clock())
         if len(times) > 2 and time.perf_counter() - began > _GAN_SECONDS:
             break
@@ -282,6 +283,7 @@ def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) ->
     alone = every / len(costs.step)
     beside = sum(costs.step_added.values()) / len(costs.step_added)
     additions = len(ADDITIONS) - (0 if look.unlabelled else 1)  # pseudo-labelled
+    additions += 1 if look.other_domain else -1  # beside the real images and before them, or not
     others = 2 + sum(share < 1 or params.ingest.per_class is not None for share in own.fractions)
     arms = len(own.seeds) * (
         chosen * (additions * beside + others * alone)

@@ -20,9 +20,11 @@ from tasks.classifier.arms import (
 from tasks.classifier.examples import Examples
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
+    AFTER_OTHER_DOMAIN,
     ARMS,
     FILTERED,
     NON_SYNTHETIC,
+    OTHER_DOMAIN,
     PSEUDO_LABELLED,
     REPEATED,
     SYNTHETIC,
@@ -47,7 +49,9 @@ def some(whole: ImageSet, counts: tuple[int, int]) -> ImageSet:
     return whole.take(np.concatenate(rows))
 
 
-def data_of(spare: tuple[int, int] = (6, 9), pseudo: int = 3) -> TrainingData:
+def data_of(
+    spare: tuple[int, int] = (6, 9), pseudo: int = 3, other_domain: int = 5
+) -> TrainingData:
     pools = [synthetic_set(POOL, seed) for seed in GANS]
     orders = [np.random.default_rng(seed).permutation(2 * POOL) for seed in GANS]
     accepted = [some(pool, ACCEPTED[seed]) for pool, seed in zip(pools, GANS, strict=True)]
@@ -56,6 +60,7 @@ def data_of(spare: tuple[int, int] = (6, 9), pseudo: int = 3) -> TrainingData:
         control=concatenate([pool.take(order) for pool, order in zip(pools, orders, strict=True)]),
         spare=some(noise_set(9, seed=5), spare),
         pseudo=noise_set(pseudo, seed=6),
+        other_domain=noise_set(other_domain, seed=7),
     )
 
 
@@ -76,10 +81,11 @@ def test_every_arm_of_the_contract_is_in_the_table_and_adds_what_there_is() -> N
 
 @pytest.mark.parametrize("baseline", NON_SYNTHETIC)
 def test_treatment_and_any_baseline_differ_in_the_addition_alone(baseline: str) -> None:
-    treatment = ARM_TABLE[FILTERED]
-    assert dataclasses.replace(treatment, addition=None) == dataclasses.replace(
-        ARM_TABLE[baseline], addition=None
-    )
+    treatment, other = ARM_TABLE[FILTERED], ARM_TABLE[baseline]
+    alike = dataclasses.replace(other, addition=treatment.addition)
+    if baseline == AFTER_OTHER_DOMAIN:  # as many images in as many steps, but in another order
+        alike = dataclasses.replace(alike, entry=None)
+    assert alike == treatment
     assert treatment.addition == "filtered"
     assert {arm.recipe for arm in arm_table(RECIPE, [0.5, 2.0]).values()} == {RECIPE}
 
@@ -88,7 +94,7 @@ def test_treatment_and_any_baseline_differ_in_the_addition_alone(baseline: str) 
 def test_no_arm_without_synthetic_images_holds_one(name: str) -> None:
     data = data_of()
     chosen = training_set(ARM_TABLE[name], data, gan_seed=3, seed=0)
-    real = {*ids(data.real), *ids(data.pseudo_labelled)}
+    real = {*ids(data.real), *ids(data.pseudo_labelled), *ids(data.other_domain)}
     assert {*ids(chosen.real), *ids(chosen.added)} <= real
 
 
@@ -130,6 +136,7 @@ def brought_up(cats: int, dogs: int) -> TrainingData:
         control=synthetic_set(POOL, 3),
         spare=empty,
         pseudo=empty,
+        other_domain=empty,
     )
 
 
@@ -213,6 +220,18 @@ def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
     assert missing_images(arm, none) == "no unlabelled image got a label"
     others = [name for name in ARMS if name != PSEUDO_LABELLED]
     assert all(missing_images(ARM_TABLE[name], none) is None for name in others)
+
+
+@pytest.mark.parametrize("name", [OTHER_DOMAIN, AFTER_OTHER_DOMAIN])
+def test_images_of_another_domain_are_added_where_there_are_some(name: str) -> None:
+    data, arm = data_of(), ARM_TABLE[name]
+    assert missing_images(arm, data) is None
+    chosen = training_set(arm, data, gan_seed=3, seed=0)
+    assert ids(chosen.added) == ids(data.other_domain)
+    assert ids(chosen.real) == ids(data.real)
+    none = data_of(other_domain=0)
+    assert missing_images(arm, none) == "there is no image of another domain"
+    assert (arm.entry == "pretrain") == (name == AFTER_OTHER_DOMAIN)
 
 
 def test_fractions_are_the_recipe_on_a_share() -> None:

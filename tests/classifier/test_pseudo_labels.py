@@ -16,7 +16,7 @@ from tasks.classifier.pseudo_labels import (
     pseudo_labelled_set,
 )
 from tasks.contracts.image_set import COLUMNS, ImageSet, image_id
-from tasks.data.unlabelled import hide_labels
+from tasks.data.beside import hide_labels
 from tests.contracts.tiny import SHAPES, shape_set
 from tests.data.fake_sets import noise_set
 

@@ -23,14 +23,14 @@ def save_inputs(root: Path) -> Path:
     seeds = both.manifest.astype({"gan_seed": "Int64"})
     ImageSet(both.images, seeds).save(root / "merged")
     concatenate([pool.take(range(7, -1, -1)) for pool in pools]).save(root / "control")
-    for name, seed in (("test", 50), ("val", 51), ("pseudo", 52)):
+    for name, seed in (("test", 50), ("val", 51), ("pseudo", 52), ("other_domain", 54)):
         noise_set(10, seed=seed).save(root / name)
     noise_set(7, seed=53).save(root / "spare")
     return root
 
 
 def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
-    given = ("merged", "control", "val", "spare", "pseudo", "test")
+    given = ("merged", "control", "val", "spare", "pseudo", "other_domain", "test")
     retrain.run(
         **{name: inputs / name for name in given},
         runs=out / "a/runs.parquet",

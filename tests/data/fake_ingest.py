@@ -29,6 +29,7 @@ def run(source: Path, out: Path, fold: int = 0, **overrides: object) -> Path:
         val=out / "sets/val",
         test=out / "sets/test",
         unlabelled=out / "sets/unlabelled",
+        other_domain=out / "sets/other_domain",
         spare=out / "sets/spare",
         splits=out / "ledger/splits.parquet",
         rejects=out / "rejects/rejects.csv",

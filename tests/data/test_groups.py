@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.data.beside import hide_labels
 from tasks.data.collection import split
 from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
-from tasks.data.unlabelled import hide_labels
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import image_set, noise_set
 

@@ -71,7 +71,8 @@ CLASSICS = {
 
 
 def test_the_presets_are_these_and_differ() -> None:
-    assert set(NAMES) == {"plain", "few", "fast", "balanced", "best", "vae", *CLASSICS}
+    others = {"plain", "few", "fast", "balanced", "best", "translator", "vae"}
+    assert set(NAMES) == others | set(CLASSICS)
     found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
     plain = found[NAMES.index("plain")]
@@ -101,9 +102,10 @@ def test_a_preset_takes_steps_at_small_sizes(name: str, size: int) -> None:
     small = {"width": 4, "batch_size": 8, "device": "cpu", "total_kimg": 0.016, "grid_kimg": 9}
     settings = recipe(edited(TEXT, preset_settings(name))).model_copy(update=small)
     images = shape_set(4, size=size)
-    gan = build_gan(images, settings, 0)
+    others = shape_set(3, size=size, seed=1) if settings.network == "translator" else None
+    gan = build_gan(images, settings, 0, others)
     before = [p.detach().clone() for p in gan.generator.parameters()]
-    *ticks, outcome = train_gan(gan, images, settings, 0)
+    *ticks, outcome = train_gan(gan, images, settings, 0, other_domain=others)
     assert isinstance(outcome, GanOutcome)
     assert all(isinstance(t, Tick) and math.isfinite(sum(t.curves.values())) for t in ticks)
     after = gan.generator.parameters()

@@ -112,7 +112,7 @@ def test_the_label_matters_to_both(name: str) -> None:
     assert len(torch.unique(logits)) == 3
 
 
-@pytest.mark.parametrize("name", ADVERSARIAL)
+@pytest.mark.parametrize("name", [name for name in ADVERSARIAL if name != "translator"])
 def test_without_conditioning_the_label_matters_to_neither(name: str) -> None:
     generator, discriminator = grown_pair(tiny_spec(name, conditioning="none"))
     images = generator(torch.randn(1, 5).expand(3, -1), torch.arange(3))

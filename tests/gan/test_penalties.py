@@ -344,8 +344,8 @@ def generator_context(
         torch.randn(n, 3, 4, 4) if fake is None else fake,
         torch.randn(n, 5) if latents is None else latents,
         labels,
-        torch.randn(n, 7, requires_grad=True),
-        torch.randn(n, 7, requires_grad=True),
+        *(torch.randn(n, 7, requires_grad=True) for _ in range(2)),
+        nn.Identity(),
     )
 
 

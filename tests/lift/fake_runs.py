@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.arms import (
+    AFTER_OTHER_DOMAIN,
     ARMS,
     FILTERED,
+    OTHER_DOMAIN,
     PSEUDO_LABELLED,
     REPEATED,
     SYNTHETIC,
@@ -105,7 +107,7 @@ def runs_of(
         added = 0
         if arm in (REPEATED, *SYNTHETIC):
             added = real - seed % 3
-        elif arm == PSEUDO_LABELLED:
+        elif arm in (PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN):
             added = 7
         rows.append(
             {"arm": arm, "seed": seed, "gan_seed": run["gan_seed"].iloc[0]}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,28 @@ def test_a_look_counts_and_skips_what_cannot_be_read(tmp_path: Path) -> None:
     assert seen.sizes.tolist() == [[60, 20]] * 35
     assert seen.grey
     assert seen.given == {}
+
+
+def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some(
+    tmp_path: Path,
+) -> None:
+    source = folder(tmp_path / "data", {"cup": 20, "fork": 30})
+    bare = settings(look(source))
+    folder(source / "other_domain", {"cup": 9, "fork": 7})
+    seen = look(source)
+    assert seen.other_domain == {"cup": 9, "fork": 7}
+    assert (seen.counts, seen.given) == ({"cup": 20, "fork": 30}, {})
+    found = settings(seen)
+    changed = {key: value for key, value in found.items() if bare.get(key) != value}
+    assert changed == {
+        "train_gan.network": "translator",
+        "train_gan.penalties.mode_seeking": 0.0,
+        "train_gan.penalties.reconstruction": 2.0,
+        "merge.target_per_class": changed["merge.target_per_class"],
+    }
+    assert 7 + 10 < changed["merge.target_per_class"] < 7 + 30
+    shutil.rmtree(source / "other_domain" / "cup")
+    assert settings(look(source)) == bare
 
 
 def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from tasks.contracts.params.sections import NonNegative, Positive, Section, Seeds, Share
 
-NetworkName = Literal["conv", "dcgan", "resnet", "stylegan", "progressive", "vae"]
+NetworkName = Literal["conv", "dcgan", "resnet", "stylegan", "progressive", "translator", "vae"]
 Conditioning = Literal["none", "concat", "projection", "auxiliary"]
 LossName = Literal[
     "saturating",
@@ -42,6 +42,7 @@ class Penalties(Section):
     consistency: NonNegative = 0.0
     mode_seeking: NonNegative = 0.0
     feature_matching: NonNegative = 0.0
+    reconstruction: NonNegative = 0.0
 
 
 class Evaluation(Section):
@@ -193,6 +194,11 @@ class TrainGanParams(Section):
             yield (
                 "penalties.feature_matching compares features by class, and images without a "
                 "label have none; set it to 0 or unlabelled to pseudo_label"
+            )
+        if p.reconstruction > 0 and self.network != "translator":
+            yield (
+                "penalties.reconstruction holds an image that was turned there and back against "
+                f"itself, and network {self.network} turns none; set it to 0"
             )
         if self.label_smoothing > 0 and self.loss not in _CROSS_ENTROPY:
             yield (

@@ -15,6 +15,7 @@ from tasks.gan.networks.progressive import ProgressiveDiscriminator, Progressive
 from tasks.gan.networks.resnet import ResnetGenerator, ResnetTrunk
 from tasks.gan.networks.spec import NetworkSpec
 from tasks.gan.networks.stylegan import StyleGenerator
+from tasks.gan.networks.translator import TranslatorGenerator, translator_discriminator
 
 __all__ = [
     "NETWORKS",
@@ -22,6 +23,7 @@ __all__ = [
     "Judgement",
     "NetworkPair",
     "NetworkSpec",
+    "TranslatorGenerator",
     "build_discriminator",
     "build_generator",
 ]
@@ -51,6 +53,7 @@ NETWORKS = {
     "resnet": with_trunk(ResnetGenerator, ResnetTrunk),
     "stylegan": with_trunk(StyleGenerator, ResnetTrunk),
     "progressive": NetworkPair(ProgressiveGenerator, ProgressiveDiscriminator),
+    "translator": NetworkPair(TranslatorGenerator, translator_discriminator),
     "vae": NetworkPair(ConvGenerator, VaeScore),
 }
 

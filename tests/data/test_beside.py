@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.contracts.image_set import COLUMNS, ImageSet, image_id
+from tasks.data.beside import decode_beside, hide_labels, join_unlabelled
 from tasks.data.items import UNLABELLED, Item
-from tasks.data.unlabelled import decode_unlabelled, hide_labels, join_unlabelled
 from tests.contracts.tiny import shape_set, tiny_params
 from tests.data.fake_sets import image_set, noise_set
 
@@ -27,7 +27,7 @@ def item(source: str, content: int | tuple[int, int, int] | Exception) -> Item:
 
 
 def decoded(items: list[Item], shape: tuple[int, int, int] = GREY):
-    return decode_unlabelled(items, shape, tiny_params().ingest, lambda share, text: None)
+    return decode_beside(items, shape, ("cat",), tiny_params().ingest, lambda share, text: None)
 
 
 def levels(*grey: int, sources: list[str] | None = None) -> ImageSet:

@@ -1,4 +1,6 @@
-"""Unlabelled images: those of the folder ``unlabelled/``, and those whose label is hidden.
+"""Images beside the splits: those without a label, and those of another domain.
+
+Without a label are those of the folder ``unlabelled/``, and those whose label is hidden.
 
 `ingest.label_fraction` below 1 hides labels: in each class of the training split that share of
 the images (rounded up, at least 2) keeps its label, and the others become unlabelled. The cut
@@ -8,6 +10,8 @@ cut is used for nothing and does not become unlabelled. Validation and test keep
 No trace of a hidden label is left: the label is -1, the class name empty, the source and the group
 are made of the id alone, as both may name the class, and the rows are in the order of their ids,
 which come from the pixels.
+
+Of another domain are those of the folder ``other_domain/``: the same classes, taken otherwise.
 """
 
 from __future__ import annotations
@@ -19,28 +23,42 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, Unread, concatenate, image_id
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import COPY
-from tasks.data.items import Item, Rejected
+from tasks.data.items import OTHER_DOMAIN, Item, Rejected
 from tasks.data.reading import read
 
 _TEXT = ("image_id", "class_name", "origin", "source", "group")
 
 
-def decode_unlabelled(
+def decode_beside(
     items: Sequence[Item],
     shape: tuple[int, int, int],
+    class_names: Sequence[str],
     params: IngestParams,
     watch: Callable[[float, str], None],
     white: int | None = None,
     scratch: Path | None = None,
 ) -> tuple[ImageSet, list[Rejected]]:
-    """Decode images without a label to the labelled ones' shape (H, W, C), and list the unreadable.
+    """Decode images beside the splits to the shape (H, W, C) of those in them; list the unreadable.
 
-    They follow the labelled images in size, channels and `white` (see `read`), so that adding
-    them changes no labelled image. They are `Unread`.
+    They follow the images in splits in size, channels and `white` (see `read`), so that adding
+    them changes none of those. They are `Unread`.
+
+    Raises:
+        UserError: an image of another domain is of a class that is none of ``class_names``.
     """
+    labels = {"": -1} | {name: label for label, name in enumerate(class_names)}
+    for item in items:
+        if item.class_name not in labels:
+            raise UserError(
+                f"class {item.class_name!r} of {OTHER_DOMAIN}",
+                f"no image outside of {OTHER_DOMAIN} is of this class ({item.source})",
+                "Give images of it in your own domain too, rename the class as it is called "
+                "there, or move its images out of the source",
+            )
     asked = params.model_copy(update={"channels": shape[2]})
     done = read(items, asked, watch, white, scratch)
     ids = [image_id(image) for image in done.pixels]
@@ -48,7 +66,12 @@ def decode_unlabelled(
     sources = [item.source for item in done.items]
     images = done.pixels if ids else np.zeros((0, *shape), dtype=np.uint8)
     unread = cast(Images, Unread.of(images))
-    return ImageSet(unread, _manifest(ids, sources, groups)), done.unreadable
+    named = [item.class_name for item in done.items]
+    manifest = _manifest(ids, sources, groups).assign(
+        label=np.array([labels[name] for name in named], dtype=np.int64),
+        class_name=pd.Series(named, dtype="str"),
+    )
+    return ImageSet(unread, manifest), done.unreadable
 
 
 def hide_labels(images: ImageSet) -> ImageSet:
@@ -69,6 +92,32 @@ def join_unlabelled(
             of one group with an image of val or test, is left out, so that nothing held out or cut
             away is trained on after all.
     """
+    kept, copies = _without_leaks(given, hidden, labelled)
+    return _by_id(concatenate([hidden, kept])), copies
+
+
+def join_other_domain(
+    given: ImageSet, hidden: ImageSet, labelled: Mapping[str, ImageSet]
+) -> tuple[ImageSet, list[Rejected]]:
+    """Return images of another domain, rows by image id, and list copies and leaks, left out.
+
+    Args:
+        given: images of another domain (`decode_beside`).
+        hidden: training images whose label was hidden (`hide_labels`).
+        labelled: as in `join_unlabelled`.
+    """
+    kept, copies = _without_leaks(given, hidden, labelled)
+    return _by_id(kept), copies
+
+
+def _by_id(images: ImageSet) -> ImageSet:
+    return images.take(images.manifest["image_id"].argsort(kind="stable").to_numpy())
+
+
+def _without_leaks(
+    given: ImageSet, hidden: ImageSet, labelled: Mapping[str, ImageSet]
+) -> tuple[ImageSet, list[Rejected]]:
+    """Leave out copies of one another and of known images, and what is of a held-out group."""
     first = {
         str(one): str(source)
         for known in (*labelled.values(), hidden)
@@ -82,20 +131,19 @@ def join_unlabelled(
     }
     keep: list[int] = []
     copies: list[Rejected] = []
-    table = given.manifest[["image_id", "source", "group"]].itertuples(index=False, name=None)
-    for row, (one, source, group) in enumerate(table):
+    columns = ["image_id", "source", "class_name", "group"]
+    table = given.manifest[columns].itertuples(index=False, name=None)
+    for row, (one, source, name, group) in enumerate(table):
         if one in first:
-            copies.append(Rejected(source, "", f"identical to {first[one]}", COPY))
+            copies.append(Rejected(source, name, f"identical to {first[one]}", COPY))
             continue
         if group in held_out:
             reason = f"of one group with images in {held_out[group]}"
-            copies.append(Rejected(source, "", reason, "Nothing: what is held out stays so"))
+            copies.append(Rejected(source, name, reason, "Nothing: what is held out stays so"))
             continue
         first[one] = source
         keep.append(row)
-    joined = concatenate([hidden, given.take(keep)])
-    order = joined.manifest["image_id"].argsort(kind="stable")
-    return joined.take(order.to_numpy()), copies
+    return given.take(keep), copies
 
 
 def _manifest(ids: Sequence[str], sources: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
