@@ -42,6 +42,7 @@ _LEVELS = {
     UNFILTERED: 0.9663, FILTERED: 0.9735, SYNTHETIC_ONLY: 0.9085,
     fraction_arm(0.25): 0.853, fraction_arm(0.5): 0.925, fraction_arm(2.0): 0.98,
 }  # fmt: skip
+USUAL = tuple(arm for arm in _LEVELS if arm in ARMS)  # without those of another domain
 STEPS = 800
 SETTLING = settling_of(
     (("plain", 0.938), ("classical", 0.951), ("trivial", 0.949), ("mixup", 0.961)),
@@ -54,7 +55,7 @@ _SETTLE = {"gans": 6, "seeds": None, "test_images": 2400}
 def fake_lift(
     class_names: Sequence[str] = DIGITS,
     *,
-    arms: Sequence[str] = tuple(_LEVELS),  # without those of another domain, as usual
+    arms: Sequence[str] = tuple(_LEVELS),
     metric: str = "balanced_accuracy",
     metric_name: str = "balanced accuracy",
     mean: float = 0.8,

@@ -9,7 +9,6 @@ from PIL import Image
 from tasks.answer.page import Rail, arm_rails, exposure_of, render_page
 from tasks.answer.words import bounds, interval
 from tasks.contracts.arms import (
-    ARMS,
     FILTERED,
     PSEUDO_LABELLED,
     REAL,
@@ -17,7 +16,7 @@ from tasks.contracts.arms import (
     SYNTHETIC_ONLY,
     fraction_arm,
 )
-from tests.answer.fake_report import altered, fake_evidence, fake_lift
+from tests.answer.fake_report import USUAL, altered, fake_evidence, fake_lift
 
 PICTURES = (
     "confusion",
@@ -65,7 +64,7 @@ def test_number_line_keeps_order_and_stays_inside(mean, half):
 def test_rails_share_one_scale_and_point_to_what_lies_beyond():
     lift = fake_lift()
     rails = arm_rails(lift)
-    assert set(rails) == set(ARMS) - {lift.baseline}
+    assert set(rails) == set(USUAL) - {lift.baseline}
     assert len({rail.place(0) for rail in rails.values()}) == 1
     inside = sorted((r.place(r.lift.mean), arm) for arm, r in rails.items() if not r.beyond)
     by_lift = sorted((lift.arm_lift_pp[arm].mean, arm) for _, arm in inside)
@@ -83,14 +82,14 @@ def test_luck_of_a_single_gan_is_named(gans, warned, pictures):
 
 
 def test_without_a_curve_nothing_is_said_of_worth(pictures):
-    assert "What it is worth" not in page_of(fake_lift(arms=ARMS), pictures)
+    assert "What it is worth" not in page_of(fake_lift(arms=USUAL), pictures)
 
 
 def test_arms_have_a_row_and_fractions_only_their_curve(pictures):
     lift = fake_lift()
     page = page_of(lift, pictures)
     arms = rows(page, "arms")
-    assert len(arms) == len(ARMS) + 2  # and what is reached without looking at an image
+    assert len(arms) == len(USUAL) + 2  # and what is reached without looking at an image
     assert "guessing" in arms[-2]
     assert "always answering ‘0’" in arms[-1]
     assert not any(fraction_arm(0.5) in row for row in arms)
@@ -150,7 +149,7 @@ def test_images_of_the_funnel_stand_beside_their_rule(pictures):
 
 @pytest.mark.parametrize("ran", [True, False])
 def test_unlabelled_images_are_told_apart_where_their_arm_ran(ran, pictures):
-    arms = ARMS if ran else (REAL, REPEATED, FILTERED)
+    arms = USUAL if ran else (REAL, REPEATED, FILTERED)
     gans = dict(fake_evidence().gans)
     gans["1"] = gans["1"] | {"pseudo_labelled": 57}
     page = page_of(fake_lift(arms=arms), pictures, gans=gans)
@@ -183,9 +182,9 @@ def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(
     assert "for <strong>800 steps</strong>" in above
     arms = rows(page, "arms")
     assert not any("800 steps" in row for row in arms)
-    assert "51,200" in arms[ARMS.index(REAL)]
-    assert "added" not in arms[ARMS.index(REAL)]
-    assert "102,40051,200 added" in arms[ARMS.index(FILTERED)]
+    assert "51,200" in arms[USUAL.index(REAL)]
+    assert "added" not in arms[USUAL.index(REAL)]
+    assert "102,40051,200 added" in arms[USUAL.index(FILTERED)]
 
 
 @pytest.mark.parametrize(

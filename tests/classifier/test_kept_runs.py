@@ -10,6 +10,7 @@ from tasks.classifier import runs as runs_module
 from tasks.contracts.arms import (
     ARMS,
     FILTERED,
+    OTHER_DOMAIN,
     PSEUDO_LABELLED,
     REPEATED,
     SYNTHETIC,
@@ -72,7 +73,7 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
     """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
     run(inputs, tmp_path / "two")
     wider, pool = tmp_path / "wider", synthetic_set(4, 9)
-    for name in ("val", "test", "spare", "pseudo"):
+    for name in ("val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(wider / name)
     added = {"merged": pool.take([0, 1, 4, 5]), "control": pool}
     for name, images in added.items():
@@ -101,7 +102,7 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     every = len(trained)
     trained.clear()
     changed = tmp_path / "changed"
-    for name in ("merged", "control", "val", "test", "spare", "pseudo"):
+    for name in ("merged", "control", "val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(changed / name)
     if change in ("train image", "test image", "label"):
         name = "test" if change == "test image" else "merged"
@@ -132,7 +133,8 @@ def test_another_entry_trains_anew_what_it_shows_otherwise(
     run(inputs, tmp_path / "mixed", **several)
     trained.clear()
     after = run(inputs, tmp_path / "pretrain", **several, schedule="pretrain")
-    assert {arm for arm, _ in trained} == {REPEATED, PSEUDO_LABELLED, UNFILTERED, FILTERED}
+    beside = {REPEATED, PSEUDO_LABELLED, OTHER_DOMAIN, UNFILTERED, FILTERED}
+    assert {arm for arm, _ in trained} == beside  # what comes after another domain always does
     same(after, afresh(inputs, tmp_path / "fresh", **several, schedule="pretrain"))
 
 

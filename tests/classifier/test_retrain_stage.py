@@ -12,9 +12,11 @@ from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
 from tasks.contracts.arms import (
+    AFTER_OTHER_DOMAIN,
     ARMS,
     COMPARED,
     FILTERED,
+    OTHER_DOMAIN,
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
@@ -83,7 +85,7 @@ def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     assert sizes[REAL] == (12, 0)
     assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == (12, 4)
     assert sizes[SYNTHETIC_ONLY] == (0, 4)
-    assert sizes[PSEUDO_LABELLED] == (12, 20)
+    assert sizes[PSEUDO_LABELLED] == sizes[OTHER_DOMAIN] == sizes[AFTER_OTHER_DOMAIN] == (12, 20)
     assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
 
 
@@ -91,16 +93,19 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
     poor = tmp_path / "poor"
     for name in ("merged", "control", "val", "test"):
         ImageSet.load(inputs / name).save(poor / name)
-    ImageSet.load(inputs / "pseudo").take([]).save(poor / "pseudo")
+    for name in ("pseudo", "other_domain"):
+        ImageSet.load(inputs / name).take([]).save(poor / name)
     ImageSet.load(inputs / "spare").take([0, 1, 2]).save(poor / "spare")
     out = run(poor, tmp_path / "out", seeds=[0, 1])
     left_out = told(out)["left_out"]
     assert left_out == {
         PSEUDO_LABELLED: "no unlabelled image got a label",
+        OTHER_DOMAIN: "there is no image of another domain",
+        AFTER_OTHER_DOMAIN: "there is no image of another domain",
         TWICE: "class 'cat' would need 6 more labelled images; 3 are to spare",
     }
     ran = set(pd.read_parquet(out / "a/runs.parquet")["arm"])
-    assert ran == {*ARMS, HALF} - {PSEUDO_LABELLED}
+    assert ran == {*ARMS, HALF} - set(left_out)
 
 
 def test_an_entry_shows_as_many_images_and_trains_otherwise(
@@ -116,7 +121,8 @@ def test_an_entry_shows_as_many_images_and_trains_otherwise(
         arm: rows["log_loss"].equals(after.loc[rows.index, "log_loss"])
         for arm, rows in before.groupby("arm")
     }
-    assert alike == {arm: arm in (REAL, HALF, TWICE, SYNTHETIC_ONLY) for arm in alike}
+    either_way = (REAL, HALF, TWICE, SYNTHETIC_ONLY, AFTER_OTHER_DOMAIN)
+    assert alike == {arm: arm in either_way for arm in alike}
 
 
 def test_the_classifier_that_is_best_on_val_is_kept(
@@ -141,7 +147,7 @@ def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
 ) -> None:
     """One class is brought up: what is not from a GAN stands in, and arms differ in that alone."""
     one_sided = tmp_path / "one_sided"
-    for name in ("control", "val", "spare", "pseudo", "test"):
+    for name in ("control", "val", "spare", "pseudo", "other_domain", "test"):
         ImageSet.load(inputs / name).save(one_sided / name)
     merged = ImageSet.load(inputs / "merged")
     dogs = (merged.manifest["origin"] == "real") | (merged.labels == 1)
@@ -195,7 +201,7 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
     many = {"seeds": [0, 1], "recipes": "all", "most_steps": 8, "learning_rate": [0.002, 0.05]}
     one = told(run(inputs, tmp_path / "one", **many))
     other = tmp_path / "other"
-    for name in ("merged", "control", "val", "spare", "pseudo"):
+    for name in ("merged", "control", "val", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(other / name)
     noise_set(10, seed=99).save(other / "test")
     two = told(run(other, tmp_path / "two", **many))
@@ -205,13 +211,22 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
 
 def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
-    for name in ("control", "val", "test", "spare", "pseudo"):
+    for name in ("control", "val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(leaky / name)
     merged, test = (ImageSet.load(inputs / name) for name in ("merged", "test"))
     concatenate([merged, test.take([4])]).save(leaky / "merged")
     with pytest.raises(UserError, match=r"a leak: 1 of its 21 images.* in real/test"):
         run(leaky, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_leak_from_another_domain_stops_it_too(inputs: Path, tmp_path: Path) -> None:
+    leaky = tmp_path / "leaky"
+    for name in ("merged", "control", "val", "test", "spare", "pseudo"):
+        ImageSet.load(inputs / name).save(leaky / name)
+    ImageSet.load(inputs / "val").take([3]).save(leaky / "other_domain")
+    with pytest.raises(UserError, match=r"other_domain: a leak: 1 of its 1 images.* in real/val"):
+        run(leaky, tmp_path / "out")
 
 
 def test_every_run_judges_every_test_image_in_one_order(
