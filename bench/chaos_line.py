@@ -186,9 +186,11 @@ class TinyLine:
         while run.poll() is None and time.monotonic() < until:
             for victim in _victims(run.pid)[blow.victim]:
                 with suppress(psutil.Error):
-                    told = " ".join(victim.cmdline())[-60:]
+                    told = " ".join(victim.cmdline())  # anew: it may have begun as its parent's
+                    if "resource_tracker" in told:  # which no work waits for
+                        continue
                     victim.send_signal(blow.signal_number)
-                    return told
+                    return told[-60:]
             time.sleep(0.02)
         return None
 
@@ -332,8 +334,7 @@ def _victims(run: int) -> dict[str, list[psutil.Process]]:
                 if " dvc " in words and "repro" in words:
                     found["dvc"].append(one)
                 elif any(stage.pid in above for stage in found["stage"]):
-                    if "resource_tracker" not in words:  # which no work waits for
-                        found["worker"].append(one)
+                    found["worker"].append(one)
                 elif "-m tasks." in words:
                     found["stage"].append(one)
                 elif "-m prefect.engine" in words:

@@ -34,6 +34,7 @@ FOLLOWING = (
     ".dvc/config",
     "mlflow/server.env",
     "data/embedded/digits.yaml",
+    "data/embedded/digits_negative.yaml",
 )
 FILES = (PARAMS, *FOLLOWING)
 RECORD = Path("ganlift.json")
