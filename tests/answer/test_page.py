@@ -9,6 +9,7 @@ from PIL import Image
 from tasks.answer.page import Rail, arm_rails, exposure_of, render_page
 from tasks.answer.words import bounds, interval
 from tasks.contracts.arms import (
+    AFTER_OTHER_DOMAIN,
     FILTERED,
     PSEUDO_LABELLED,
     REAL,
@@ -172,6 +173,12 @@ def test_exposure_is_what_the_runs_counted():
         "b": {"real_seen": 960, "added_seen": 450},
         "a": {"real_seen": 960, "added_seen": 0},
     }
+
+
+def test_what_comes_after_another_domain_is_said_where_there_is_such_an_arm(pictures):
+    told = "‘real after other domain’ always sees it before them"
+    assert told not in page_of(fake_lift(), pictures)
+    assert told in page_of(fake_lift(arms=(*USUAL, AFTER_OTHER_DOMAIN)), pictures)
 
 
 def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(pictures):
