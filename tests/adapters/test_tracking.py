@@ -34,6 +34,7 @@ from tests.adapters.fake_results import (
     write_json,
 )
 from tests.adapters.logged import checkpoint, client, log_gan, log_results, runs_of
+from tests.answer.fake_report import USUAL
 
 
 def logged_table(run_id: str, name: str) -> pd.DataFrame:
@@ -182,7 +183,7 @@ def test_a_pipeline_reads_back_with_its_arms(paths: dict[str, Path]) -> None:
     assert plain("Yes: adding filtered GAN images gave a lift in balanced accuracy of") in note
     assert {one.data.tags["ganlift.processor"] for one in (run, *runs_of("gan"))} == {processor()}
     assert f"Computed on {plain(processor())}" in note
-    assert all(plain(arm) in note for arm in ARMS)
+    assert all(plain(arm) in note for arm in USUAL)
     assert plain("About 41 more real images [+15, +90]: ") in note
     assert "the strongest arm without GAN images on real/val" in note
     assert "both with the recipe mixup for 800 steps" in note
