@@ -91,7 +91,13 @@ def test_images_of_another_domain_are_checked_and_shown_apart(line):
     own = [one for one in result["expectations"] if one["split"] == "other domain"]
     assert result["success"]
     assert len(own) == result["checked"] - without > 10
-    assert "8 images of the other domain" in line["page"].read_text(encoding="utf-8")
+    page = line["page"].read_text(encoding="utf-8")
+    assert "8 images of the other domain" in page
+    across, beside = page.split("checked across all sets")[1].split("checked in the images of the")
+    assert across.count("expect_") == len(
+        [one for one in result["expectations"] if one["split"] == "all splits"]
+    )
+    assert beside.count("expect_") == len(own)
     darken(line["other_domain"], 3)
     with pytest.raises(UserError, match="other domain"):
         run(**line, params=PARAMS, seed=0)

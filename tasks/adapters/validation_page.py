@@ -116,13 +116,10 @@ def render_page(
 
 def _across(findings: Sequence[Finding], sets: Mapping[str, ImageSet]) -> dict[str, list[Finding]]:
     """Return what is not asked of each split, by where it is."""
-    found: dict[str, list[Finding]] = {"checked across all sets": []}
-    for finding in findings:
-        if finding.split not in sets:
-            beside = finding.split == OTHER_DOMAIN
-            where = "checked of the other domain" if beside else "checked across all sets"
-            found.setdefault(where, []).append(finding)
-    return found
+    others = [finding for finding in findings if finding.split not in sets]
+    beside = [finding for finding in others if finding.split == OTHER_DOMAIN]
+    found = {"checked across all sets": [one for one in others if one not in beside]}
+    return found | ({"checked in the images of the other domain": beside} if beside else {})
 
 
 def _failure(finding: Finding, sets: Mapping[str, ImageSet], most: int) -> _Failure:

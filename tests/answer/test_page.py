@@ -175,6 +175,15 @@ def test_exposure_is_what_the_runs_counted():
     }
 
 
+def test_arms_left_out_for_one_reason_are_told_together(pictures):
+    gone = {"real+a": "there is none", "real+b": "too few", "real+c": "there is none"}
+    told = page_of(
+        fake_lift(), pictures, retrain=dict(fake_evidence().retrain) | {"left_out": gone}
+    )
+    assert "<strong>real+a</strong>, <strong>real+c</strong>: there is none." in told
+    assert told.count("Left out:") == 2
+
+
 def test_what_comes_after_another_domain_is_said_where_there_is_such_an_arm(pictures):
     told = "‘real after other domain’ always sees it before them"
     assert told not in page_of(fake_lift(), pictures)
