@@ -128,7 +128,8 @@ def _train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
     evaluate = Evaluator(judge.features, judge.probabilities, cut.train, cut.val, per_class=JUDGED)
     gan = build_gan(cut.train, params, job.seed)
     path, seconds, since = [], 0.0, time.perf_counter()
-    for news in train_gan(gan, cut.train, params, job.seed):
+    secret = (b"a bench keeps no secret", f"{job.seed}") if params.private else None
+    for news in train_gan(gan, cut.train, params, job.seed, secret=secret):
         seconds += time.perf_counter() - since
         if isinstance(news, Tick):
             overall = evaluate(lambda labels: _sample(gan, labels)).overall

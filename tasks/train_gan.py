@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +45,7 @@ from tasks.quality.evaluation import Evaluator
 _STATES = Path(".ganlift/train_gan")  # outside the outputs: a run that fails puts none in place
 _SAMPLES = Path(".ganlift/samples.png")  # the newest strip of any GAN, where it is easy to find
 _KEPT, _KEPT_BYTES = Path(".ganlift/kept/train_gan"), 5_000_000_000
+_SECRET = Path(".ganlift/noise_secret")  # who has it can take the noise of privacy away
 _JUDGE_STEPS = 300
 _JUDGED_PER_CLASS = 50
 _MEMBERS = 4  # of the ensemble that pseudo-labels
@@ -109,6 +110,8 @@ def run(
             _replay(runs[gan_seed], histories[gan_seed])
         if missing:
             jobs = _jobs(missing, train, val, loose, sure, turned, work, params, seed)
+            if params.private:
+                jobs = [_with_secret(job, decides) for job in jobs]
             for gan_seed, history in _trained(jobs, runs, watch):
                 histories[gan_seed] = history
                 history.place(out / str(gan_seed), grids / str(gan_seed))
@@ -215,6 +218,12 @@ def _jobs(
         GanJob(shown, rest, params, one, seed, folder, folder / TOLD / asked, evaluate, turned)
         for one, folder in ((one, work / str(one)) for one in seeds)
     ]
+
+
+def _with_secret(job: GanJob, decides: str) -> GanJob:
+    from tasks.gan.private import noise_secret  # Opacus takes seconds to import
+
+    return replace(job, secret=(noise_secret(_SECRET), f"{decides} {job.gan_seed}"))
 
 
 def _trained(

@@ -26,7 +26,8 @@ class Guarantee:
         max_grad_norm: L2 norm that each image's gradient is clipped to.
         sample_rate: probability that a step sees a unit.
         steps: of the discriminator.
-        class_counts: how often each class is drawn was declared public, or hidden by noise.
+        class_counts: how often each class occurs was declared public, or hidden by noise.
+        count_noise: standard deviation of that noise in units; 0 without.
     """
 
     epsilon: float
@@ -40,12 +41,14 @@ class Guarantee:
     sample_rate: float
     steps: int
     class_counts: Literal["public", "noised"]
+    count_noise: float = 0.0
 
 
 def most_true_positives(epsilon: float, delta: float, false_positives: float) -> float:
     """Return the largest true-positive rate that any attack can reach at a false-positive rate.
 
-    Kairouz et al. 2015 (arXiv:1311.0776), theorem 2.1: ``min(e^ε·FPR + δ, 1 - e^-ε·(1 - δ - FPR))``.
+    That is ``min(e^ε·FPR + δ, 1 - e^-ε·(1 - δ - FPR))`` (Kairouz et al. 2015, arXiv:1311.0776,
+    theorem 2.1).
 
     Args:
         epsilon: from 0.

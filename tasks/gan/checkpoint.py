@@ -43,10 +43,26 @@ _LEFT_OUT = {"seeds", "tick_kimg", "grid_kimg", "state_kimg", "device", "process
 
 
 def save_checkpoint(
-    folder: Path, gan: Gan, class_names: Sequence[str], params: TrainGanParams, seed: int
+    folder: Path,
+    gan: Gan,
+    class_names: Sequence[str],
+    params: TrainGanParams,
+    seed: int,
+    contents: ImageSet | None = None,
 ) -> str:
-    """Write the averaged generator, the discriminator and how to build them; return the hash."""
+    """Write the averaged generator, the discriminator and how to build them; return the hash.
+
+    Args:
+        folder: made if it is not there.
+        gan: its networks.
+        class_names: in the order of their labels.
+        params: the section that they were trained by.
+        seed: of the GAN.
+        contents: the images that a translator turns, of which its images are made.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if contents is not None:
+        contents.save(folder / CONTENTS)
     config = {
         "schema": SCHEMA,
         "network": dataclasses.asdict(gan.spec),
@@ -59,11 +75,6 @@ def save_checkpoint(
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")
     return checkpoint_hash(folder)
-
-
-def save_contents(folder: Path, images: ImageSet) -> None:
-    """Write the images that a translator turns, of which a checkpoint's images are made."""
-    images.save(folder / CONTENTS)
 
 
 def load_contents(folder: Path) -> ImageSet | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.gan.pictures import PICTURES, offered
 from tasks.gan.state import GanOutcome, Tick
 
 _CURVES = ("loss_g", "loss_d", "logit_real", "logit_fake", "grad_norm_g", "grad_norm_d")
+_SPENT = "epsilon"  # a curve of private training
 _EVALUATIONS = ("gan_seed", "kimg", "class_name", "metric", "value")
 _FILE = "history.json"
 _CONTENT = TypeAdapter(tuple[list[tuple[Tick, str | None]], GanOutcome, str])
@@ -99,10 +100,15 @@ class History:
             for metric, value in numbers.items()
         ]
 
-    def summary(self) -> dict[str, Any]:
-        """Return the last row of the curves, and how it ended."""
+    def summary(self, gans: int) -> dict[str, Any]:
+        """Return the last row of the curves, and how it ended, as one of so many GANs."""
         assert self.outcome is not None
         outcome, judged = self.outcome, self.outcome.evaluation
+        guarantee = outcome.guarantee
+        if guarantee is not None:
+            from tasks.gan.accounting import together  # Opacus takes seconds to import
+
+            guarantee = together(guarantee, gans)
         return self.row(self.told[-1][0]) | {
             "kept_kimg": round(outcome.kept_kimg, 6),
             "evaluation": _rounded(judged.overall) if judged else {},
@@ -111,6 +117,7 @@ class History:
             "rollbacks": outcome.rollbacks,
             "stopped_early": outcome.stopped_early,
             "checkpoint": self.checkpoint,
+            "privacy": None if guarantee is None else asdict(guarantee),
         }
 
 
@@ -132,16 +139,17 @@ def save_tables(
     """
     in_order = sorted(histories.items())
     rows = [{"gan_seed": s} | one.row(tick) for s, one in in_order for tick, _ in one.told]
+    spent = [_SPENT] if any(_SPENT in row for row in rows) else []
     judged = [{"gan_seed": s} | row for s, one in in_order for row in one.evaluations()]
     for path in (metrics, curves, evaluations):
         path.parent.mkdir(parents=True, exist_ok=True)
     for file, table, columns in (
-        (curves, rows, ["gan_seed", "kimg", *_CURVES]),
+        (curves, rows, ["gan_seed", "kimg", *_CURVES, *spent]),
         (evaluations, judged, list(_EVALUATIONS)),
     ):
         pd.DataFrame(table, columns=columns).to_csv(file, index=False, float_format="%.6g")
     summaries = {
-        str(gan_seed): one.summary() | {"pseudo_labelled": pseudo_labelled}
+        str(gan_seed): one.summary(len(histories)) | {"pseudo_labelled": pseudo_labelled}
         for gan_seed, one in in_order
     }
     text = json.dumps(summaries, indent=2, sort_keys=True, ensure_ascii=False)

@@ -114,8 +114,12 @@ def device_of(params: TrainGanParams) -> torch.device:
 
 
 def precision_of(params: TrainGanParams, device: torch.device) -> AbstractContextManager[object]:
-    """Return a context for forward passes: bfloat16 where asked for, by default on a GPU alone."""
-    half = params.precision == "bfloat16" or (params.precision == "auto" and device.type == "cuda")
+    """Return a context for forward passes: bfloat16 where asked for, by default on a GPU alone.
+
+    Private training is in float32.
+    """
+    gpu = device.type == "cuda" and not params.private
+    half = params.precision == "bfloat16" or (params.precision == "auto" and gpu)
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half, cache_enabled=False)
 
 

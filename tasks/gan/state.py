@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tasks.contracts.evaluation import GanEvaluation
+from tasks.contracts.privacy import Guarantee
 
 _KEPT = 2
 _SUFFIX = ".safetensors"
@@ -30,7 +31,8 @@ class Tick:
     Attributes:
         kimg: thousands of real images shown so far.
         done: share of the budget that is spent, 0..1.
-        curves: loss_g, loss_d, logit_real, logit_fake (means), grad_norm_g, grad_norm_d (L2).
+        curves: loss_g, loss_d, logit_real, logit_fake (means), grad_norm_g, grad_norm_d (L2);
+            epsilon, spent so far, where training is private.
         images_per_second: real images shown per second of wall time.
         grid: a picture as PNG, when due; left out where a tick goes to JSON.
         evaluation: of the averaged generator on real/val, when due.
@@ -55,6 +57,7 @@ class GanOutcome:
         rollbacks: how often the run diverged and was rolled back.
         stopped_early: whether it was given up as hopeless.
         events: one line each, for people.
+        guarantee: what a GAN that was trained privately promises, by itself.
     """
 
     kept_kimg: float
@@ -63,6 +66,7 @@ class GanOutcome:
     rollbacks: int
     stopped_early: bool
     events: tuple[str, ...]
+    guarantee: Guarantee | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ _SLOPES = {"r1", "r2"}
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """This process's share of a batch, of which both sides learn.
 
     Attributes:
@@ -66,26 +67,35 @@ def rmsprop(parameters: Iterable[nn.Parameter], params: TrainGanParams) -> torch
 OPTIMIZERS = {"adam": adam, "rmsprop": rmsprop}
 
 
-class AdversarialStep:
-    """One GAN's optimisers and running state, and what one step does with them."""
+class Batches(Protocol):
+    """Draws batches of real images; training that goes on draws the same."""
+
+    def state(self) -> dict[str, Any]:
+        """Return where the draws stand, as plain values."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on drawing from where ``state`` stood."""
+
+
+class GanStep(ABC):
+    """One GAN's optimisers and running state, and the generator's part of a step."""
 
     def __init__(
         self,
         gan: Gan,
-        data: RealBatches,
+        data: Batches,
         params: TrainGanParams,
         draws: Draws,
         group: Group = SOLO,
     ) -> None:
         assert isinstance(gan.discriminator, Discriminator)
-        self.gan, self.data, self.params, self.draws, self.group = gan, data, params, draws, group
+        self.gan, self.params, self.draws, self.group = gan, params, draws, group
+        self._data = data
         self.discriminator = gan.discriminator
         self.device = draws.generator.device
         self.loss = adversarial_loss(params.loss, params.label_smoothing)
-        weights = params.penalties.model_dump()
-        self.terms_d = {n: t for n, t in DISCRIMINATOR_TERMS.items() if weights[n]}
-        self.terms_g = {n: t for n, t in GENERATOR_TERMS.items() if weights[n]}
-        self.weights = weights
+        self.weights = params.penalties.model_dump()
+        self.terms_g = {n: t for n, t in GENERATOR_TERMS.items() if self.weights[n]}
         self.ada = AdaController(params.ada_target) if params.ada_target is not None else None
         self.memory: dict[str, Tensor] = {}
         self.updates = 0  # of the discriminator
@@ -95,21 +105,9 @@ class AdversarialStep:
         self.opt_g = optimizer(gan.generator.parameters(), params)
         self.opt_d = optimizer(gan.discriminator.parameters(), params)
 
+    @abstractmethod
     def step(self, done: float) -> dict[str, Tensor]:
-        """Update D (``discriminator_steps`` times), then G; return scalars of this step.
-
-        G learns of the batch that D saw last, so its fakes are made once.
-        """
-        rate = self.params.learning_rate * SCHEDULES[self.params.rate_schedule](done)
-        rate *= 0.5**self.gentleness
-        self.opt_g.param_groups[0]["lr"] = rate
-        self.opt_d.param_groups[0]["lr"] = rate * self.params.discriminator_rate
-        for network in (self.gan.generator, self.discriminator):
-            network.train()
-        for _ in range(self.params.discriminator_steps):
-            batch = self._batch(done)
-            curves = self._step_discriminator(batch, done)
-        return curves | self._step_generator(batch, done)
+        """Update D (``discriminator_steps`` times), then G; return scalars of this step."""
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return tensors and plain values to `restore` from."""
@@ -119,7 +117,7 @@ class AdversarialStep:
         if self.ada is not None:
             tensors |= prefixed("ada", self.ada.state())
         facts = {"updates": self.updates, "gentleness": self.gentleness}
-        return tensors, facts | {"sampler": self.data.state()}
+        return tensors, facts | {"sampler": self._data.state()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
@@ -129,59 +127,18 @@ class AdversarialStep:
         if self.ada is not None:
             self.ada.restore(under("ada", tensors))
         self.updates, self.gentleness = facts["updates"], facts["gentleness"]
-        self.data.restore(facts["sampler"])
+        self._data.restore(facts["sampler"])
 
-    def _batch(self, done: float) -> _Batch:
-        real, labels = self.data.batch(paired="mode_seeking" in self.terms_g)
-        latents = self.draws.normal(self.size, self.params.latent_dim)
-        with precision_of(self.params, self.device):
-            fake = self.gan.generator(latents, labels).float()
-        known = self.data.known(labels)
-        return _Batch(labels, known, real, self._seen(real, done), latents, fake)
+    def _set_rates(self, done: float) -> None:
+        """Set the learning rates of this moment; both networks train."""
+        rate = self.params.learning_rate * SCHEDULES[self.params.rate_schedule](done)
+        rate *= 0.5**self.gentleness
+        self.opt_g.param_groups[0]["lr"] = rate
+        self.opt_d.param_groups[0]["lr"] = rate * self.params.discriminator_rate
+        for network in (self.gan.generator, self.discriminator):
+            network.train()
 
-    def _step_discriminator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
-        fake = batch.fake.detach()
-        clean = torch.cat([batch.real, fake])
-        images = torch.cat([batch.seen, self._seen(fake, done)])
-        both = batch.known.repeat(2)
-        judged, slopes = self._judge_both(images, both)
-        logits = judged.logits.float()
-        real_logits, fake_logits = logits.chunk(2)
-        loss = self.loss.discriminator(real_logits, fake_logits)
-        context = DiscriminatorContext(
-            self.discriminator,
-            self.params.diffaug,
-            self.draws,
-            images,
-            clean,
-            both,
-            logits,
-            self.memory,
-            slopes,
-            self.group,
-        )
-        mean = loss.mean()
-        for name, term in self.terms_d.items():
-            mean = mean + self._weight(name, done) * term(context).mean()
-        if judged.class_logits is not None:
-            mean = mean + F.cross_entropy(
-                judged.class_logits.float().chunk(2)[0], batch.known, ignore_index=-1
-            )
-        norm = self.group.descend(self.opt_d, mean)
-        self.updates += 1
-        if self.params.weight_clip is not None:
-            clip_weights(self.discriminator, self.params.weight_clip)
-        if self.ada is not None:
-            gather = self.group.gather
-            self.ada.update(gather(real_logits.detach()), gather(fake_logits.detach()))
-        return {
-            "loss_d": mean.detach(),
-            "logit_real": real_logits.mean().detach(),
-            "logit_fake": fake_logits.mean().detach(),
-            "grad_norm_d": norm,
-        }
-
-    def _step_generator(self, batch: _Batch, done: float) -> dict[str, Tensor]:
+    def _step_generator(self, batch: Batch, done: float) -> dict[str, Tensor]:
         fake, labels = batch.fake, batch.labels
         self.discriminator.requires_grad_(False)
         judged = judged_real = self._judge(self._seen(fake, done), batch.known)
@@ -211,6 +168,108 @@ class AdversarialStep:
         self.discriminator.requires_grad_(True)
         return {"loss_g": mean.detach(), "grad_norm_g": norm}
 
+    def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
+        with precision_of(self.params, self.device):
+            return self.discriminator.judge(images, labels)
+
+    def _updated(self) -> None:
+        """Count an update of the discriminator, and hold its weights to their bound."""
+        self.updates += 1
+        if self.params.weight_clip is not None:
+            clip_weights(self.discriminator, self.params.weight_clip)
+
+    def _weight(self, name: str, done: float) -> float:
+        weight = float(self.weights[name])
+        if name not in _SLOPES:
+            return weight
+        if self.params.gamma_schedule != "constant":
+            weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
+        return weight * 2.0**self.gentleness
+
+    def _seen(self, images: Tensor, done: float) -> Tensor:
+        """What the discriminator sees of real and fake: augmented, and noisy at the start."""
+        probability = self.ada.probability if self.ada is not None else 1.0
+        images = diffaug(images, self.params.diffaug, self.draws, probability)
+        if self.params.instance_noise:
+            noise = self.draws.normal(len(images), *images.shape[1:])
+            images = images + self.params.instance_noise * (1.0 - done) * noise
+        return images
+
+
+class AdversarialStep(GanStep):
+    """A step of a GAN whose discriminator sees real images as they are."""
+
+    def __init__(
+        self,
+        gan: Gan,
+        data: RealBatches,
+        params: TrainGanParams,
+        draws: Draws,
+        group: Group = SOLO,
+    ) -> None:
+        super().__init__(gan, data, params, draws, group)
+        self.data = data
+        self.terms_d = {n: t for n, t in DISCRIMINATOR_TERMS.items() if self.weights[n]}
+
+    def step(self, done: float) -> dict[str, Tensor]:
+        """Update D (``discriminator_steps`` times), then G; return scalars of this step.
+
+        G learns of the batch that D saw last, so its fakes are made once.
+        """
+        self._set_rates(done)
+        for _ in range(self.params.discriminator_steps):
+            batch = self._batch(done)
+            curves = self._step_discriminator(batch, done)
+        return curves | self._step_generator(batch, done)
+
+    def _batch(self, done: float) -> Batch:
+        real, labels = self.data.batch(paired="mode_seeking" in self.terms_g)
+        latents = self.draws.normal(self.size, self.params.latent_dim)
+        with precision_of(self.params, self.device):
+            fake = self.gan.generator(latents, labels).float()
+        known = self.data.known(labels)
+        return Batch(labels, known, real, self._seen(real, done), latents, fake)
+
+    def _step_discriminator(self, batch: Batch, done: float) -> dict[str, Tensor]:
+        fake = batch.fake.detach()
+        clean = torch.cat([batch.real, fake])
+        images = torch.cat([batch.seen, self._seen(fake, done)])
+        both = batch.known.repeat(2)
+        judged, slopes = self._judge_both(images, both)
+        logits = judged.logits.float()
+        real_logits, fake_logits = logits.chunk(2)
+        loss = self.loss.discriminator(real_logits, fake_logits)
+        context = DiscriminatorContext(
+            self.discriminator,
+            self.params.diffaug,
+            self.draws,
+            images,
+            clean,
+            both,
+            logits,
+            self.memory,
+            slopes,
+            self.group,
+        )
+        mean = loss.mean()
+        for name, term in self.terms_d.items():
+            mean = mean + self._weight(name, done) * term(context).mean()
+        if judged.class_logits is not None:
+            mean = mean + F.cross_entropy(
+                judged.class_logits.float().chunk(2)[0], batch.known, ignore_index=-1
+            )
+        norm = self.group.descend(self.opt_d, mean)
+        self._updated()
+        if self.ada is not None:
+            gather = self.group.gather
+            self.ada.update(gather(real_logits.detach()), gather(fake_logits.detach()))
+        return {
+            "loss_d": mean.detach(),
+            "logit_real": real_logits.mean().detach(),
+            "logit_fake": fake_logits.mean().detach(),
+            "grad_norm_d": norm,
+        }
+
     def _judge_both(self, images: Tensor, labels: Tensor) -> tuple[Judgement, Tensor]:
         """Judge real and fake in one pass, which is faster, unless batch norm would mix them.
 
@@ -235,10 +294,6 @@ class AdversarialStep:
         _, slopes = sampled_slopes(self._judge_precisely, probed, known, every, directions)
         return self._judge(images, labels), slopes
 
-    def _judge(self, images: Tensor, labels: Tensor) -> Judgement:
-        with precision_of(self.params, self.device):
-            return self.discriminator.judge(images, labels)
-
     @property
     def _judges_precisely(self) -> bool:
         """Whether the difference of two judgements is that of their images, and not of chance."""
@@ -252,20 +307,3 @@ class AdversarialStep:
         judged = self.discriminator.judge(images, labels)
         self.discriminator.dropout.train()
         return judged
-
-    def _weight(self, name: str, done: float) -> float:
-        weight = float(self.weights[name])
-        if name not in _SLOPES:
-            return weight
-        if self.params.gamma_schedule != "constant":
-            weight *= _FIRST_GAMMA ** SCHEDULES[self.params.gamma_schedule](done)
-        return weight * 2.0**self.gentleness
-
-    def _seen(self, images: Tensor, done: float) -> Tensor:
-        """What the discriminator sees of real and fake: augmented, and noisy at the start."""
-        probability = self.ada.probability if self.ada is not None else 1.0
-        images = diffaug(images, self.params.diffaug, self.draws, probability)
-        if self.params.instance_noise:
-            noise = self.draws.normal(len(images), *images.shape[1:])
-            images = images + self.params.instance_noise * (1.0 - done) * noise
-        return images

@@ -16,6 +16,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import Evaluate, GanEvaluation
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.contracts.privacy import Guarantee
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches, in_two_domains
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
@@ -30,7 +31,7 @@ from tasks.gan.state import (
     prefixed,
     under,
 )
-from tasks.gan.step import AdversarialStep
+from tasks.gan.step import AdversarialStep, GanStep
 from tasks.gan.vae import VaeStep
 
 _JUDGED = 2**62  # where the latent seeds of images that are made to be judged begin
@@ -50,6 +51,7 @@ def train_gan(
     evaluate: Evaluate | None = None,
     states: StateFolder | None = None,
     group: Group = SOLO,
+    secret: tuple[bytes, str] | None = None,
 ) -> Iterator[Tick | GanOutcome]:
     """Train `gan` in place, yielding a `Tick` every ``tick_kimg`` and at the end the `GanOutcome`.
 
@@ -69,13 +71,16 @@ def train_gan(
         states: where the state is kept; a run found there goes on, and its ticks so far are
             yielded again first.
         group: the processes that share a batch.
+        secret: of private training, what noise and draws follow from: the arguments of
+            `tasks.gan.private.noise_generator`.
 
     Raises:
-        UserError: the run diverged more than ``health.max_rollbacks`` times.
+        UserError: the run diverged more than ``health.max_rollbacks`` times, or once where it is
+            private; or `tasks.gan.accounting.guarantee_of` refuses it.
     """
     known = train if other_domain is None else in_two_domains(train, other_domain)
     domain = None if other_domain is None else len(train.class_names)
-    run = Run(gan, known, unlabelled, params, seed, group, domain)
+    run = Run(gan, known, unlabelled, params, seed, group, domain, secret)
     found = states.load() if states is not None else None
     if group.rank > 0:
         states = None  # the first process writes for all
@@ -98,6 +103,7 @@ def train_gan(
         if run.ended or due(before, run.kimg, params.evaluation.every_kimg):
             evaluation = _judge(run, evaluate)
             run.hopeless = bool(group.agree(run.hopeless))
+        curves |= run.spent()
         tick = Tick(run.kimg, run.done, curves, speed, grid, evaluation)
         run.ticks.append(tick)
         good = run.position()
@@ -112,17 +118,20 @@ def train_gan(
         rollbacks=run.watch.rollbacks,
         stopped_early=run.hopeless,
         events=tuple(run.watch.events),
+        guarantee=run.guarantee,
     )
 
 
 def _roll_back(run: Run, good: Snapshot, reason: str) -> None:
     kimg, last = run.kimg, run.params.total_minutes is not None and run.ended
-    if last or not run.watch.roll_back(kimg, reason):
+    # a step that is taken again would be spent twice, and that it is tells of real images
+    if last or run.params.private or not run.watch.roll_back(kimg, reason):
         raise UserError(
             "train_gan",
             f"the GAN diverged within {kimg:g} kimg ({reason}), after {run.watch.rollbacks} "
             "rollbacks to gentler settings",
-            "Lower train_gan.learning_rate or raise train_gan.penalties.r1 and r2",
+            "Lower train_gan.learning_rate"
+            + ("" if run.params.private else " or raise train_gan.penalties.r1 and r2"),
         )
     run.go_back(good)
     run.soften(run.watch.rollbacks)
@@ -139,7 +148,8 @@ def _judge(run: Run, evaluate: Evaluate | None) -> GanEvaluation | None:
     evaluation = evaluate(make)
     if is_better(run.params.evaluation.keep, evaluation, run.best):
         run.keep(evaluation)
-    run.hopeless = run.watch.evaluated(run.kimg, evaluation)
+    hopeless = run.watch.evaluated(run.kimg, evaluation)
+    run.hopeless = hopeless and not run.params.private  # when it ends may not depend on real/val
     return evaluation
 
 
@@ -164,24 +174,31 @@ class Run:
         seed: int,
         group: Group,
         domain: int | None,
+        secret: tuple[bytes, str] | None,
     ) -> None:
         self.gan, self.params, self.group = gan, params, group
         device = self._device = next(gan.generator.parameters()).device
         self._random = torch.Generator(device).manual_seed(seed)
         draws = Draws(self._random, group.rank, group.world)
-        data = RealBatches(
-            train,
-            unlabelled,
-            batch_size=params.batch_size,
-            balanced=params.balanced,
-            seed=seed,
-            device=device,
-            domain=domain,
-            rank=group.rank,
-            world=group.world,
-        )
-        kind = VaeStep if params.network == "vae" else AdversarialStep
-        self._step: AdversarialStep | VaeStep = kind(gan, data, params, draws, group)
+        self.guarantee: Guarantee | None = None
+        self._step: GanStep | VaeStep
+        if params.private:
+            assert secret is not None
+            self._step = self._private(train, draws, secret)
+        else:
+            data = RealBatches(
+                train,
+                unlabelled,
+                batch_size=params.batch_size,
+                balanced=params.balanced,
+                seed=seed,
+                device=device,
+                domain=domain,
+                rank=group.rank,
+                world=group.world,
+            )
+            kind = VaeStep if params.network == "vae" else AdversarialStep
+            self._step = kind(gan, data, params, draws, group)
         self._seed, self.steps = seed, 0
         self._minutes = 0.0
         self.watch = Watch(params.health)
@@ -289,6 +306,33 @@ class Run:
         self.watch = Watch(self.params.health, rollbacks, tuple(collapsed), in_a_row, list(events))
         ticks = enumerate(_TICKS.validate_python(facts["ticks"]))
         self.ticks = [replace(tick, grid=snapshot.grids.get(number)) for number, tick in ticks]
+
+    def spent(self) -> dict[str, float]:
+        """Return under ``epsilon`` what private training has spent so far, otherwise nothing."""
+        if self.guarantee is None:
+            return {}
+        from tasks.gan.accounting import spent
+
+        return {"epsilon": spent(self.guarantee, self.steps * self.params.discriminator_steps)}
+
+    def _private(self, train: ImageSet, draws: Draws, secret: tuple[bytes, str]) -> GanStep:
+        """Settle the guarantee, and return the step that keeps it."""
+        from tasks.gan.accounting import guarantee_of  # Opacus takes seconds to import
+        from tasks.gan.private import PoissonBatches, PrivateStep, noise_generator, units_of
+
+        p = self.params
+        units, unit = units_of(train)
+        steps = self._total_steps * p.discriminator_steps
+        guarantee = guarantee_of(p.privacy, int(units.max()) + 1, p.batch_size, steps)
+        self.guarantee = replace(guarantee, unit=unit)
+        batches = PoissonBatches(
+            train,
+            batch_size=p.batch_size,
+            count_noise=guarantee.count_noise,
+            rng=noise_generator(*secret),
+            device=self._device,
+        )
+        return PrivateStep(self.gan, batches, p, draws, self.guarantee)
 
     @property
     def _total_steps(self) -> int:

@@ -18,7 +18,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import code_of
 from tasks.contracts.machine import one_thread, processor
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.gan.checkpoint import save_checkpoint, save_contents
+from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.distributed import SOLO, Group, launch
 from tasks.gan.history import CHECKPOINT, STATES
 from tasks.gan.model import build_gan, device_of
@@ -44,6 +44,7 @@ class GanJob:
         told: where the stage listens.
         judge: makes what judges the images, in the worker.
         other_domain: set of images that a translator turns into such of this one, None without.
+        secret: of private training, as in `train_gan`; None without.
     """
 
     train: Path
@@ -55,6 +56,7 @@ class GanJob:
     told: Path
     judge: Callable[[], Evaluate]
     other_domain: Path | None = None
+    secret: tuple[bytes, str] | None = None
 
 
 def train_one(job: GanJob) -> int:
@@ -91,13 +93,14 @@ def _train(group: Group, job: GanJob) -> int:
         evaluate=job.judge() if first else None,
         states=StateFolder(job.folder / STATES),
         group=group,
+        secret=job.secret,
     ):
         if first:
             if isinstance(news, GanOutcome):
                 folder = job.folder / CHECKPOINT
-                save_checkpoint(folder, gan, train.class_names, job.params, job.gan_seed)
-                if other_domain is not None:
-                    save_contents(folder, other_domain)
+                save_checkpoint(
+                    folder, gan, train.class_names, job.params, job.gan_seed, other_domain
+                )
             teller.tell(news)
         if group.agree(not teller.heard):
             break

@@ -131,9 +131,10 @@ def _gain(images: ImageSet, params: RetrainParams) -> float:
 
 
 def _measured(images: ImageSet, params: Params) -> Costs:
+    private = params.train_gan.private
     gan_params = params.train_gan.model_copy(
         update={
-            "total_kimg": _ENDLESS,
+            "total_kimg": params.train_gan.total_kimg if private else _ENDLESS,
             "total_minutes": None,
             "tick_kimg": _TICK_STEPS * params.train_gan.batch_size / 1000,
             "grid_kimg": 2 * _ENDLESS,
@@ -142,9 +143,14 @@ def _measured(images: ImageSet, params: Params) -> Costs:
     )
     other_domain = images if gan_params.network == "translator" else None  # for the time alone
     gan = build_gan(images, gan_params, 0, other_domain)
+    shown, secret = images, None
+    if private:  # draws a share of its images: as many a step as will be, of however few are here
+        rows = np.resize(np.arange(len(images)), 2 * gan_params.batch_size)
+        apart = images.manifest.iloc[rows].assign(group=[str(row) for row in range(len(rows))])
+        shown, secret = ImageSet(images.images[rows], apart), (b"of nobody", "plan")
     clock = time.perf_counter if device_of(gan_params).type == "cuda" else time.process_time
     times, began = [], time.perf_counter()
-    for _ in train_gan(gan, images, gan_params, 0, other_domain=other_domain):
+    for _ in train_gan(gan, shown, gan_params, 0, other_domain=other_domain, secret=secret):
         times.append(clock())
         if len(times) > 2 and time.perf_counter() - began > _GAN_SECONDS:
             break

@@ -17,6 +17,7 @@ from tasks.contracts.params.train_gan import (
     OptimizerName,
     Penalties,
     Policy,
+    Privacy,
     Rule,
     ScheduleName,
     TrainGanParams,
@@ -32,6 +33,13 @@ VAE = {
     "diffaug": [],
 }
 CRITIC = {"loss": "wasserstein", "penalties": NO_TERMS}
+PRIVATE = {
+    "privacy.epsilon": 1.0,
+    "loss": "nonsaturating",
+    "penalties": {"mode_seeking": 0.1},
+    "balanced": False,
+    "evaluation.keep": "last",
+}
 
 
 def values(changes: dict[str, Any]) -> dict[str, Any]:
@@ -138,6 +146,38 @@ def refused(changes: dict[str, Any]) -> UserError:
             "unconditional head.*concat puts the label into the image",
             {"conditioning": "auxiliary"},
         ),
+        (PRIVATE | {"network": "dcgan"}, "network dcgan .*batch norm", {"network": "resnet"}),
+        (
+            PRIVATE | {"network": "translator"},
+            "network translator .*checkpoint holds them",
+            {"network": "stylegan"},
+        ),
+        (PRIVATE | {"spectral_norm": True}, "spectral_norm", {"spectral_norm": False}),
+        (PRIVATE | {"loss": "relativistic"}, "compares images", {"loss": "hinge"}),
+        *(
+            (PRIVATE | {"penalties": {term: 1.0}}, rf"penalties\.{term} has to be 0", PRIVATE)
+            for term in ("r1", "r2", "gradient_penalty", "lecam", "consistency")
+        ),
+        (
+            PRIVATE | {"penalties": {"feature_matching": 1.0}},
+            r"penalties\.feature_matching has to be 0",
+            PRIVATE,
+        ),
+        (PRIVATE | {"balanced": True}, "balanced has to be false", {"balanced": False}),
+        (PRIVATE | {"ada_target": 0.6}, "follows the logits", {"ada_target": None}),
+        (
+            PRIVATE | {"unlabelled": "pseudo_label"},
+            "unlabelled has to be none",
+            PRIVATE | {"unlabelled": "none"},
+        ),
+        (PRIVATE | {"evaluation.keep": "kid"}, "keep has to be last", PRIVATE),
+        (
+            PRIVATE | {"total_kimg": None, "total_minutes": 1.0},
+            "the noise follows from the steps",
+            {"total_kimg": 1.0, "total_minutes": None},
+        ),
+        (PRIVATE | {"processes": 2}, "processes has to be 1", {"processes": 1}),
+        (PRIVATE | {"precision": "bfloat16"}, "float32 or auto", {"precision": "auto"}),
     ],
 )
 def test_a_wrong_combination_says_why_and_its_mend_is_accepted(
@@ -147,6 +187,18 @@ def test_a_wrong_combination_says_why_and_its_mend_is_accepted(
         parse_params(values(changes))
     refused(changes)
     accepted(changes | mended)
+
+
+def test_counts_that_noise_hides_do_not_decide_how_many_images_are_made() -> None:
+    noised = values(PRIVATE | {"privacy.class_counts": "noised"})
+    parse_params(noised)
+    noised["generate"]["per_class"] = "auto"
+    with pytest.raises(
+        UserError, match=r"generate\.per_class auto follows the number.*noised hides"
+    ):
+        parse_params(noised)
+    noised["train_gan"]["privacy"]["class_counts"] = "public"
+    parse_params(noised)
 
 
 @pytest.mark.parametrize("loss", ["saturating", "nonsaturating"])
@@ -178,7 +230,7 @@ def _paths(model: Any, prefix: str = "") -> list[str]:
     """Every key that holds a number with a fraction, dotted."""
     found = []
     for name, field in model.model_fields.items():
-        if field.annotation in (Penalties, Evaluation, Health):
+        if field.annotation in (Penalties, Privacy, Evaluation, Health):
             found += _paths(field.annotation, f"{name}.")
         elif "float" in str(field.annotation):
             found.append(prefix + name)

@@ -106,7 +106,9 @@ def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) 
     assert lengths.least < lengths.seconds < lengths.most
 
 
+@pytest.mark.parametrize("preset", [None, "private"])
 def test_a_plan_is_shown_whole_and_writes_nothing(
+    preset: str | None,
     shapes: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,6 +116,8 @@ def test_a_plan_is_shown_whole_and_writes_nothing(
 ) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     small = ["ingest.image_size=8", "train_gan.seeds=[0]", "retrain.recipes=[plain]"]
+    if preset is not None:
+        small = [*preset_settings(preset), *small, "train_gan.total_kimg=2"]
     monkeypatch.setattr("tasks.planning.clock._GAN_SECONDS", 0.0)
     plan.show_plan(tmp_path, shapes, small)
     shown = capsys.readouterr().out

@@ -71,7 +71,7 @@ CLASSICS = {
 
 
 def test_the_presets_are_these_and_differ() -> None:
-    others = {"plain", "few", "fast", "balanced", "best", "translator", "vae"}
+    others = {"plain", "few", "fast", "balanced", "best", "translator", "private", "vae"}
     assert set(NAMES) == others | set(CLASSICS)
     found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
@@ -105,7 +105,8 @@ def test_a_preset_takes_steps_at_small_sizes(name: str, size: int) -> None:
     others = shape_set(3, size=size, seed=1) if settings.network == "translator" else None
     gan = build_gan(images, settings, 0, others)
     before = [p.detach().clone() for p in gan.generator.parameters()]
-    *ticks, outcome = train_gan(gan, images, settings, 0, other_domain=others)
+    secret = (b"secret", "GAN") if settings.private else None
+    *ticks, outcome = train_gan(gan, images, settings, 0, other_domain=others, secret=secret)
     assert isinstance(outcome, GanOutcome)
     assert all(isinstance(t, Tick) and math.isfinite(sum(t.curves.values())) for t in ticks)
     after = gan.generator.parameters()

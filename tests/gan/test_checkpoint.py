@@ -17,7 +17,6 @@ from tasks.gan.checkpoint import (
     load_discriminator,
     load_generator,
     save_checkpoint,
-    save_contents,
 )
 from tasks.gan.model import Gan, build_gan
 from tasks.gan.networks import NETWORKS
@@ -104,9 +103,7 @@ def test_every_network_comes_back_as_it_was(network: str, tmp_path: Path) -> Non
         for part in (gan.ema, gan.discriminator):
             for tensor in part.state_dict().values():  # running statistics and progress too
                 tensor.mul_(1.5) if tensor.is_floating_point() else tensor.add_(1)
-    save_checkpoint(tmp_path / "gan", gan, SHAPES, params, 0)
-    if others is not None:
-        save_contents(tmp_path / "gan", others)
+    save_checkpoint(tmp_path / "gan", gan, SHAPES, params, 0, others)
     generator, discriminator = (
         load(tmp_path / "gan") for load in (load_generator, load_discriminator)
     )

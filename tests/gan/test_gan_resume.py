@@ -53,6 +53,14 @@ SETTINGS = {
         "penalties": {},
         "discriminator_steps": 2,
     },
+    "private": {
+        "privacy": {"epsilon": 10.0, "delta": 1e-3},
+        "loss": "nonsaturating",
+        "penalties": {},
+        "balanced": False,
+        "discriminator_steps": 2,
+        "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "last"},
+    },
     "autoencoder": {
         "network": "vae",
         "loss": "elbo",
@@ -91,7 +99,8 @@ def run(train: ImageSet, settings: TrainGanParams, states: Path, stop_after: int
     """Train, dropping everything after ``stop_after`` ticks, as a killed process does."""
     gan = build_gan(train, settings, 3)
     told: list[Tick | GanOutcome] = []
-    for news in train_gan(gan, train, settings, 3, evaluate=judge, states=StateFolder(states)):
+    kept, secret = StateFolder(states), (b"secret", "GAN 3")
+    for news in train_gan(gan, train, settings, 3, evaluate=judge, states=kept, secret=secret):
         told.append(news)
         if len(told) == stop_after:
             break

@@ -19,7 +19,6 @@ from tasks.gan.checkpoint import (
     load_contents,
     load_generator,
     save_checkpoint,
-    save_contents,
 )
 from tasks.gan.draws import RealBatches, in_two_domains
 from tasks.gan.model import build_gan, check_training_set
@@ -133,8 +132,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gan") / "0"
     settings, others = params(), shape_set(5, seed=1)
     gan = build_gan(shape_set(2), settings, 0, others)
-    save_checkpoint(folder, gan, SHAPES, settings, 0)
-    save_contents(folder, others)
+    save_checkpoint(folder, gan, SHAPES, settings, 0, others)
     return folder
 
 
@@ -154,7 +152,7 @@ def test_other_images_to_turn_make_another_checkpoint(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copied)
     assert checkpoint_hash(copied) == checkpoint_hash(folder)
     shutil.rmtree(copied / "contents")
-    save_contents(copied, shape_set(5, seed=2))
+    shape_set(5, seed=2).save(copied / "contents")
     assert checkpoint_hash(copied) != checkpoint_hash(folder)
     shutil.rmtree(copied / "contents")
     with pytest.raises(UserError, match=r"contents: images\.npy is missing"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from tasks.contracts.params.generate import GenerateParams
@@ -34,6 +34,16 @@ class Params:
     merge: MergeParams
     retrain: RetrainParams
     report: ReportParams
+
+    @model_validator(mode="after")
+    def _check(self) -> Params:
+        counts = self.train_gan.privacy.class_counts
+        if self.train_gan.private and counts == "noised" and self.generate.per_class == "auto":
+            raise ValueError(
+                "generate.per_class auto follows the number of training images of each class, "
+                "which train_gan.privacy.class_counts noised hides; give a number"
+            )
+        return self
 
 
 def parse_params(values: Mapping[str, Any], name: str = "params.yaml") -> Params:

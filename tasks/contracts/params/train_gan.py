@@ -31,6 +31,12 @@ _CROSS_ENTROPY = ("saturating", "nonsaturating")
 BATCH_NORM = ("dcgan",)  # networks whose logits depend on the batch
 _BY_IMAGE = ("r1", "r2", "gradient_penalty", "consistency")  # terms of one image's logit
 
+_NOT_PRIVATE = {
+    "dcgan": "its batch norm mixes the images of a batch",
+    "translator": "it makes images of images, and its checkpoint holds them",
+    "vae": "it has no discriminator, whose gradients would be made noisy",
+}
+
 
 class Penalties(Section):
     """Weights of the terms added to the adversarial loss; 0 leaves a term out."""
@@ -43,6 +49,15 @@ class Penalties(Section):
     mode_seeking: NonNegative = 0.0
     feature_matching: NonNegative = 0.0
     reconstruction: NonNegative = 0.0
+
+
+class Privacy(Section):
+    """Differential privacy of each GAN; without an ``epsilon`` it is trained without."""
+
+    epsilon: Positive | None = None
+    delta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-5
+    max_grad_norm: Positive = 1.0
+    class_counts: Literal["public", "noised"] = "public"
 
 
 class Evaluation(Section):
@@ -97,6 +112,7 @@ class TrainGanParams(Section):
     balanced: bool
     ema_halflife_kimg: Positive
     unlabelled: Literal["none", "pseudo_label", "pseudo_label+unconditional"]
+    privacy: Privacy
     evaluation: Evaluation
     health: Health
     device: Literal["auto", "cpu", "cuda"]
@@ -111,9 +127,15 @@ class TrainGanParams(Section):
         """How many consecutive images of a batch share one whose slope R1 and R2 take."""
         return round(1 / self.penalty_share)
 
+    @property
+    def private(self) -> bool:
+        """Whether it is trained with differential privacy."""
+        return self.privacy.epsilon is not None
+
     @model_validator(mode="after")
     def _check(self) -> TrainGanParams:
-        for reason in (*self._budget(), *self._adversary(), *self._practice()):
+        private = self._privacy() if self.private else ()
+        for reason in (*self._budget(), *self._adversary(), *self._practice(), *private):
             raise ValueError(reason)
         return self
 
@@ -221,6 +243,53 @@ class TrainGanParams(Section):
                 "an unconditional head for unlabelled images needs conditioning projection, "
                 "auxiliary or none: concat puts the label into the image"
             )
+
+    def _privacy(self) -> Iterator[str]:
+        """Say what would let real images pass by the noise, or what the noise cannot reach."""
+        p = self.penalties.model_dump()
+        terms = [name for name, weight in p.items() if weight and name != "mode_seeking"]
+        within = "with privacy.epsilon a number, "
+        if self.network in _NOT_PRIVATE:
+            yield f"{within}network {self.network} cannot be: {_NOT_PRIVATE[self.network]}"
+        if self.spectral_norm:
+            yield (
+                f"{within}spectral_norm cannot be true: a weight that is divided by its norm has "
+                "no gradient of each image's own"
+            )
+        if self.loss == "relativistic":
+            yield (
+                f"{within}loss relativistic cannot be: it compares images with each other, so "
+                "that no gradient is one image's own, and shows the generator real ones; use "
+                "nonsaturating"
+            )
+        if terms:
+            yield (
+                f"{within}penalties.{terms[0]} has to be 0: nothing but the adversarial loss, "
+                "image by image, is clipped and made noisy"
+            )
+        if self.balanced:
+            yield (
+                f"{within}balanced has to be false: the guarantee counts on every image being "
+                "drawn with the same probability"
+            )
+        if self.ada_target is not None:
+            yield f"{within}ada_target has to be null: it follows the logits of real images"
+        if self.unlabelled != "none":
+            yield (
+                f"{within}unlabelled has to be none: the classifiers that label them are trained "
+                "without a guarantee"
+            )
+        if self.evaluation.keep != "last":
+            yield (
+                f"{within}evaluation.keep has to be last: choosing a checkpoint by comparing it "
+                "with real/val tells of those images"
+            )
+        if self.total_kimg is None:
+            yield f"{within}total_minutes has to be null: the noise follows from the steps"
+        if self.processes > 1:
+            yield f"{within}processes has to be 1"
+        if self.precision == "bfloat16":
+            yield f"{within}precision has to be float32 or auto, so that norms are exact"
 
 
 def _used(settings: Mapping[str, bool]) -> str:

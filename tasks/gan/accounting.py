@@ -1,0 +1,102 @@
+"""What training with differential privacy spends, and how much noise keeps it within a budget.
+
+Every discriminator step is a Gaussian mechanism on units drawn independently with one
+probability (Abadi et al. 2016, arXiv:1607.00133); its Rényi divergences add up over steps and
+GANs (Mironov et al. 2019, arXiv:1908.10530), and Opacus' accountant turns them into ε. The
+generator and its images learn of real images through the discriminator alone, so what holds for
+that one holds for them (post-processing).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+from opacus.accountants import RDPAccountant
+from scipy.optimize import brentq
+
+from tasks.contracts.errors import UserError
+from tasks.contracts.params.train_gan import Privacy
+from tasks.contracts.privacy import Guarantee
+
+_COUNT_NOISE = 50.0  # over ε, in units: by itself it spends about a tenth of the budget
+_ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(11, 64), 96, 128, 256, 512)
+_NOISE = (0.05, 10_000.0)  # noise multipliers within which one is sought
+_NEARLY = 1e-3  # relative, of the noise multiplier
+
+
+def guarantee_of(privacy: Privacy, units: int, batch_size: int, steps: int) -> Guarantee:
+    """Return what a GAN promises that takes the whole budget.
+
+    Args:
+        privacy: the settings; ``epsilon`` is the budget.
+        units: images, or groups of images, of real/train.
+        batch_size: units that a step sees on average.
+        steps: of the discriminator.
+
+    Raises:
+        UserError: more units a step than there are, a δ that protects nobody, or a budget that
+            no noise keeps.
+    """
+    assert privacy.epsilon is not None
+    if batch_size > units:
+        raise UserError(
+            f"train_gan.batch_size: {batch_size}",
+            f"a step of private training sees a random part of the {units} units of real/train, "
+            "and this is more than all of them",
+            f"Set it to at most {units // 2 // 2 * 2}",
+        )
+    if privacy.delta >= 1 / units:
+        raise UserError(
+            f"train_gan.privacy.delta: {privacy.delta:g}",
+            f"with {units} units, a training that gives one of them away whole would be within it",
+            f"Set it well below {1 / units:.1g}, such as {0.1 / units:.1g}",
+        )
+    own = Guarantee(
+        epsilon=privacy.epsilon,
+        epsilon_together=privacy.epsilon,
+        delta=privacy.delta,
+        gans=1,
+        unit="image",
+        units=units,
+        noise_multiplier=0.0,
+        max_grad_norm=privacy.max_grad_norm,
+        sample_rate=batch_size / units,
+        steps=steps,
+        class_counts=privacy.class_counts,
+        count_noise=_COUNT_NOISE / privacy.epsilon if privacy.class_counts == "noised" else 0.0,
+    )
+
+    def excess(noise: float) -> float:
+        return spent(replace(own, noise_multiplier=noise), steps) - own.epsilon
+
+    least, most = _NOISE
+    if excess(most) > 0:
+        raise UserError(
+            f"train_gan.privacy.epsilon: {privacy.epsilon:g}",
+            f"no noise keeps {steps} steps within so small a budget",
+            "Raise it, or lower train_gan.total_kimg",
+        )
+    if excess(least) > 0:
+        noise = brentq(excess, least, most, rtol=_NEARLY) * (1 + _NEARLY)  # rather too much
+        own = replace(own, noise_multiplier=float(noise))
+    else:
+        own = replace(own, noise_multiplier=least)
+    epsilon = spent(own, steps)
+    return replace(own, epsilon=epsilon, epsilon_together=epsilon)
+
+
+def spent(guarantee: Guarantee, steps: int, gans: int = 1) -> float:
+    """Return ε of so many GANs after so many steps of each, at the guarantee's δ."""
+    accountant = RDPAccountant()
+    accountant.history = [(guarantee.noise_multiplier, guarantee.sample_rate, steps * gans)]
+    if guarantee.count_noise:
+        accountant.history.append((guarantee.count_noise, 1.0, gans))
+    with warnings.catch_warnings():  # that a wider range of orders might tell of less
+        warnings.simplefilter("ignore", UserWarning)
+        return float(accountant.get_epsilon(guarantee.delta, list(_ORDERS)))
+
+
+def together(guarantee: Guarantee, gans: int) -> Guarantee:
+    """Return the guarantee of one of several GANs, with what all of them spend."""
+    return replace(guarantee, gans=gans, epsilon_together=spent(guarantee, guarantee.steps, gans))
