@@ -8,6 +8,7 @@ import yaml
 
 from flows import former, plan
 from flows.edit_params import edited
+from flows.presets import preset_settings
 from flows.run import choose_settings
 from tasks.contracts.outputs import published
 from tasks.contracts.params.line import Params, parse_params
