@@ -77,7 +77,8 @@ class Suspects:
         if member.all() or not member.any():
             return None
         curve = _Curve.of(scores[rows], member, labels[rows])
-        group = self.images.manifest["group"].to_numpy()[rows]
+        told = self.images.manifest.iloc[rows]
+        group = told["group"].fillna(told["image_id"]).to_numpy()
         found = np.array(curve.figures(np.ones((1, len(rows)))))[:, 0]
         parts = [curve.figures(weights) for weights in _resamples(group, member, seed)]
         drawn = np.concatenate([np.array(part) for part in parts], axis=1)
