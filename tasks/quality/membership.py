@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.contracts.image_set import Images, ImageSet, Labels, Unread, concatenate
-from tasks.quality.memorisation import nearest_training_image, spacings
+from tasks.quality.memorisation import nearest_training_image
 from tasks.quality.neighbours import Rows, Scores, rows_of_labels, some
 
 FALSE_POSITIVES = 0.01
@@ -29,7 +29,7 @@ FEWEST = 99
 _LEVEL = 0.95
 _RESAMPLES = 2000
 _CELLS = 2_000_000  # weights of resamples held at once, 16 MB
-_SPACED = 500  # synthetic images of a class that tell its scale
+_SPACED = 1000  # synthetic images of a class that tell its scale
 _DIGITS = 6
 
 
@@ -105,8 +105,8 @@ def by_nearest(suspects: ImageSet, pool: ImageSet) -> Scores:
 
     The full black-box attack of GAN-Leaks (Chen et al. 2020, arXiv:1909.03935, section 4.2),
     which needs the images alone, or a generator that makes them: distances as in
-    `nearest_training_image`, over the median distance of the class's synthetic images to their
-    nearest other one, negative. Not a number where a class has no synthetic image. Time is in
+    `nearest_training_image`, over the median distance of the class's synthetic images to the
+    nearest of others, negative. Not a number where a class has no synthetic image. Time is in
     proportion to the pairs of suspects and synthetic images of one class.
     """
     made = {label: _unread(pool, rows) for label, rows in rows_of_labels(pool.labels).items()}
@@ -252,9 +252,12 @@ def _resamples(
 
 
 def _scale(made: ImageSet) -> float:
-    """Return the median distance of images to their nearest other one; 0 of a single one."""
+    """Return the median distance of half of the images to the other half; 0 of a single one."""
     few = some(len(made), _SPACED)
-    return float(np.median(spacings(made.images[few]))) if len(few) > 1 else 0.0
+    if len(few) < 2:
+        return 0.0
+    distance, _ = nearest_training_image(made.images[few[::2]], made.images[few[1::2]])
+    return float(np.median(distance))
 
 
 def _unread(images: ImageSet, rows: Rows) -> ImageSet:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.contracts.image_set import Images, Labels
-from tasks.quality.neighbours import Rows, Scores, nearest, radii, rows_of_labels
+from tasks.quality.neighbours import Rows, Scores, nearest, rows_of_labels
 
 _CELLS = 16  # pixels a side that images are averaged down to before they are compared
 _BLOCK = 2**25  # bytes of images held as numbers of 32 bits at once
@@ -36,19 +36,6 @@ def nearest_training_image(images: Images, train: Images) -> tuple[Scores, Rows]
             closer = away < distance[part]
             row[part][closer], distance[part][closer] = found[closer] + first, away[closer]
     return distance, row
-
-
-def spacings(images: Images) -> Scores:
-    """Return how far each image ``[N, H, W, C]`` is from the nearest other one, ``[N]``.
-
-    Distances as in `nearest_training_image`; all images are held at once.
-
-    Raises:
-        ValueError: fewer than 2 images.
-    """
-    flat = _flat(images)
-    result: Scores = radii(flat, 1) / np.sqrt(flat.shape[1])
-    return result
 
 
 def class_quantiles(scores: Scores, labels: Labels, classes: int, quantile: float) -> Scores:
