@@ -11,10 +11,10 @@ ATTACKS = {
     "discriminator": "the GANs’ discriminators",
 }
 HOW = {
-    "nearest": "how near the nearest GAN image of the same class is, for a stranger who has the "
-    "whole pool, or a generator that makes it (GAN-Leaks, Chen et al. 2020)",
-    "discriminator": "how real the discriminators find an image, on average over the GANs, for a "
-    "stranger who has whole checkpoints (LOGAN, Hayes et al. 2019)",
+    "nearest": "From the GAN images: the nearer the nearest one of the same class, the more likely "
+    "(GAN-Leaks, Chen et al. 2020), by a stranger who has the whole pool or a generator.",
+    "discriminator": "From the discriminators: the more real they find an image, on average over "
+    "the GANs, the more likely (LOGAN, Hayes et al. 2019), by a stranger who has whole checkpoints.",
 }
 
 
@@ -83,9 +83,9 @@ def rate(attack: Attack) -> str:
 
 
 def allowed(attack: Attack) -> str:
-    """Return what the guarantee allows an attack to reach, both figures; without one, any."""
+    """Return what the guarantee allows an attack to reach, both figures."""
     if attack.most_auc is None or attack.most_tpr is None:
-        return "everything"
+        return "no bound"
     return f"AUC {decimal(attack.most_auc, 2)}, {percent(attack.most_tpr)} %"
 
 
@@ -102,11 +102,11 @@ def _told(found: Sharing) -> str:
     if finding:
         name = finding[0]
         said = (
-            f"By {ATTACKS.get(name, name)}, an attack tells training images from others better "
+            f"From {ATTACKS.get(name, name)}, an attack tells training images from others better "
             f"than chance{_figures(found.attacks[name])}."
         )
         if name != "nearest" and "nearest" in found.attacks:
-            said += f" By {ATTACKS['nearest']}, none was found to, which is no promise."
+            said += f" From {ATTACKS['nearest']}, it does not; that is no promise."
         return said
     for attack in found.attacks.values():
         return (
