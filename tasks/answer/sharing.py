@@ -13,8 +13,8 @@ ATTACKS = {
 HOW = {
     "nearest": "From the GAN images: the nearer the nearest one of the same class, the more likely "
     "(GAN-Leaks, Chen et al. 2020), by a stranger who has the whole pool or a generator.",
-    "discriminator": "From the discriminators: the more real they find an image, on average over "
-    "the GANs, the more likely (LOGAN, Hayes et al. 2019), by a stranger who has whole checkpoints.",
+    "discriminator": "From the discriminators: the more real they find an image, averaged over the "
+    "GANs, the more likely (LOGAN, Hayes et al. 2019), by a stranger who has whole checkpoints.",
 }
 
 

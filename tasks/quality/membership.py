@@ -227,7 +227,9 @@ class _Curve:
         """Return the share of all weight that each score has, ``[B, U]``, by falling score."""
         summed = np.add.reduceat(weights[:, self.order], self.starts, axis=1)
         total = summed.sum(axis=1, keepdims=True)
-        return np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
+        out = np.full_like(summed, np.nan)
+        shares: Scores = np.divide(summed, total, out=out, where=total > 0)
+        return shares
 
 
 def _resamples(
