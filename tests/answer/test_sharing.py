@@ -32,8 +32,8 @@ def test_without_a_guarantee_it_is_said_not_to_share_and_what_an_attack_reached(
     assert in_short(shared().sharing) == (
         "If the real images are private, share neither the GANs nor their images: the GANs were "
         "trained without a guarantee of privacy. From the GAN images alone, an attack tells "
-        "training images from others better than chance (AUC 0.65 [0.60, 0.70], chance is 0.50; it finds "
-        "3.1 % [1.6, 4.6] of them at 1 % false alarms)."
+        "training images from others better than chance (AUC 0.65 [0.60, 0.70], chance is 0.50; "
+        "it finds 3.1 % [1.6, 4.6] of them at 1 % false alarms)."
     )
 
 
