@@ -55,7 +55,7 @@ class Suspects:
         """Return how well scores ``[N]`` tell members from others.
 
         The AUC counts ties as half. The true-positive rate at a false-positive rate of 1 %
-        (Carlini et al. 2022, arXiv:2112.03570, section III) is that just before the k-th of n
+        (Carlini et al. 2022, arXiv:2112.03570) is that just before the k-th of n
         others, at k / (n + 1), linear between: with it, guessing reaches 1 % whatever n is, where
         the largest rate at 1 % or less would be up to twice that.
 
@@ -103,7 +103,7 @@ class Suspects:
 def by_nearest(suspects: ImageSet, pool: ImageSet) -> Scores:
     """Score suspects by how near the nearest synthetic image of their class is, ``[N]``.
 
-    The full black-box attack of GAN-Leaks (Chen et al. 2020, arXiv:1909.03935, section 4.2),
+    The full black-box attack of GAN-Leaks (Chen et al. 2020, arXiv:1909.03935),
     which needs the images alone, or a generator that makes them: distances as in
     `nearest_training_image`, over the median distance of the class's synthetic images to the
     nearest of others, negative. Not a number where a class has no synthetic image. Time is in
@@ -125,7 +125,7 @@ def by_nearest(suspects: ImageSet, pool: ImageSet) -> Scores:
 def standardised(logits: Scores, labels: Labels, made: Scores, made_labels: Labels) -> Scores:
     """Return a discriminator's logits on the scale of those of the GAN's own images, by class.
 
-    LOGAN's white-box attack (Hayes et al. 2019, arXiv:1705.07663, section 4.1) takes for members
+    LOGAN's white-box attack (Hayes et al. 2019, arXiv:1705.07663) takes for members
     what the discriminator finds most real. An attacker who has it has the GAN's images too; their
     mean and spread make classes comparable. All GANs of a run saw the same members, so the mean
     over GANs is the attack: it loses the noise of each, where the strongest of several would be
