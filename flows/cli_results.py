@@ -81,7 +81,8 @@ def export(
             metavar="WHAT",
             help="accepted: the synthetic images that passed the filter; merged: these beside the "
             "real training images; real: the three splits; model: the classifier of the winning "
-            "arm as safetensors, with a loader.",
+            "arm as safetensors, with a loader; private: all synthetic images and the generators, "
+            "where these were trained with differential privacy, and what that promises.",
         ),
     ],
     folder: Annotated[
@@ -105,6 +106,10 @@ def export(
         from flows.export_model import export_model
 
         print(export_model(folder))
+    elif what == "private":
+        from flows.export_private import export_private
+
+        print(export_private(folder, form or "folder"))
     else:
         from flows.export import export_images
 

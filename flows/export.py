@@ -19,7 +19,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.line import load_params
 from tasks.data.export_formats import FORMATS, Parts
 
-MODEL = "model"  # what `flows.export_model` exports
+MODEL, PRIVATE = "model", "private"  # what modules of their own export
 _NOTES = Path(".ganlift/exports")  # of exports at work, by process
 _SCORES = ("p_real", "confidence", "margin", "realism", "nearest_distance", "hash_distance")
 _OF_ONE = ["image_id", "gan_seed", "latent_seed"]  # an image of the pool
@@ -39,10 +39,10 @@ def export_images(what: str, folder: Path, form: str) -> str:
     Raises:
         UserError: an unknown set or form, a set that was not made yet, or a folder in the way.
     """
-    _known(what, (*SETS, MODEL), "WHAT")
+    see_known(what, (*SETS, MODEL, PRIVATE), "WHAT")
     if what == MODEL:
         raise UserError(f"--format {form}", "is of images, not of a model", "Leave it out")
-    _known(form, FORMATS, "--format")
+    see_known(form, FORMATS, "--format")
     where = paths()
     see_line(where["train" if what == "real" else what])
     with new_folder(folder) as part:
@@ -115,7 +115,12 @@ def _see_free(folder: Path) -> None:
             )
 
 
-def _known(given: str, known: Iterable[str], option: str) -> None:
+def see_known(given: str, known: Iterable[str], option: str) -> None:
+    """See that a word is one of those there are.
+
+    Raises:
+        UserError: it is not.
+    """
     known = tuple(known)
     if given not in known:
         raise UserError(f"{option} {given}", "is not known", f"Choose one of {', '.join(known)}")

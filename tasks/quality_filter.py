@@ -35,6 +35,7 @@ from tasks.quality.calibration import CALIBRATIONS, out_of_fold, tells_nothing
 from tasks.quality.copies import find_copies
 from tasks.quality.funnel import class_summary, count_reasons, funnel, reached
 from tasks.quality.manifold import Authenticity, Realism
+from tasks.quality.membership import Suspects, by_nearest, standardised
 from tasks.quality.neighbours import Features, Rows, Scores, some
 from tasks.quality.rules import COPIES
 from tasks.quality.selection import (
@@ -216,7 +217,11 @@ def _judge(
         (realism(features), authentic(features))
         for features in map(describe, _blocks(np.arange(len(pool))))
     ]
-    columns, p_real, figures, reliability = _by_discriminators(real, pool, gan, params, seed)
+    suspects = Suspects.of(real.train, real.val)
+    columns, p_real, figures, reliability, attack = _by_discriminators(
+        real, suspects, pool, gan, params, seed
+    )
+    attacks = {"nearest": by_nearest(suspects.images, pool), "discriminator": attack}
     classes = len(real.train.class_names)
     table = pool.manifest[["image_id", "label", "class_name", "gan_seed", "latent_seed"]].assign(
         **columns,
@@ -233,6 +238,7 @@ def _judge(
     figures |= {
         "temperature": round(sure.temperature, 6),
         "authentic": _share(authentic(of_val)),
+        "membership": {name: suspects.told_by(of, seed) for name, of in attacks.items()},
     }
     scored = Scored(table, pd.concat(of_real, ignore_index=True), describe, asked)
     return _Judged(scored, of_val[some(len(of_val))], figures, reliability)
@@ -244,16 +250,21 @@ def _blocks(rows: Rows) -> Iterator[Rows]:
 
 
 def _by_discriminators(
-    real: _Real, pool: ImageSet, gan: Path, params: QualityFilterParams, seed: int
-) -> tuple[dict[str, Scores], pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    real: _Real,
+    suspects: Suspects,
+    pool: ImageSet,
+    gan: Path,
+    params: QualityFilterParams,
+    seed: int,
+) -> tuple[dict[str, Scores], pd.DataFrame, dict[str, Any], pd.DataFrame, Scores]:
     """Let each GAN's discriminator judge its own images and real/val; calibrated, and how well.
 
     Returns the pool's columns, real/val's scores, figures (``constant_p_real``: seeds of the GANs
-    whose p(real) ranks no image) and reliability curves.
+    whose p(real) ranks no image), reliability curves, and what all together say of suspects.
     """
     fit = CALIBRATIONS[params.calibration]
     logit, p_real = np.full((2, len(pool)), np.nan)
-    of_real, brier, curves, flat = [], {}, [], []
+    of_real, brier, curves, flat, attack = [], {}, [], [], []
     for gan_seed, folder in checkpoints(gan).items():
         check_checkpoint(folder, real.train)
         discriminator = load_discriminator(folder)
@@ -264,6 +275,9 @@ def _by_discriminators(
         for rows in _blocks(mine):
             logit[rows] = discriminator_logits(discriminator, pool.take(rows))
         p_real[mine] = head(logit[mine])
+        seen = discriminator_logits(discriminator, suspects.images)
+        own = suspects.images.labels, logit[mine], pool.labels[mine]
+        attack.append(standardised(seen, *own))
         of_real.append(real_scores({"p_real": head(genuine)}, real.val.labels, gan_seed))
         brier[str(gan_seed)] = round(unseen.brier, 6)
         if tells_nothing(head, genuine, faked):
@@ -282,7 +296,9 @@ def _by_discriminators(
         "brier_per_gan": brier,
         "constant_p_real": flat,
     }
-    return {"logit": logit, "p_real": p_real}, pd.concat(of_real), figures, pd.concat(curves)
+    columns = {"logit": logit, "p_real": p_real}
+    together = np.mean(attack, axis=0)
+    return columns, pd.concat(of_real), figures, pd.concat(curves), together
 
 
 def _tune(

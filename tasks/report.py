@@ -29,6 +29,7 @@ from tasks.contracts.machine import processor
 from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
 from tasks.contracts.stage import Setting, stage_main
+from tasks.lift.sharing import sharing
 from tasks.lift.summary import lift_result
 
 
@@ -71,19 +72,19 @@ def run(
     ingested = _json(ingest)
     training, retraining, gans = ImageSet.load(merged), _json(retrained), _json(gan_metrics)
     run_table, predicted = pd.read_parquet(runs), pd.read_parquet(predictions)
-    result = words.told(
-        lift_result(
-            run_table,
-            predicted,
-            ingested["classes"],
-            retrained=retraining,
-            merged=training.manifest,
-            control=len(ImageSet.load(control)),
-            gans=gans,
-            params=params,
-            seed=seed,
-        )
+    filtered = _json(filter_metrics)
+    found = lift_result(
+        run_table,
+        predicted,
+        ingested["classes"],
+        retrained=retraining,
+        merged=training.manifest,
+        control=len(ImageSet.load(control)),
+        gans=gans,
+        params=params,
+        seed=seed,
     )
+    result = words.told(found.model_copy(update={"sharing": sharing(gans, filtered)}))
     reason_table = pd.read_csv(reasons, dtype={"class_name": str}, keep_default_na=False)
 
     answers = Answers.of(predicted, result.baseline, result.treatment)
@@ -102,7 +103,6 @@ def run(
     draw_gan_curves(pd.read_csv(gan_curves), pictures / "gan_curves.png")
     draw_filter_reasons(reason_table, ingested["classes"], pictures / "filter_reasons.png")
     draw_reliability(pd.read_csv(reliability), pictures / "reliability.png")
-    filtered = _json(filter_metrics)
     evidence = Evidence(
         ingest=ingested,
         validation=_json(validation),

@@ -28,8 +28,9 @@ def figures(
         metric in the baseline (``base``), with unfiltered GAN images (``raw``) and in the
         treatment (``gan``), in percent; ``kid`` and coverage
         (``cover``, percent) of the kept checkpoints on real/val, averaged over the GANs; and the
-        share of the pool that was ``kept``, in percent. With log loss as the primary metric,
-        lifts and arms are in nats. What is not known is left out.
+        share of the pool that was ``kept``, in percent; the ``leak``, AUC of the attack that has
+        the GAN images alone, and the ``eps`` that all GANs spend. With log loss as the primary
+        metric, lifts and arms are in nats. What is not known is left out.
     """
     factor, _ = scale_of(result.primary_metric)
     digits, arm_digits = (4, 4) if result.less_is_better else (2, 1)
@@ -51,6 +52,10 @@ def figures(
     if covered := [of["coverage"] for of in judged if "coverage" in of]:
         found["cover"] = round(100.0 * fmean(covered), 1)
     found["kept"] = round(100.0 * fmean(accepted), 1)
+    if result.sharing and "nearest" in result.sharing.attacks:
+        found["leak"] = round(result.sharing.attacks["nearest"].auc.value, 3)
+    if result.sharing and result.sharing.guarantee:
+        found["eps"] = round(result.sharing.guarantee.epsilon_together, 2)
     return {name: number for name, number in found.items() if math.isfinite(number)}
 
 

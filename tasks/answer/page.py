@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from tasks.answer import doubts, names, words
+from tasks.answer import doubts, names, sharing, words
 from tasks.answer.commands import commands
 from tasks.answer.drawing import drawable
 from tasks.answer.evidence import MOST_ROWS
@@ -241,6 +241,7 @@ def _rendered(template: str, result: LiftResult, pictures: Path, **own: Any) -> 
         names=names,
         words=words,
         doubts=doubts,
+        sharing=sharing,
         commands=commands(result),
         unit=words.unit(result),
         level=words.level(result),

@@ -39,6 +39,7 @@ from tasks.lift.parts import (
     Verdict,
     Worth,
 )
+from tasks.lift.sharing import Sharing
 
 _MEND = "Run `ganlift run`, which makes it anew"
 
@@ -59,6 +60,8 @@ class LiftResult(Part):
         majority_class: the one with the most real training images.
         rarest: None where no class has twice the real training images of another.
         folds: of a cross-validation, whose results this one puts together; empty for one split.
+        sharing: whether the GANs and their images may be shared; None over folds, each of which
+            has its own, and in results of versions that did not ask.
         arms: those that were compared; fractions of the real images stand in `worth` alone.
     """
 
@@ -96,6 +99,7 @@ class LiftResult(Part):
     classifier: Classifier
     digests: Digests
     folds: tuple[FoldLift, ...] = ()
+    sharing: Sharing | None = None
 
     @property
     def less_is_better(self) -> bool:

@@ -236,6 +236,15 @@ def fake_filter(reasons: Sequence[tuple[str, str, int]], gans: int) -> dict[str,
             for name in names
         },
         "copy_threshold": 0.01,
+        "membership": {
+            name: {
+                "auc": {"value": auc, "ci_low": auc - 0.05, "ci_high": auc + 0.05},
+                "tpr": {"value": 0.012, "ci_low": 0.0, "ci_high": 0.03},
+                "members": 200,
+                "non_members": 150,
+            }
+            for name, auc in (("nearest", 0.52), ("discriminator", 0.61))
+        },
     }
 
 

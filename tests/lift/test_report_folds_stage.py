@@ -78,6 +78,8 @@ def test_the_answer_over_all_folds_is_told_once_and_each_fold_has_its_row(
     assert set(result.gans) == {f"{seed} of fold {fold}" for seed in (0, 1) for fold in (1, 2)}
     assert set(json.loads(files["gan_metrics"].read_text())) == set(result.gans)
     assert json.loads(files["metrics"].read_text())["lift"] == round(result.lift_pp.mean, 2)
+    assert result.sharing is None  # each fold has GANs of its own
+    assert all(of.sharing is not None for of in each)
     page = files["page"].read_text(encoding="utf-8")
     assert page.count("<td><code>folds/") == 2
     assert "<b>dog</b>" not in page.replace('<th scope="row"><b>', "")

@@ -265,7 +265,21 @@ def test_the_metrics_are_the_few_figures_of_the_result(tmp_path):
         "kid": round(np.mean([of["kid"] for of in judged]), 4),
         "cover": round(100 * np.mean([of["coverage"] for of in judged]), 1),
         "kept": round(100 * kept, 1),
+        "leak": 0.52,
     }
+
+
+def test_what_may_be_shared_is_told_and_former_results_tell_nothing_of_it(tmp_path, capsys):
+    line = fake_line(tmp_path, ["a", "b"], arms=[REAL, FILTERED])
+    sharing = outcome(line)["sharing"]
+    assert sharing["guarantee"] is None
+    assert sharing["attacks"]["nearest"]["auc"]["value"] == 0.52
+    assert "share    If the real images are private" in capsys.readouterr().out
+    assert "How much a stranger can tell" in line["page"].read_text(encoding="utf-8")
+    told = json.loads(line["filter_metrics"].read_text(encoding="utf-8"))
+    del told["membership"]
+    line["filter_metrics"].write_text(json.dumps(told), encoding="utf-8")
+    assert outcome(line)["sharing"] is None
 
 
 def test_a_missing_input_is_named(tmp_path):

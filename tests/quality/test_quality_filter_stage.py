@@ -240,6 +240,17 @@ def test_the_report_tells_every_step_and_how_true_p_real_is(out: Path) -> None:
     assert pd.read_csv(out / "b/tuning.csv").empty
 
 
+def test_what_attacks_tell_of_training_images_is_measured(out: Path) -> None:
+    attacks = json.loads((out / "c/filter.json").read_text())["membership"]
+    assert list(attacks) == ["nearest", "discriminator"]
+    for of in attacks.values():
+        assert (of["members"], of["non_members"], of["tpr"]) == (24, 18, None)
+        auc = of["auc"]
+        assert 0 <= auc["ci_low"] <= auc["value"] <= auc["ci_high"] <= 1
+    # the pool is drawn by other seeds than either side, but for two images of real/train
+    assert attacks["nearest"]["auc"]["ci_low"] < 0.5
+
+
 def test_copies_may_be_kept(inputs: Path, tmp_path: Path) -> None:
     scores = pd.read_parquet(
         run(inputs, tmp_path, classifier_steps=3, reject_copies=False) / "a/scores.parquet"

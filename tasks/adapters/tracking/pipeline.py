@@ -175,7 +175,7 @@ def write_pipeline(
 
 
 def _lift_metrics(result: LiftResult) -> Iterator[tuple[str, float]]:
-    """Yield the lift, its interval, its worth, and every arm's mean of the primary metric."""
+    """Yield lift, interval, worth, every arm's mean of the primary metric, and what leaks."""
     lift, worth = result.lift_pp, result.worth
     values = {"lift_pp": lift.mean, "mde_pp": result.mde_pp, "p_value": lift.p_value}
     values |= {"lift_pp_ci_low": lift.ci_low, "lift_pp_ci_high": lift.ci_high}
@@ -183,6 +183,10 @@ def _lift_metrics(result: LiftResult) -> Iterator[tuple[str, float]]:
         values["worth_real_images"] = worth.real_images - worth.have
     metric = result.primary_metric
     values |= {f"{arm}.{metric}": result.primary(arm).mean for arm in result.arms}
+    if shared := result.sharing:
+        values |= {f"attack_{name}_auc": of.auc.value for name, of in shared.attacks.items()}
+        values |= {f"attack_{k}_tpr": of.tpr.value for k, of in shared.attacks.items() if of.tpr}
+        values |= {"epsilon": shared.guarantee.epsilon_together} if shared.guarantee else {}
     for name, value in values.items():
         if math.isfinite(value):
             yield safe_name(name), float(value)

@@ -9,6 +9,7 @@ from tasks.adapters.tracking.lineage import COMMIT, DVC_LOCK, LINE, PROCESSOR, p
 from tasks.answer import words
 from tasks.answer.commands import commands
 from tasks.answer.doubts import doubts
+from tasks.answer.sharing import in_short
 from tasks.lift.result import LiftResult
 
 REPORT = "00_lift_report.html"  # sorts first, so that the artifact page opens with it
@@ -114,6 +115,8 @@ def _facts(result: LiftResult, tags: Mapping[str, str]) -> Iterator[str]:
     if result.worth:
         yield plain(words.worth_in_full(result, result.worth))
     yield plain(" ".join(words.settled(result)))
+    if result.sharing:
+        yield plain(in_short(result.sharing))
     if PROCESSOR in tags:
         yield (
             f"Computed on {plain(tags[PROCESSOR])}; another kind of processor rounds differently, "

@@ -1,0 +1,97 @@
+"""May the GANs and their images be shared? What is promised, and what attacks reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.contracts.privacy import Guarantee, most_area, most_true_positives
+from tasks.lift.parts import Part, Rounded
+
+FALSE_POSITIVES = 0.01  # as `tasks.quality.membership` measures it
+
+
+class Reached(Part):
+    """What an attack reaches, 0 to 1, and the ends of its 95 % confidence interval."""
+
+    value: Rounded
+    ci_low: Rounded
+    ci_high: Rounded
+
+
+class Attack(Part):
+    """How well an attack tells training images from others, see `tasks.quality.membership`.
+
+    Attributes:
+        auc: share of pairs in which the training image looks more like one; 0.5 is chance.
+        tpr: share of training images found, where 1 % of the others are taken for such; 0.01 is
+            chance. None where there are too few others.
+        members: training images that were attacked.
+        non_members: images of real/val beside them.
+        most_auc: the largest that the guarantee allows, to who sees all GANs; None without one.
+        most_tpr: likewise.
+    """
+
+    auc: Reached
+    tpr: Reached | None
+    members: int
+    non_members: int
+    most_auc: Rounded | None
+    most_tpr: Rounded | None
+
+    @property
+    def finds(self) -> bool:
+        """It does better than chance: one of its intervals lies above that."""
+        rare = self.tpr is not None and self.tpr.ci_low > FALSE_POSITIVES
+        return self.auc.ci_low > 0.5 or rare
+
+    @property
+    def breaks(self) -> bool:
+        """It reaches more than the guarantee allows: one of its intervals lies above that."""
+        area = self.most_auc is not None and self.auc.ci_low > self.most_auc
+        if self.tpr is None or self.most_tpr is None:
+            return area
+        return area or self.tpr.ci_low > self.most_tpr
+
+
+class Sharing(Part):
+    """What a stranger could learn of the training images.
+
+    Attributes:
+        guarantee: that of the GAN which spends most; None where a GAN has none.
+        attacks: by what they go by: ``nearest`` (the images alone), ``discriminator``.
+    """
+
+    guarantee: Guarantee | None
+    attacks: dict[str, Attack]
+
+
+def sharing(gans: Mapping[str, Any], filtered: Mapping[str, Any]) -> Sharing | None:
+    """Return what is told of sharing; None in results of former versions, which measured nothing.
+
+    Args:
+        gans: content of ``gan.json``; ``privacy`` of each is None or a `Guarantee`.
+        filtered: content of ``filter.json``, of which ``membership`` is told.
+    """
+    measured = filtered.get("membership")
+    if measured is None:
+        return None
+    guarantee = _weakest([gan.get("privacy") for gan in gans.values()])
+    bounds = {"most_auc": None, "most_tpr": None} if guarantee is None else _bounds(guarantee)
+    attacks = {name: Attack(**found, **bounds) for name, found in measured.items() if found}
+    return Sharing(guarantee=guarantee, attacks=attacks)
+
+
+def _weakest(promised: list[Mapping[str, Any] | None]) -> Guarantee | None:
+    given = [Guarantee(**one) for one in promised if one is not None]
+    if not given or len(given) < len(promised):
+        return None
+    return max(given, key=lambda one: (one.epsilon_together, one.epsilon))
+
+
+def _bounds(guarantee: Guarantee) -> dict[str, float | None]:
+    epsilon, delta = guarantee.epsilon_together, guarantee.delta
+    return {
+        "most_auc": most_area(epsilon, delta),
+        "most_tpr": most_true_positives(epsilon, delta, FALSE_POSITIVES),
+    }
