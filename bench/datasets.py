@@ -49,6 +49,7 @@ TASKS = {
     "mnist-20": BenchTask("mnist-png", {"image_size": 16, "per_class": 20}),
     "mnist-100": BenchTask("mnist-png", {"image_size": 16, "per_class": 100}),
     "mnist-1000": BenchTask("mnist-png", {"image_size": 16, "per_class": 1000}, large=True),
+    "mnist-1000-8px": BenchTask("mnist-png", {"image_size": 8, "per_class": 1000}, large=True),
     "digits-all": BenchTask(_DIGITS, {"image_size": 8, "per_class": None}, large=True),
     "cifar10-1000": BenchTask(
         "cifar10-jpg", {"image_size": 16, "per_class": None}, flip=True, large=True

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -103,12 +103,12 @@ def run_job(job: Job) -> Row:
     if job.gan is None:
         return row | {"real": accuracies(job, cut, cut.train, augment=True)}
     try:
-        gan, trained = _train(job, job.gan, cut)
+        gan, trained = train(job, job.gan, cut)
     except UserError as error:
         return row | {"failed": str(error)}
     names = cut.train.class_names
     share = spread_evenly(len(cut.train), range(len(names)), job.seed)
-    pool = _pool(gan, names, max(POOL, *share.values()))
+    pool = pool_of(gan, names, max(POOL, *share.values()))
     places = pd.Series(pool.labels).groupby(pool.labels).cumcount().to_numpy()
     joined = pool.take(places < np.array([share[label] for label in pool.labels]))
     return row | {
@@ -118,8 +118,13 @@ def run_job(job: Job) -> Row:
     }
 
 
-def _train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
-    """Train, judging from outside at ``job.looks`` ticks; the clock stands still meanwhile."""
+def train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
+    """Train, judging from outside at ``job.looks`` ticks; the clock stands still meanwhile.
+
+    Returns:
+        the networks, and ``path``, ``final``, ``seconds``, ``images_per_second`` and, of a private
+        training, its ``guarantee``.
+    """
     if params.total_kimg is None:
         raise ValueError("a budget in images is needed to compare by images")
     every = {"tick_kimg": params.total_kimg / job.looks, "grid_kimg": 2 * params.total_kimg}
@@ -127,19 +132,22 @@ def _train(job: Job, params: TrainGanParams, cut: Cut) -> tuple[Gan, Row]:
     judge = judge_of(job.task, job.params, job.images, job.scratch)
     evaluate = Evaluator(judge.features, judge.probabilities, cut.train, cut.val, per_class=JUDGED)
     gan = build_gan(cut.train, params, job.seed)
-    path, seconds, since = [], 0.0, time.perf_counter()
+    path, seconds, promised, since = [], 0.0, None, time.perf_counter()
     secret = (b"a bench keeps no secret", f"{job.seed}") if params.private else None
     for news in train_gan(gan, cut.train, params, job.seed, secret=secret):
         seconds += time.perf_counter() - since
         if isinstance(news, Tick):
             overall = evaluate(lambda labels: _sample(gan, labels)).overall
             path.append({"kimg": news.kimg, "seconds": seconds, **overall})
+        elif news.guarantee is not None:
+            promised = asdict(news.guarantee)
         since = time.perf_counter()
     final = path[-1]
     if not all(math.isfinite(value) for value in final.values()):
         raise UserError(job.contestant, "an evaluation is no finite number", "See the code")
     speed = final["kimg"] * 1000 / seconds
-    return gan, {"path": path, "final": final, "seconds": seconds, "images_per_second": speed}
+    row: Row = {"path": path, "final": final, "seconds": seconds, "images_per_second": speed}
+    return gan, row if promised is None else row | {"guarantee": promised}
 
 
 def _sample(gan: Gan, labels: Labels) -> Images:
@@ -152,7 +160,8 @@ def judge_of(task: str, params: Params, images: Path, scratch: Path) -> FeatureJ
     return train_judge(load_cut(task, params, images, scratch).judge, JUDGE_STEPS, seed=0)
 
 
-def _pool(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
+def pool_of(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
+    """Return so many images of each class."""
     labels = np.repeat(np.arange(len(names), dtype=np.int64), per_class)
     images = sample(gan.ema, labels, np.arange(len(labels), dtype=np.int64) + 2**40)
     ids = [image_id(image) for image in images]

@@ -25,6 +25,7 @@ from tasks import train_gan
 from tasks.contracts.errors import UserError
 from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
+from tasks.contracts.privacy import Guarantee
 from tasks.gan.board import GAP
 from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.history import History
@@ -115,6 +116,40 @@ def test_a_translator_keeps_the_images_that_it_turns_and_is_made_anew_with_other
     shape_set(5, seed=4).take([]).save(Path("other_domain"))
     with pytest.raises(UserError, match="class 'circle' has none"):
         run("third", **own)
+
+
+def test_private_gans_tell_what_they_promise_and_keep_the_secret(told: Told) -> None:
+    own = {
+        "privacy": {"epsilon": 8.0, "delta": 1e-3},
+        "loss": "nonsaturating",
+        "penalties": {},
+        "balanced": False,
+        "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "last"},
+    }
+    root = run(**own)
+    metrics = json.loads((root / "gan.json").read_text())
+    promised = {seed: Guarantee(**gan["privacy"]) for seed, gan in metrics.items()}
+    assert [*promised] == ["0", "1"]
+    assert all(one.epsilon <= 8.0 < one.epsilon_together < 16.0 for one in promised.values())
+    assert all((one.gans, one.units, one.unit) == (2, 18, "image") for one in promised.values())
+    curves = pd.read_csv(root / "curves.csv")
+    for (_, epsilon), one in zip(
+        curves.groupby("gan_seed")["epsilon"], promised.values(), strict=True
+    ):
+        assert epsilon.is_monotonic_increasing
+        assert epsilon.iloc[-1] == pytest.approx(one.epsilon, rel=1e-4)
+    assert max(said[0]["epsilon"] for name, said in told.calls if name == "tick") <= 8.0
+    secret = Path(".ganlift/noise_secret")
+    assert secret.stat().st_mode & 0o077 == 0
+    known = secret.read_text().strip().encode()
+    written = [*root.rglob("*"), *Path(".ganlift/kept").rglob("*")]
+    assert not any(known in path.read_bytes() for path in written if path.is_file())
+    assert known.decode() not in repr(told.calls)
+    shutil.rmtree(".ganlift/kept")
+    assert files(run("again", **own)) == files(root)
+    shutil.rmtree(".ganlift")  # as in a clone: another secret
+    other = run("elsewhere", **own)
+    assert checkpoint_hash(other / "gan/0") != checkpoint_hash(root / "gan/0")
 
 
 def test_every_gan_is_trained_judged_drawn_and_told(told: Told) -> None:

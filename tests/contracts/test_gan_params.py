@@ -152,6 +152,7 @@ def refused(changes: dict[str, Any]) -> UserError:
             "network translator .*checkpoint holds them",
             {"network": "stylegan"},
         ),
+        (PRIVATE | {"network": "progressive"}, "no gradient yet", {"network": "conv"}),
         (PRIVATE | {"spectral_norm": True}, "spectral_norm", {"spectral_norm": False}),
         (PRIVATE | {"loss": "relativistic"}, "compares images", {"loss": "hinge"}),
         *(

@@ -95,7 +95,7 @@ def shown(train: ImageSet, reals: int, fakes: int) -> tuple[torch.Tensor, ...]:
         ("conv", "auxiliary", "hinge"),
         ("resnet", "none", "least_squares"),
         ("stylegan", "projection", "wasserstein"),
-        ("progressive", "concat", "saturating"),
+        ("conv", "concat", "saturating"),
     ],
 )
 def test_the_sum_is_that_of_gradients_clipped_one_by_one(

@@ -33,6 +33,7 @@ _BY_IMAGE = ("r1", "r2", "gradient_penalty", "consistency")  # terms of one imag
 
 _NOT_PRIVATE = {
     "dcgan": "its batch norm mixes the images of a batch",
+    "progressive": "its layers come one after the other, and those to come have no gradient yet",
     "translator": "it makes images of images, and its checkpoint holds them",
     "vae": "it has no discriminator, whose gradients would be made noisy",
 }
