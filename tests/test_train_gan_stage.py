@@ -132,12 +132,8 @@ def test_private_gans_tell_what_they_promise_and_keep_the_secret(told: Told) -> 
     assert [*promised] == ["0", "1"]
     assert all(one.epsilon <= 8.0 < one.epsilon_together < 16.0 for one in promised.values())
     assert all((one.gans, one.units, one.unit) == (2, 18, "image") for one in promised.values())
-    curves = pd.read_csv(root / "curves.csv")
-    for (_, epsilon), one in zip(
-        curves.groupby("gan_seed")["epsilon"], promised.values(), strict=True
-    ):
-        assert epsilon.is_monotonic_increasing
-        assert epsilon.iloc[-1] == pytest.approx(one.epsilon, rel=1e-4)
+    spent = pd.read_csv(root / "curves.csv").groupby("gan_seed")["epsilon"].max().tolist()
+    assert spent == pytest.approx([one.epsilon for one in promised.values()], rel=1e-4)
     assert max(said[0]["epsilon"] for name, said in told.calls if name == "tick") <= 8.0
     secret = Path(".ganlift/noise_secret")
     assert secret.stat().st_mode & 0o077 == 0
@@ -146,9 +142,9 @@ def test_private_gans_tell_what_they_promise_and_keep_the_secret(told: Told) -> 
     assert not any(known in path.read_bytes() for path in written if path.is_file())
     assert known.decode() not in repr(told.calls)
     shutil.rmtree(".ganlift/kept")
-    assert files(run("again", **own)) == files(root)
+    assert files(run("again", seeds=[0], **own) / "gan/0") == files(root / "gan/0")
     shutil.rmtree(".ganlift")  # as in a clone: another secret
-    other = run("elsewhere", **own)
+    other = run("elsewhere", seeds=[0], **own)
     assert checkpoint_hash(other / "gan/0") != checkpoint_hash(root / "gan/0")
 
 
