@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,7 +14,6 @@ from hypothesis import settings
 # The same examples each time, and no clock: a busy machine must not fail a test.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("steady")
-
 
 _SERVED, _ADDRESS = ExitStack(), list[str]()  # Prefect's server, while it has tests to serve
 
@@ -61,6 +62,33 @@ def _code_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "_bare", once)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_compiled_once() -> Iterator[None]:
+    """Keep what Jinja makes of a template: each page that is drawn here compiles them anew."""
+    import jinja2
+
+    known: dict[tuple[str, str], bytes] = {}
+
+    class Kept(jinja2.BytecodeCache):
+        def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+            code = known.get((bucket.key, bucket.checksum))
+            if code:
+                bucket.bytecode_from_string(code)
+
+        def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+            known[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+    make, kept = jinja2.Environment.__init__, Kept()
+
+    def made(self: jinja2.Environment, *given: Any, **named: Any) -> None:
+        make(self, *given, **named)
+        self.bytecode_cache = self.bytecode_cache or kept
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "__init__", made)
         yield
 
 
@@ -119,6 +147,22 @@ def _group(item: pytest.Item) -> str:
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares dear fixtures, and begin with what takes longest."""
-    items.sort(key=lambda item: (_group(item) != "prefect", item.path.parent.name != "line"))
+
+    def place(item: pytest.Item) -> tuple[bool, bool, bool]:
+        folder = item.path.parent
+        stages = folder == Path(__file__).parent
+        return _group(item) != "prefect", folder.name != "line", not stages
+
+    items.sort(key=place)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector all that is imported by now, which stays, and call it more seldom.
+
+    Of what these processes compute, that is a sixth.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
