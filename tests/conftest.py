@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import time
@@ -111,7 +112,7 @@ def _serve(folder: Path) -> str:
         patch.delenv(name)
     patch.setenv("PREFECT_SERVER_REGISTER_BLOCKS_ON_START", "false")  # saves 3 s
     with pytest.MonkeyPatch.context() as starting:
-        starting.setattr(prefect_server.atexit, "register", _SERVED.callback)
+        starting.setattr(atexit, "register", _SERVED.callback)
         wait = prefect_server.ready(folder, None, "--no-ui", "--no-scheduler")
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
