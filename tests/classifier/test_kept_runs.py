@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,29 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return calls
 
 
+@pytest.fixture(scope="module")
+def finished(
+    inputs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., tuple[Path, int]]:
+    """Put a run that found nothing kept, and what it kept, into the working directory.
+
+    Each is run once; returns a copy of its outputs and how many classifiers it trained.
+    """
+    made: dict[str, Path] = {}
+
+    def copied(**overrides: object) -> tuple[Path, int]:
+        key = repr(sorted(overrides.items()))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("finished")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.chdir(made[key])
+                run(inputs, made[key] / "finished", **overrides)
+        shutil.copytree(made[key], Path.cwd(), dirs_exist_ok=True)
+        return Path.cwd() / "finished", len(kept_folders())
+
+    return copied
+
+
 def kept_folders() -> list[Path]:
     return sorted(path for path in Path(".ganlift/kept/retrain").iterdir() if path.is_dir())
 
@@ -68,10 +93,13 @@ def test_more_seeds_train_the_new_runs_alone_and_end_as_a_fresh_run_of_all(
 
 
 def test_another_gan_trains_anew_what_sees_its_images_alone(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    finished: Callable[..., tuple[Path, int]],
 ) -> None:
     """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
-    run(inputs, tmp_path / "two")
+    finished()
     wider, pool = tmp_path / "wider", synthetic_set(4, 9)
     for name in ("val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(wider / name)
@@ -95,11 +123,11 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     inputs: Path,
     tmp_path: Path,
     trained: list[tuple[str, int]],
+    finished: Callable[..., tuple[Path, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     few: dict[str, object] = {"seeds": [0, 5], "fractions": []}
-    run(inputs, tmp_path / "before", **few)
-    every = len(trained)
+    _, every = finished(**few)
     trained.clear()
     changed = tmp_path / "changed"
     for name in ("merged", "control", "val", "test", "spare", "pseudo", "other_domain"):
@@ -158,9 +186,13 @@ def test_other_instructions_for_bfloat16_count_where_it_is_used(
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_run_is_noticed_and_trained_again(
-    damage: str, inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+    damage: str,
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    finished: Callable[..., tuple[Path, int]],
 ) -> None:
-    before = run(inputs, tmp_path / "before", seeds=[0, 5])
+    before, _ = finished(seeds=[0, 5])
     trained.clear()
     folder = kept_folders()[3]
     file = next(path for path in folder.iterdir() if path.name == "test.npz")
@@ -171,7 +203,11 @@ def test_a_damaged_run_is_noticed_and_trained_again(
 
 
 def test_what_a_killed_run_had_finished_is_not_trained_again(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
+    finished: Callable[..., tuple[Path, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watched = runs_module._trained
 
@@ -187,17 +223,22 @@ def test_what_a_killed_run_had_finished_is_not_trained_again(
     assert len(trained) == len(kept_folders()) == 7
     whole = run(inputs, tmp_path / "whole", seeds=[0, 5])
     assert len(trained) == 2 * ALL_ARMS
-    same(whole, afresh(inputs, tmp_path / "fresh", seeds=[0, 5]))
+    same(whole, finished(seeds=[0, 5])[0])
 
 
 def test_where_there_is_room_for_few_runs_the_answer_is_the_same(
-    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: Path,
+    tmp_path: Path,
+    finished: Callable[..., tuple[Path, int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    fresh = finished()[0].rename(tmp_path / "fresh")
+    shutil.rmtree(".ganlift")
     monkeypatch.setattr(retrain, "_KEPT_BYTES", 20_000)
     run(inputs, tmp_path / "few", seeds=[0, 5])
     assert sum(f.stat().st_size for folder in kept_folders() for f in folder.iterdir()) < 20_000
     more = run(inputs, tmp_path / "more", seeds=[0, 5, 6])
-    same(more, afresh(inputs, tmp_path / "fresh", seeds=[0, 5, 6]))
+    same(more, fresh)
 
 
 def test_a_rate_whose_training_diverges_is_out_and_not_tried_twice(

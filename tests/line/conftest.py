@@ -21,17 +21,18 @@ TINY = (
     "train_gan.grid_kimg=3",
     "generate.per_class=40",
     "quality_filter.folds=2",
-    "quality_filter.classifier_steps=60",
+    "quality_filter.classifier_steps=20",
     "quality_filter.p_real_quantile=0.0",
     "quality_filter.confidence_quantile=0.0",
     "quality_filter.copy_quantile=0.0",
     "retrain.seeds=[0,1]",
     "retrain.recipes=[plain,classical]",
-    "retrain.steps=20",
-    "retrain.most_steps=40",
+    "retrain.steps=10",
+    "retrain.most_steps=20",
     "retrain.learning_rate=0.004",
     "retrain.batch_size=32",
     "retrain.fractions=[2]",
+    "report.resamples=2000",
 )
 
 
