@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tasks.answer.words import NOTHING, decimal, percent
-from tasks.contracts.privacy import Guarantee
+from tasks.contracts.privacy import Guarantee, most_true_positives
 from tasks.lift.sharing import FALSE_POSITIVES, Attack, Reached, Sharing
 
+_LITTLE = 0.5  # found at 1 % false alarms; ε of about 4 allows it
 ATTACKS = {
     "nearest": "the GAN images alone",
     "discriminator": "the GANs’ discriminators",
@@ -25,12 +26,25 @@ def in_short(found: Sharing) -> str:
             "The generators and the images they made can be shared under "
             f"{epsilon_delta(found.guarantee)}-differential privacy of {unit(found.guarantee)}. "
             "The accepted images, the classifiers and this report are not covered."
+            f"{_little(found.guarantee)}"
         )
         return f"{said} {BROKEN}" if any(of.breaks for of in found.attacks.values()) else said
     return (
         "If the real images are private, share neither the GANs nor their images: the GANs were "
         f"trained without a guarantee of privacy. {_told(found)}"
     ).rstrip()
+
+
+def _little(guarantee: Guarantee) -> str:
+    """Say so where ε is so large that the promise alone keeps an attacker from little."""
+    most = most_true_positives(guarantee.epsilon_together, guarantee.delta, FALSE_POSITIVES)
+    if most < _LITTLE:
+        return ""
+    return (
+        f" So large an ε promises little by itself: it allows an attack that finds {percent(most)} % "
+        f"of the training images at {percent(FALSE_POSITIVES, 0)} % false alarms; what the attacks "
+        "found stands below."
+    )
 
 
 BROKEN = (
