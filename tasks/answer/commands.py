@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,17 +86,21 @@ def _changes(result: LiftResult) -> Iterator[tuple[str, str, str]]:
 
 
 def _better_gans(result: LiftResult) -> Iterator[tuple[str, str, str]]:
-    """Yield a longer training where GANs are poor; more of one that collapsed would not mend it."""
+    """Yield a longer training where GANs are poor, and neither collapsed nor private.
+
+    More steps within the same ε have more noise each.
+    """
     poor = [
         gan
         for gan in result.gans.values()
         if (gan.conditioning is not None and gan.conditioning < doubts.LEAST_CONDITIONING)
         or (gan.coverage is not None and gan.coverage < doubts.LEAST_COVERAGE)
     ]
-    if poor and not any(gan.stopped_early for gan in poor):
+    private = result.sharing is not None and result.sharing.guarantee is not None
+    if poor and not private and not any(gan.stopped_early for gan in poor):
         yield (
             "train_gan.total_kimg",
-            f"{2 * max(gan.kimg for gan in poor):g}",
+            f"{math.ceil(2 * max(gan.kimg for gan in poor))}",
             "The GANs’ images show too often another class or too little variety: a longer "
             "training mends that first.",
         )

@@ -41,9 +41,9 @@ def _little(guarantee: Guarantee) -> str:
     if most < _LITTLE:
         return ""
     return (
-        f" So large an ε promises little by itself: it allows an attack that finds {percent(most)} % "
-        f"of the training images at {percent(FALSE_POSITIVES, 0)} % false alarms; what the attacks "
-        "found stands below."
+        " So large an ε promises little by itself: it allows an attack that finds "
+        f"{percent(most)} % of the training images at {percent(FALSE_POSITIVES, 0)} % false "
+        "alarms; what the attacks found stands below."
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 from tasks.answer.commands import commands
 from tasks.answer.doubts import doubts
 from tasks.answer.terminal import terminal
+from tasks.lift.sharing import Sharing
 from tests.answer.fake_report import altered, fake_lift
+from tests.answer.fake_sharing import GUARANTEE
 
 
 def test_a_sound_run_raises_no_doubt():
@@ -70,6 +72,11 @@ def test_commands_can_be_copied_and_the_most_valuable_stands_first():
         "ganlift run --set 'train_gan.seeds=[0, 1, 2, 3]'",
     ]
     assert commands(fake_lift()) == []
+    odd = altered(lift, gans={"0": {"coverage": 0.2, "kimg": 29.952}})
+    assert "ganlift run --set train_gan.total_kimg=60" in [one.line for one in commands(odd)]
+    promised = Sharing(guarantee=GUARANTEE, attacks={})
+    private = commands(lift.model_copy(update={"sharing": promised}))
+    assert not any("total_kimg" in command.line for command in private)
 
 
 def test_a_study_that_no_seeds_would_settle_is_not_told_to_add_seeds():
