@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
 
 from flows import folds, verdict
 from flows.edit_params import edited
@@ -39,8 +40,9 @@ class Lock:
 
     @cached_property
     def stages(self) -> Mapping[str, Mapping[str, Any]]:
-        """Each stage's entry, by name."""
-        stages: dict[str, dict[str, Any]] = (yaml.safe_load(self.text) or {}).get("stages", {})
+        """Each stage's entry, by name; read as DVC writes it, by YAML 1.2: 1e-05 is a number."""
+        content = YAML(typ="safe").load(self.text) or {}
+        stages: dict[str, dict[str, Any]] = content.get("stages", {})
         return stages
 
     @cached_property

@@ -13,9 +13,10 @@ import pytest
 
 from flows.edit_params import edit_params
 from flows.outs import is_up_to_date
-from flows.versions import finished_line, log_line
+from flows.versions import Lock, _as_locked, finished_line, log_line
 from tasks.adapters.tracking.lineage import DVC_LOCK, NOTE
 from tasks.contracts.outputs import LOCKS
+from tests.adapters.fake_results import REPOSITORY
 from tests.adapters.logged import client
 from tests.flows.tracked import command
 from tests.flows.versioned import DATA, LIFT, PARAMS, git, log_run, runs, state
@@ -193,6 +194,14 @@ def test_a_run_without_its_line_says_so(
     assert command(monkeypatch, "checkout", "latest") == 1
     assert "it does not hold what brings it back" in capsys.readouterr().err
     assert finished_line(versioned, LOCKS[0]) is None, "the report is not the one of the lock"
+
+
+def test_small_numbers_are_read_from_a_lock_as_dvc_writes_them() -> None:
+    text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
+    written = "stages:\n  train_gan:\n    params:\n      params.yaml:\n        train_gan:\n"
+    lock = Lock(Path("dvc.lock"), f"{written}          privacy:\n            delta: 1e-05\n")
+    assert dict(lock.params) == {"train_gan.privacy.delta": 1e-05}
+    assert _as_locked(text, lock) == text
 
 
 @pytest.mark.usefixtures("versioned")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
+from ruamel.yaml import YAML
 
 from tasks.contracts.machine import processor
 from tasks.contracts.outputs import lock_of
@@ -131,9 +131,12 @@ def digest_of(folder: Path) -> str:
 
 
 def locked_stages(lock: Path = _LOCK) -> dict[str, Any]:
-    """Return the stages of a lock of DVC, none where there is no such file."""
+    """Return the stages of a lock of DVC, none where there is no such file.
+
+    It is read as DVC writes it, by YAML 1.2: 1e-05 is a number.
+    """
     if not lock.is_file():
         return {}
-    content = yaml.safe_load(lock.read_text(encoding="utf-8")) or {}
+    content = YAML(typ="safe").load(lock.read_text(encoding="utf-8")) or {}
     stages: dict[str, Any] = content.get("stages", {})
     return stages
