@@ -104,7 +104,7 @@ def main(
     gan = settings(params.train_gan, {"slope": "sampled"}, kimg=kimg)
     place = (params, ROOT.parent / "images", ROOT / ".ganlift" / "bench")
     rows = []
-    gan_jobs._judge.cache_clear()
+    gan_jobs.judge_of.cache_clear()
     with patch.object(gan_jobs, "load_cut", on_white if white else load_cut):
         for seed in range(seeds):
             for name, variant in VARIANTS.items():

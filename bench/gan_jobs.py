@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,8 +89,12 @@ class Job:
         return run_job(self)
 
 
-def run_job(job: Job) -> Row:
+def run_job(job: Job, beside: Callable[[Gan, Cut, ImageSet], Row] | None = None) -> Row:
     """Do one job on one thread.
+
+    Args:
+        job: what to do.
+        beside: tells more of a GAN that was trained and of the images it made.
 
     Returns:
         task, contestant, seed; with a GAN its ``path`` (evaluations along training), ``final``
@@ -108,13 +113,14 @@ def run_job(job: Job) -> Row:
         return row | {"failed": str(error)}
     names = cut.train.class_names
     share = spread_evenly(len(cut.train), range(len(names)), job.seed)
-    pool = pool_of(gan, names, max(POOL, *share.values()))
+    pool = _pool(gan, names, max(POOL, *share.values()))
     places = pd.Series(pool.labels).groupby(pool.labels).cumcount().to_numpy()
     joined = pool.take(places < np.array([share[label] for label in pool.labels]))
     return row | {
         **trained,
         "synthetic": accuracies(job, cut, pool, augment=False),
         "real_synthetic": accuracies(job, cut, concatenate([cut.train, joined]), augment=True),
+        **({} if beside is None else beside(gan, cut, pool)),
     }
 
 
@@ -160,8 +166,7 @@ def judge_of(task: str, params: Params, images: Path, scratch: Path) -> FeatureJ
     return train_judge(load_cut(task, params, images, scratch).judge, JUDGE_STEPS, seed=0)
 
 
-def pool_of(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
-    """Return so many images of each class."""
+def _pool(gan: Gan, names: tuple[str, ...], per_class: int) -> ImageSet:
     labels = np.repeat(np.arange(len(names), dtype=np.int64), per_class)
     images = sample(gan.ema, labels, np.arange(len(labels), dtype=np.int64) + 2**40)
     ids = [image_id(image) for image in images]

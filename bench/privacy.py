@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,21 +24,19 @@ from scipy.stats import norm
 
 from bench.contestants import contestant, settings
 from bench.datasets import ROOT, Cut, load_cut
-from bench.gan_jobs import CODE, POOL, Job, accuracies, pool_of, train
+from bench.gan_jobs import CODE, Job, accuracies, run_job, train
 from bench.gan_tables import failures, markdown, spread
 from bench.ledger import Ledger, Row, code_digest, work_off
-from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.line import load_params
 from tasks.contracts.params.train_gan import TrainGanParams
-from tasks.contracts.privacy import Guarantee, most_true_positives
-from tasks.data.mixing import spread_evenly
+from tasks.contracts.privacy import FALSE_POSITIVES, Guarantee, most_true_positives
 from tasks.gan.model import Gan
 from tasks.gan.sampling import discriminator_logits
-from tasks.quality.membership import FALSE_POSITIVES, Suspects, by_nearest, standardised
+from tasks.quality.membership import Suspects, by_nearest, standardised
 
 _ENDLESS = "∞"
-_ATTACKED = 500  # synthetic images of each class that a stranger holds
+_ATTACKED = 500  # synthetic images of each class that a stranger holds, at most
 _SEEDS_APART = 1000  # of shadow GANs from those of others
 
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -49,26 +47,15 @@ class Private(Job):
     """A GAN with or without a guarantee: what its images are worth, and what attacks find."""
 
     def do(self) -> Row:
-        """Train it, train classifiers on its images, and attack it."""
-        torch.set_num_threads(1)
-        assert self.gan is not None
-        cut = load_cut(self.task, self.params, self.images, self.scratch)
-        row: Row = {"task": self.task, "seed": self.seed, "contestant": self.contestant}
-        try:
-            gan, trained = train(self, self.gan, cut)
-        except UserError as error:
-            return row | {"failed": str(error)}
-        names = cut.train.class_names
-        share = spread_evenly(len(cut.train), range(len(names)), self.seed)
-        pool = pool_of(gan, names, max(POOL, _ATTACKED, *share.values()))
-        few = _first_of_each(pool, max(POOL, len(cut.train) // len(names)))
-        return row | {
-            **trained,
-            "real": accuracies(self, cut, cut.train, augment=True),
-            "synthetic": accuracies(self, cut, few, augment=False),
-            "real_synthetic": accuracies(self, cut, concatenate([cut.train, few]), augment=True),
-            "attacks": attacks(gan, cut, _first_of_each(pool, _ATTACKED), self.seed),
-        }
+        """Train it, train classifiers on its images and on real ones, and attack it."""
+
+        def beside(gan: Gan, cut: Cut, pool: ImageSet) -> Row:
+            place = pool.manifest.groupby("label").cumcount().to_numpy()
+            held = pool.take(np.flatnonzero(place < _ATTACKED))
+            real = accuracies(self, cut, cut.train, augment=True)
+            return {"real": real, "attacks": attacks(gan, cut, held, self.seed)}
+
+        return run_job(self, beside)
 
 
 def attacks(gan: Gan, cut: Cut, pool: ImageSet, seed: int) -> dict[str, Any]:
@@ -81,11 +68,6 @@ def attacks(gan: Gan, cut: Cut, pool: ImageSet, seed: int) -> dict[str, Any]:
         "discriminator": standardised(logits, suspects.images.labels, made, pool.labels),
     }
     return {name: suspects.told_by(score, seed) for name, score in scores.items()}
-
-
-def _first_of_each(pool: ImageSet, count: int) -> ImageSet:
-    place = pool.manifest.groupby("label").cumcount().to_numpy()
-    return pool.take(np.flatnonzero(place < count))
 
 
 @dataclass(frozen=True)
@@ -157,13 +139,12 @@ def recipe(
     return TrainGanParams(**found.model_dump() | {"batch_size": overrides["batch_size"]})
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a bench works, and how many jobs at once."""
 
-    images: Path = field(default=ROOT.parent / "images")
-    scratch: Path = field(default=ROOT / ".ganlift" / "bench")
-    jobs: int = 2
+    images: Path
+    scratch: Path
+    jobs: int
 
 
 @app.callback()

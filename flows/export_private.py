@@ -17,7 +17,7 @@ from flows.line_file import paths
 from tasks.answer.sharing import epsilon_delta, spent, unit
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import COLUMNS, ImageSet
-from tasks.contracts.privacy import Guarantee
+from tasks.contracts.privacy import Guarantee, weakest
 from tasks.data.export_formats import FORMATS
 from tasks.gan.checkpoint import (
     CONFIG,
@@ -99,7 +99,7 @@ def export_private(folder: Path, form: str) -> str:
             _write_generator(checkpoint, part / GENERATORS / str(gan_seed))
         (part / FIGURES).write_text(_figures(guarantees), encoding="utf-8")
         (part / STATEMENT).write_text(_statement(guarantees, len(pool)), encoding="utf-8")
-    told = epsilon_delta(_weakest(guarantees))
+    told = epsilon_delta(weakest(guarantees.values()))
     return f"{len(pool):,} images and {len(folders)} generators under {told}: {folder}"
 
 
@@ -148,21 +148,13 @@ def _write_generator(checkpoint: Path, folder: Path) -> None:
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def _weakest(guarantees: Mapping[int, Guarantee]) -> Guarantee:
-    return max(guarantees.values(), key=lambda one: (one.epsilon_together, one.epsilon))
-
-
 def _public(guarantee: Guarantee) -> list[str]:
-    said = [one.format(unit=guarantee.unit) for one in _PUBLIC]
-    return [*said, "the number of images of each class"] if _counts_public(guarantee) else said
-
-
-def _counts_public(guarantee: Guarantee) -> bool:
-    return guarantee.class_counts == "public"
+    counts = ["the number of images of each class"] if guarantee.class_counts == "public" else []
+    return [one.format(unit=guarantee.unit) for one in _PUBLIC] + counts
 
 
 def _figures(guarantees: Mapping[int, Guarantee]) -> str:
-    worst = _weakest(guarantees)
+    worst = weakest(guarantees.values())
     content = {
         "schema": SCHEMA,
         "epsilon": worst.epsilon_together,
@@ -175,7 +167,7 @@ def _figures(guarantees: Mapping[int, Guarantee]) -> str:
 
 
 def _statement(guarantees: Mapping[int, Guarantee], images: int) -> str:
-    worst = _weakest(guarantees)
+    worst = weakest(guarantees.values())
     return _PRIVACY.format(
         epsilon_delta=epsilon_delta(worst),
         hidden=unit(worst),

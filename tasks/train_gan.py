@@ -35,6 +35,7 @@ from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.parent import die_with_parent
 from tasks.contracts.progress import Report, progress
 from tasks.contracts.stage import Setting, stage_main
+from tasks.gan.draws import check_units, units_of
 from tasks.gan.history import TOLD, History, save_tables
 from tasks.gan.model import check_training_set, device_of
 from tasks.gan.state import GanOutcome, Tick
@@ -79,12 +80,16 @@ def run(
     labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
     others = ImageSet.load(other_domain)
     check_training_set(labelled, params, others)
+    if params.private:
+        check_units(labelled, params)
     turned = other_domain if params.network == "translator" else None
     kept = Kept(_KEPT, _KEPT_BYTES)
     data = [labelled, held_out, *([] if params.unlabelled == "none" else [loose])]
     data += [] if turned is None else [others]
     settings = params.model_dump(mode="json", exclude=_DECIDES_NOTHING)
-    decides = content_key(data, [settings, device_of(params).type, seed])
+    # the same images in other groups are another promise, and may not share its noise
+    hidden = [units_of(labelled)[0].tolist()] if params.private else []
+    decides = content_key(data, [settings, device_of(params).type, seed, *hidden])
     keys = {s: hashlib.sha256(f"{decides} {s}".encode()).hexdigest() for s in params.seeds}
     work = states_of(_STATES, decides)
     told = params.model_dump(mode="json", exclude={"seeds"}) | {"seed": seed}
@@ -111,6 +116,7 @@ def run(
         if missing:
             jobs = _jobs(missing, train, val, loose, sure, turned, work, params, seed)
             if params.private:
+                work.chmod(0o700)  # who reads a state can take its noise away
                 jobs = [_with_secret(job, decides) for job in jobs]
             for gan_seed, history in _trained(jobs, runs, watch):
                 histories[gan_seed] = history

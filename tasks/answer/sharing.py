@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks.answer.words import NOTHING, decimal, percent
-from tasks.contracts.privacy import Guarantee, most_true_positives
-from tasks.lift.sharing import FALSE_POSITIVES, Attack, Reached, Sharing
+from tasks.contracts.privacy import FALSE_POSITIVES, Guarantee, most_true_positives
+from tasks.lift.sharing import Attack, Reached, Sharing
 
 _LITTLE = 0.5  # found at 1 % false alarms; ε of about 4 allows it
 ATTACKS = {

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+
+Unit = Literal["image", "group"]
+FALSE_POSITIVES = 0.01
+"""The rate at which true positives of attacks are told (Carlini et al. 2022, arXiv:2112.03570)."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -34,7 +39,7 @@ class Guarantee:
     epsilon_together: float
     delta: float
     gans: int
-    unit: Literal["image", "group"]
+    unit: Unit
     units: int
     noise_multiplier: float
     max_grad_norm: float
@@ -42,6 +47,11 @@ class Guarantee:
     steps: int
     class_counts: Literal["public", "noised"]
     count_noise: float = 0.0
+
+
+def weakest(guarantees: Iterable[Guarantee]) -> Guarantee:
+    """Return the guarantee of the GAN that spends most, of at least one."""
+    return max(guarantees, key=lambda one: (one.epsilon_together, one.epsilon))
 
 
 def most_true_positives(epsilon: float, delta: float, false_positives: float) -> float:

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.train_gan import Privacy
-from tasks.contracts.privacy import Guarantee
+from tasks.contracts.privacy import Guarantee, Unit
 
 _COUNT_NOISE = 50.0  # over ε, in units: by itself it spends about a tenth of the budget
 _ORDERS = (*(1 + tenth / 10 for tenth in range(1, 100)), *range(11, 64), 96, 128, 256, 512)
@@ -25,39 +25,28 @@ _NOISE = (0.05, 10_000.0)  # noise multipliers within which one is sought
 _NEARLY = 1e-3  # relative, of the noise multiplier
 
 
-def guarantee_of(privacy: Privacy, units: int, batch_size: int, steps: int) -> Guarantee:
+def guarantee_of(
+    privacy: Privacy, units: int, batch_size: int, steps: int, unit: Unit = "image"
+) -> Guarantee:
     """Return what a GAN promises that takes the whole budget.
 
     Args:
         privacy: the settings; ``epsilon`` is the budget.
-        units: images, or groups of images, of real/train.
+        units: how many real/train holds, at least ``batch_size``.
         batch_size: units that a step sees on average.
         steps: of the discriminator.
+        unit: what they are.
 
     Raises:
-        UserError: more units a step than there are, a δ that protects nobody, or a budget that
-            no noise keeps.
+        UserError: a budget that no noise keeps.
     """
     assert privacy.epsilon is not None
-    if batch_size > units:
-        raise UserError(
-            f"train_gan.batch_size: {batch_size}",
-            f"a step of private training sees a random part of the {units} units of real/train, "
-            "and this is more than all of them",
-            f"Set it to at most {units // 2 // 2 * 2}",
-        )
-    if privacy.delta >= 1 / units:
-        raise UserError(
-            f"train_gan.privacy.delta: {privacy.delta:g}",
-            f"with {units} units, a training that gives one of them away whole would be within it",
-            f"Set it well below {1 / units:.1g}, such as {0.1 / units:.1g}",
-        )
     own = Guarantee(
         epsilon=privacy.epsilon,
         epsilon_together=privacy.epsilon,
         delta=privacy.delta,
         gans=1,
-        unit="image",
+        unit=unit,
         units=units,
         noise_multiplier=0.0,
         max_grad_norm=privacy.max_grad_norm,
@@ -77,11 +66,10 @@ def guarantee_of(privacy: Privacy, units: int, batch_size: int, steps: int) -> G
             f"no noise keeps {steps} steps within so small a budget",
             "Raise it, or lower train_gan.total_kimg",
         )
+    noise = least
     if excess(least) > 0:
         noise = brentq(excess, least, most, rtol=_NEARLY) * (1 + _NEARLY)  # rather too much
-        own = replace(own, noise_multiplier=float(noise))
-    else:
-        own = replace(own, noise_multiplier=least)
+    own = replace(own, noise_multiplier=float(noise))
     epsilon = spent(own, steps)
     return replace(own, epsilon=epsilon, epsilon_together=epsilon)
 

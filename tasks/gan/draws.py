@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Generator, Tensor
 
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.params.train_gan import TrainGanParams
+from tasks.contracts.privacy import Unit
 from tasks.data.batches import ClassSampler
 
 _MOST_UNLABELLED = 0.5  # of a batch
@@ -78,6 +82,35 @@ def in_two_domains(train: ImageSet, other_domain: ImageSet) -> ImageSet:
     return concatenate([train, ImageSet(other_domain.images, apart)])
 
 
+def units_of(train: ImageSet) -> tuple[npt.NDArray[np.int64], Unit]:
+    """Return the number of each image's unit, ``[N]`` in 0..U-1, and what a unit is."""
+    group = train.manifest["group"]
+    units, names = pd.factorize(group.where(group.notna(), train.manifest["image_id"]))
+    return units.astype(np.int64), "image" if len(names) == len(train) else "group"
+
+
+def check_units(train: ImageSet, params: TrainGanParams) -> None:
+    """Refuse a promise of privacy that these images cannot be given.
+
+    Raises:
+        UserError: more units a step than there are, or a δ that protects nobody.
+    """
+    units, delta = int(units_of(train)[0].max()) + 1, params.privacy.delta
+    if params.batch_size > units:
+        raise UserError(
+            f"train_gan.batch_size: {params.batch_size}",
+            f"a step of private training sees a random part of the {units} units of real/train, "
+            "and this is more than all of them",
+            f"Set it to at most {units // 2 // 2 * 2}",
+        )
+    if delta >= 1 / units:
+        raise UserError(
+            f"train_gan.privacy.delta: {delta:g}",
+            f"with {units} units, a training that gives one of them away whole would be within it",
+            f"Set it well below {1 / units:.1g}, such as {0.1 / units:.1g}",
+        )
+
+
 class RealBatches:
     """Draws batches by class, and for each its images.
 
@@ -112,13 +145,13 @@ class RealBatches:
         self._domain = domain
         self._rng = np.random.default_rng([seed, 1])
         self._sampler = ClassSampler(train.labels, self._rng, balanced=balanced)
-        self._images = _on(device, train)
+        self._images = on_device(device, train)
         self._size, self._rank, self._world = batch_size, rank, world
         self._loose: Tensor | None = None
         self.loose_rows = 0  # of this process's batch, at its end
         if unlabelled is not None and len(unlabelled):
             share = min(_MOST_UNLABELLED, len(unlabelled) / (len(unlabelled) + len(train)))
-            self._loose = _on(device, unlabelled)
+            self._loose = on_device(device, unlabelled)
             self.loose_rows = round(share * batch_size / world)
 
     def batch(self, paired: bool = False) -> tuple[Tensor, Tensor]:
@@ -163,5 +196,6 @@ class RealBatches:
         return whole[self._rank * n : (self._rank + 1) * n]
 
 
-def _on(device: torch.device, images: ImageSet) -> Tensor:
+def on_device(device: torch.device, images: ImageSet) -> Tensor:
+    """Return all images, uint8 ``[N, C, H, W]``."""
     return torch.from_numpy(np.array(images.images)).permute(0, 3, 1, 2).contiguous().to(device)

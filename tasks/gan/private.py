@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import torch
 from opacus.grad_sample import GradSampleHooks
 from opacus.optimizers import DPOptimizer
 from torch import Tensor
 from torch.nn import functional as F
 
+from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.privacy import Guarantee
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, on_device, units_of
 from tasks.gan.model import Gan
 from tasks.gan.step import Batch, GanStep
 
@@ -39,15 +39,25 @@ def noise_secret(path: Path) -> bytes:
 
     Who knows it can take the noise away again. It stays on this machine, readable by its owner
     alone, and no export holds it.
+
+    Raises:
+        UserError: what is there is no such secret.
     """
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside = path.with_name(f".{path.name}")  # one left by a killed run is written over
         opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(opened, "w", encoding="utf-8") as file:
             file.write(secrets.token_hex(_SECRET_BYTES) + "\n")
         beside.replace(path)
-    return bytes.fromhex(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8", errors="replace").strip()
+    if re.fullmatch(f"[0-9a-f]{{{2 * _SECRET_BYTES}}}", text) is None:
+        raise UserError(
+            str(path),
+            "is no secret of ganlift: a guarantee of privacy needs one that nobody can guess",
+            "Remove it, and a new one is made; GANs that are kept stay as they are",
+        )
+    return bytes.fromhex(text)
 
 
 def noise_generator(secret: bytes, told: str) -> np.random.Generator:
@@ -60,13 +70,6 @@ def noise_generator(secret: bytes, told: str) -> np.random.Generator:
     """
     digest = hashlib.sha256(secret + told.encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
-
-
-def units_of(train: ImageSet) -> tuple[npt.NDArray[np.int64], Literal["image", "group"]]:
-    """Return the number of each image's unit, ``[N]`` in 0..U-1, and what a unit is."""
-    group = train.manifest["group"]
-    units, names = pd.factorize(group.where(group.notna(), train.manifest["image_id"]))
-    return units.astype(np.int64), "image" if len(names) == len(train) else "group"
 
 
 class PoissonBatches:
@@ -97,8 +100,7 @@ class PoissonBatches:
         self._first = np.concatenate([[0], np.cumsum(self._size)[:-1]])
         self._rate = batch_size / len(self._size)
         self._labels = train.labels
-        self._images = torch.from_numpy(np.array(train.images)).permute(0, 3, 1, 2).contiguous()
-        self._images = self._images.to(device)
+        self._images = on_device(device, train)
         # a unit counts as 1 in all, so that one more or less changes this by a norm of at most 1
         counts = np.bincount(
             self._labels, weights=1 / self._size[units], minlength=len(train.class_names)
@@ -163,7 +165,7 @@ class SecretNoise(DPOptimizer):  # type: ignore[misc]  # Opacus has no types
             parameter.grad = summed + torch.from_numpy(noise).to(summed.device)
 
 
-class PrivateStep(GanStep):
+class PrivateStep(GanStep[PoissonBatches]):
     """A step of a GAN whose discriminator learns of real images by clipped, noisy gradients.
 
     Fakes are no secret; their gradients are clipped too, or they would outweigh the reals.
@@ -178,7 +180,6 @@ class PrivateStep(GanStep):
         guarantee: Guarantee,
     ) -> None:
         super().__init__(gan, batches, params, draws)
-        self.batches, self.guarantee = batches, guarantee
         self._hooks = GradSampleHooks(self.discriminator, loss_reduction="sum")
         self._hooks.disable_hooks()
         self.discriminator.to(memory_format=torch.contiguous_format)  # what Opacus unfolds
@@ -189,11 +190,11 @@ class PrivateStep(GanStep):
         """Update D ``discriminator_steps`` times, then G, which learns of the last fakes."""
         self._set_rates(done)
         for left in reversed(range(self.params.discriminator_steps)):
-            labels = self.batches.asked(self.size, paired="mode_seeking" in self.terms_g)
+            labels = self.data.asked(self.size, paired="mode_seeking" in self.terms_g)
             latents = self.draws.normal(self.size, self.params.latent_dim)
             with torch.set_grad_enabled(left == 0):
                 fake = self.gan.generator(latents, labels).float()
-            curves = self._learn(*self.batches.batch(), fake.detach(), labels, done)
+            curves = self._learn(*self.data.batch(), fake.detach(), labels, done)
         none = fake.new_empty(0, *fake.shape[1:])
         return curves | self._step_generator(Batch(labels, labels, none, none, latents, fake), done)
 
@@ -241,9 +242,6 @@ class PrivateStep(GanStep):
         so that the other may be held still.
         """
         still = torch.zeros_like(logits)
-        rest = self.loss.discriminator(still, still) / 2
-        of_real, of_fake = (
-            self.loss.discriminator(logits, still),
-            self.loss.discriminator(still, logits),
-        )
-        return torch.where(is_real, of_real, of_fake) - rest
+        loss = self.loss.discriminator
+        own = torch.where(is_real, loss(logits, still), loss(still, logits))
+        return own - loss(still, still) / 2

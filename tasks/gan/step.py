@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -77,20 +78,22 @@ class Batches(Protocol):
         """Go on drawing from where ``state`` stood."""
 
 
-class GanStep(ABC):
+Data = TypeVar("Data", bound=Batches)
+
+
+class GanStep(ABC, Generic[Data]):
     """One GAN's optimisers and running state, and the generator's part of a step."""
 
     def __init__(
         self,
         gan: Gan,
-        data: Batches,
+        data: Data,
         params: TrainGanParams,
         draws: Draws,
         group: Group = SOLO,
     ) -> None:
         assert isinstance(gan.discriminator, Discriminator)
-        self.gan, self.params, self.draws, self.group = gan, params, draws, group
-        self._data = data
+        self.gan, self.data, self.params, self.draws, self.group = gan, data, params, draws, group
         self.discriminator = gan.discriminator
         self.device = draws.generator.device
         self.loss = adversarial_loss(params.loss, params.label_smoothing)
@@ -117,7 +120,7 @@ class GanStep(ABC):
         if self.ada is not None:
             tensors |= prefixed("ada", self.ada.state())
         facts = {"updates": self.updates, "gentleness": self.gentleness}
-        return tensors, facts | {"sampler": self._data.state()}
+        return tensors, facts | {"sampler": self.data.state()}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Go on from what `state` returned."""
@@ -127,7 +130,7 @@ class GanStep(ABC):
         if self.ada is not None:
             self.ada.restore(under("ada", tensors))
         self.updates, self.gentleness = facts["updates"], facts["gentleness"]
-        self._data.restore(facts["sampler"])
+        self.data.restore(facts["sampler"])
 
     def _set_rates(self, done: float) -> None:
         """Set the learning rates of this moment; both networks train."""
@@ -196,20 +199,13 @@ class GanStep(ABC):
         return images
 
 
-class AdversarialStep(GanStep):
+class AdversarialStep(GanStep[RealBatches]):
     """A step of a GAN whose discriminator sees real images as they are."""
 
-    def __init__(
-        self,
-        gan: Gan,
-        data: RealBatches,
-        params: TrainGanParams,
-        draws: Draws,
-        group: Group = SOLO,
-    ) -> None:
-        super().__init__(gan, data, params, draws, group)
-        self.data = data
-        self.terms_d = {n: t for n, t in DISCRIMINATOR_TERMS.items() if self.weights[n]}
+    @cached_property
+    def terms_d(self) -> dict[str, Callable[[DiscriminatorContext], Tensor]]:
+        """The discriminator's terms that have a weight, by name."""
+        return {n: t for n, t in DISCRIMINATOR_TERMS.items() if self.weights[n]}
 
     def step(self, done: float) -> dict[str, Tensor]:
         """Update D (``discriminator_steps`` times), then G; return scalars of this step.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws, RealBatches, in_two_domains
+from tasks.gan.draws import Draws, RealBatches, in_two_domains, units_of
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
 from tasks.gan.model import Gan, ema_decay, update_ema
 from tasks.gan.pictures import sample_grid
@@ -31,8 +32,11 @@ from tasks.gan.state import (
     prefixed,
     under,
 )
-from tasks.gan.step import AdversarialStep, GanStep
+from tasks.gan.step import AdversarialStep
 from tasks.gan.vae import VaeStep
+
+if TYPE_CHECKING:
+    from tasks.gan.private import PrivateStep
 
 _JUDGED = 2**62  # where the latent seeds of images that are made to be judged begin
 _NETWORKS = ("generator", "discriminator", "ema")
@@ -181,7 +185,7 @@ class Run:
         self._random = torch.Generator(device).manual_seed(seed)
         draws = Draws(self._random, group.rank, group.world)
         self.guarantee: Guarantee | None = None
-        self._step: GanStep | VaeStep
+        self._step: AdversarialStep | VaeStep | PrivateStep
         if params.private:
             assert secret is not None
             self._step = self._private(train, draws, secret)
@@ -315,16 +319,16 @@ class Run:
 
         return {"epsilon": spent(self.guarantee, self.steps * self.params.discriminator_steps)}
 
-    def _private(self, train: ImageSet, draws: Draws, secret: tuple[bytes, str]) -> GanStep:
+    def _private(self, train: ImageSet, draws: Draws, secret: tuple[bytes, str]) -> PrivateStep:
         """Settle the guarantee, and return the step that keeps it."""
         from tasks.gan.accounting import guarantee_of  # Opacus takes seconds to import
-        from tasks.gan.private import PoissonBatches, PrivateStep, noise_generator, units_of
+        from tasks.gan.private import PoissonBatches, PrivateStep, noise_generator
 
         p = self.params
         units, unit = units_of(train)
         steps = self._total_steps * p.discriminator_steps
-        guarantee = guarantee_of(p.privacy, int(units.max()) + 1, p.batch_size, steps)
-        self.guarantee = replace(guarantee, unit=unit)
+        count = int(units.max()) + 1
+        guarantee = self.guarantee = guarantee_of(p.privacy, count, p.batch_size, steps, unit)
         batches = PoissonBatches(
             train,
             batch_size=p.batch_size,
@@ -332,7 +336,7 @@ class Run:
             rng=noise_generator(*secret),
             device=self._device,
         )
-        return PrivateStep(self.gan, batches, p, draws, self.guarantee)
+        return PrivateStep(self.gan, batches, p, draws, guarantee)
 
     @property
     def _total_steps(self) -> int:

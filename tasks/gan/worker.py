@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -56,7 +56,7 @@ class GanJob:
     told: Path
     judge: Callable[[], Evaluate]
     other_domain: Path | None = None
-    secret: tuple[bytes, str] | None = None
+    secret: tuple[bytes, str] | None = field(default=None, repr=False)  # repr may be logged
 
 
 def train_one(job: GanJob) -> int:

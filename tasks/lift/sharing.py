@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.contracts.privacy import Guarantee, most_area, most_true_positives
+from tasks.contracts.privacy import (
+    FALSE_POSITIVES,
+    Guarantee,
+    most_area,
+    most_true_positives,
+    weakest,
+)
 from tasks.lift.parts import Part, Rounded
-
-FALSE_POSITIVES = 0.01  # as `tasks.quality.membership` measures it
 
 
 class Reached(Part):
@@ -76,17 +80,12 @@ def sharing(gans: Mapping[str, Any], filtered: Mapping[str, Any]) -> Sharing | N
     measured = filtered.get("membership")
     if measured is None:
         return None
-    guarantee = _weakest([gan.get("privacy") for gan in gans.values()])
+    promised = [gan.get("privacy") for gan in gans.values()]
+    given = promised if all(promised) else []
+    guarantee = weakest(Guarantee(**one) for one in given) if given else None
     bounds = {"most_auc": None, "most_tpr": None} if guarantee is None else _bounds(guarantee)
     attacks = {name: Attack(**found, **bounds) for name, found in measured.items() if found}
     return Sharing(guarantee=guarantee, attacks=attacks)
-
-
-def _weakest(promised: list[Mapping[str, Any] | None]) -> Guarantee | None:
-    given = [Guarantee(**one) for one in promised if one is not None]
-    if not given or len(given) < len(promised):
-        return None
-    return max(given, key=lambda one: (one.epsilon_together, one.epsilon))
 
 
 def _bounds(guarantee: Guarantee) -> dict[str, float | None]:

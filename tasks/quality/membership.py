@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.contracts.image_set import Images, ImageSet, Labels, Unread, concatenate
+from tasks.contracts.privacy import FALSE_POSITIVES
 from tasks.quality.memorisation import nearest_training_image
 from tasks.quality.neighbours import Rows, Scores, rows_of_labels, some
 
-FALSE_POSITIVES = 0.01
 FEWEST = 99
 """Others from which on a share of 1 % of them can be told."""
 _LEVEL = 0.95

@@ -16,7 +16,7 @@ from tasks.contracts.params.train_gan import Privacy, TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan import accounting, private
 from tasks.gan.accounting import guarantee_of, spent, together
-from tasks.gan.draws import Draws
+from tasks.gan.draws import Draws, check_units, units_of
 from tasks.gan.model import build_gan
 from tasks.gan.networks import Discriminator
 from tasks.gan.private import (
@@ -24,10 +24,10 @@ from tasks.gan.private import (
     PrivateStep,
     noise_generator,
     noise_secret,
-    units_of,
 )
 from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.training import train_gan
+from tasks.gan.worker import GanJob
 from tests.contracts.tiny import shape_set, tiny_params
 
 PRIVATE: dict[str, Any] = {
@@ -270,8 +270,6 @@ def test_the_noise_takes_the_budget_and_no_more(epsilon: float) -> None:
 @pytest.mark.parametrize(
     ("settings", "units", "batch_size", "words"),
     [
-        ({}, 100, 128, "batch_size: 128.*more than all of them.*at most 50"),
-        ({"delta": 0.01}, 100, 8, "delta: 0.01.*gives one of them away.*such as 0.001"),
         ({"epsilon": 1e-4}, 100, 100, "epsilon: 0.0001.*no noise keeps"),
     ],
 )
@@ -281,6 +279,35 @@ def test_what_cannot_be_promised_is_refused(
     privacy = Privacy(**{"epsilon": 1.0, "delta": 1e-5} | settings)
     with pytest.raises(UserError, match=words):
         guarantee_of(privacy, units, batch_size, 100)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"batch_size": 32}, r"batch_size: 32.*more than all of them.*at most 8\."),
+        ({"privacy": {"epsilon": 1.0, "delta": 0.06}}, r"delta: 0\.06.*gives one of them away"),
+    ],
+)
+def test_what_so_few_images_cannot_be_given_is_refused_at_once(
+    overrides: dict[str, Any], words: str
+) -> None:
+    mended = {"batch_size": 8, "privacy": PRIVATE["privacy"]}
+    check_units(shape_set(12), params(**overrides | mended))
+    with pytest.raises(UserError, match=words):
+        check_units(shape_set(6), params(**overrides))
+
+
+def test_a_secret_that_could_be_guessed_is_refused(tmp_path: Path) -> None:
+    for text in ("", "0123", "x" * 64):
+        (tmp_path / "secret").write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=r"is no secret of ganlift.*Remove it"):
+            noise_secret(tmp_path / "secret")
+
+
+def test_a_job_does_not_show_its_secret() -> None:
+    path = Path("x")
+    job = GanJob(path, None, params(), 0, 0, path, path, dict, secret=(b"told nobody", "GAN 0"))
+    assert "told nobody" not in repr(job)
 
 
 def trained(settings: TrainGanParams, secret: tuple[bytes, str]) -> tuple[bytes, list[Any]]:
