@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import typer
 import yaml
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
@@ -169,11 +170,14 @@ def cost(
     delta: Annotated[float, typer.Option(help="Of each.")] = 1e-5,
     seeds: Annotated[int, typer.Option(help="GANs of each.")] = 1,
     classifiers: Annotated[int, typer.Option(help="Classifiers on each set.")] = 2,
+    steps: Annotated[int, typer.Option(help="Of each classifier.")] = 800,
     own: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of train_gan.")] = None,
 ) -> None:
     """Print what each ε costs, and draw it: ``.ganlift/bench/privacy.png``."""
     place: _Place = context.obj
     params = load_params(ROOT / "params.yaml")
+    long = params.retrain.model_copy(update={"steps": steps})
+    params = replace(params, retrain=long)
     wanted = [
         Private(
             task,
@@ -239,67 +243,97 @@ def _done(jobs: Sequence[Job], place: _Place, name: str) -> list[Row]:
     return ledger.find(jobs)
 
 
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return the GANs of each task and ε, without those that could not be trained."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if "failed" not in row:
+            found.setdefault((row["task"], row["contestant"]), []).append(row)
+    return list(found.values())
+
+
 def _table(rows: Sequence[Row]) -> str:
     lines = []
-    for row in rows:
-        if "failed" in row:
-            continue
-        final, found = row["final"], row["attacks"]
-        promised = Guarantee(**row["guarantee"]) if "guarantee" in row else None
-        lift = statistics.mean(row["real_synthetic"]) - statistics.mean(row["real"])
+    for gans in _groups(rows):
+        first = gans[0]
+        promised = Guarantee(**first["guarantee"]) if "guarantee" in first else None
         allowed = "–"
         if promised is not None:
             most = most_true_positives(promised.epsilon, promised.delta, FALSE_POSITIVES)
             allowed = f"{100 * most:.1f}"
+        alone, real, both = (
+            [100 * statistics.mean(row[name]) for row in gans]
+            for name in ("synthetic", "real", "real_synthetic")
+        )
+        lifts = [new - old for old, new in zip(real, both, strict=True)]
+        attacked = {name: [row["attacks"][name] for row in gans] for name in first["attacks"]}
         lines.append(
             [
-                row["task"],
-                row["contestant"],
+                first["task"],
+                first["contestant"],
+                str(len(gans)),
                 "–" if promised is None else f"{promised.noise_multiplier:.2f}",
-                f"{100 * statistics.mean(row['synthetic']):.1f}",
-                f"{100 * statistics.mean(row['real']):.1f}",
-                f"{100 * lift:+.1f}",
-                f"{final['kid']:.3f}",
-                f"{final['coverage']:.2f}",
-                *(_of(found[attack], "auc", 1) for attack in ("nearest", "discriminator")),
-                *(_of(found[attack], "tpr", 100) for attack in ("nearest", "discriminator")),
+                spread(alone, 1),
+                spread(real, 1),
+                spread(lifts, 1, sign=True),
+                *(
+                    spread([row["final"][name] for row in gans], digits)
+                    for name, digits in (("kid", 3), ("coverage", 2))
+                ),
+                *(_of(attacked[attack], "auc", 1) for attack in ("nearest", "discriminator")),
+                *(_of(attacked[attack], "tpr", 100) for attack in ("nearest", "discriminator")),
                 allowed,
-                f"{row['seconds'] / 60:.0f}",
+                spread([row["seconds"] / 60 for row in gans], 0),
             ]
         )
-    head = ["task", "ε", "noise", "synthetic only, %", "real, %", "lift, pp", "KID", "coverage"]
-    head += ["AUC nearest", "AUC discriminator", "TPR nearest, %", "TPR discriminator, %"]
-    return markdown([*head, "TPR allowed, %", "minutes"], lines)
+    head = ["task", "ε", "GANs", "noise", "synthetic only, %", "real, %", "lift, pp", "KID"]
+    head += ["coverage", "AUC nearest", "AUC discriminator", "TPR nearest, %"]
+    return markdown([*head, "TPR discriminator, %", "TPR allowed, %", "minutes"], lines)
 
 
-def _of(found: dict[str, Any] | None, figure: str, times: int) -> str:
-    if found is None or found[figure] is None:
+def _of(found: Sequence[dict[str, Any] | None], figure: str, times: int) -> str:
+    """Return a figure of attacks on several GANs: value and ends of the interval, as means."""
+    told = [one[figure] for one in found if one is not None and one[figure] is not None]
+    if not told:
         return "–"
-    value, low, high = (times * found[figure][end] for end in ("value", "ci_low", "ci_high"))
+    value, low, high = (
+        times * statistics.mean(one[end] for one in told) for end in ("value", "ci_low", "ci_high")
+    )
     digits = 2 if times == 1 else 1
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw what images are worth and what the attacks find, by ε."""
-    names = list(dict.fromkeys(row["contestant"] for row in rows))
+    """Draw what images are worth and what the attacks find, by ε: means, and each GAN."""
+    groups = _groups(rows)
+    names = list(dict.fromkeys(gans[0]["contestant"] for gans in groups))
     with mpl.rc_context({"font.size": 9}):
         figure = Figure(figsize=(8, 3.2), layout="constrained")
         worth, told = figure.subplots(1, 2)
-        for task in dict.fromkeys(row["task"] for row in rows):
-            mine = [row for row in rows if row["task"] == task]
-            places = [names.index(row["contestant"]) for row in mine]
-            synthetic = [100 * statistics.mean(row["synthetic"]) for row in mine]
-            worth.plot(places, synthetic, "o-", label=task)
+        for task in dict.fromkeys(gans[0]["task"] for gans in groups):
+            mine = [gans for gans in groups if gans[0]["task"] == task]
+            places = [names.index(gans[0]["contestant"]) for gans in mine]
+            alone = [[100 * statistics.mean(row["synthetic"]) for row in gans] for gans in mine]
+            _points(worth, places, alone, "o-", task)
             for attack, line in (("nearest", "o-"), ("discriminator", "s--")):
-                areas = [row["attacks"][attack]["auc"]["value"] for row in mine]
-                told.plot(places, areas, line, label=f"{task}, {attack}")
+                found = [[row["attacks"][attack] for row in gans] for gans in mine]
+                areas = [[one["auc"]["value"] for one in of if one] for of in found]
+                _points(told, places, areas, line, f"{task}, {attack}")
         worth.set(ylabel="accuracy from synthetic images alone, %", ylim=(0, 100))
         told.set(ylabel="AUC of attacks (chance is 0.5)", ylim=(0.4, 1.0))
         for axes in (worth, told):
             axes.set(xlabel="ε", xticks=range(len(names)), xticklabels=names)
             axes.legend(fontsize=7)
         figure.savefig(path, dpi=120)
+
+
+def _points(
+    axes: Axes, places: Sequence[int], of_each: Sequence[Sequence[float]], line: str, name: str
+) -> None:
+    means = [statistics.mean(values) if values else math.nan for values in of_each]
+    (drawn,) = axes.plot(places, means, line, label=name)
+    for place, values in zip(places, of_each, strict=True):
+        axes.plot([place] * len(values), values, ".", alpha=0.5, color=drawn.get_color())
 
 
 if __name__ == "__main__":

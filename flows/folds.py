@@ -27,7 +27,12 @@ ANSWERS = {"report": (verdict.LIFT, verdict.PAGE), OVER_ALL: (LIFT, PAGE)}
 _HEAD = "# Written by `ganlift run` from dvc.yaml for ingest.folds; what is changed here is lost.\n"
 _READ = ("runs", "predictions", "retrain", "lift", "gan_metrics", "filter", "ingest")  # of a fold
 _IN_GIT = {"persist": True, "cache": False}
-_OWN_CODE = ("tasks/report_folds.py", "tasks/lift/folds.py", "tasks/answer/folds.html.j2")
+_OWN_CODE = (
+    "tasks/report_folds.py",
+    "tasks/lift/folds.py",
+    "tasks/gan/accounting.py",
+    "tasks/answer/folds.html.j2",
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.machine import processor
 from tasks.contracts.outputs import Output, shown
 from tasks.contracts.params.report import ReportParams
+from tasks.contracts.privacy import Guarantee
 from tasks.contracts.stage import Setting, stage_main
 from tasks.lift.folds import Fold, over_folds, predictions_of, runs_over
 from tasks.lift.result import LiftResult
+from tasks.lift.sharing import sharing_over
 
 
 def run(
@@ -45,7 +48,14 @@ def run(
     reports = [folds / str(number) / "reports" for number in range(1, count + 1)]
     every = [_fold(number, place) for number, place in enumerate(reports, start=1)]
     ingested = _json(reports[0] / "ingest.json")
-    result = words.told(over_folds(every, ingested["classes"], params, seed))
+    gans = {
+        f"{gan} of fold {fold.number}": of
+        for fold, place in zip(every, reports, strict=True)
+        for gan, of in _json(place / "gan.json").items()
+    }
+    found = over_folds(every, ingested["classes"], params, seed)
+    shared = sharing_over([fold.result.sharing for fold in every], _spent_together(gans))
+    result = words.told(found.model_copy(update={"sharing": shared}))
     draw_lift_by_arm(result, pictures / "lift_by_arm.png")
     draw_per_class_lift(result, pictures / "per_class_lift.png")
     if result.worth:
@@ -71,11 +81,6 @@ def run(
         encoding="utf-8",
     )
     runs_over(every, predictions_of(every), ingested["classes"]).to_parquet(runs, index=False)
-    gans = {
-        f"{gan} of fold {fold.number}": of
-        for fold, place in zip(every, reports, strict=True)
-        for gan, of in _json(place / "gan.json").items()
-    }
     text = json.dumps(gans, indent=2, ensure_ascii=False) + "\n"
     gan_metrics.write_text(text, encoding="utf-8")
     accepted = [_json(place / "filter.json")["acceptance_rate"] for place in reports]
@@ -106,6 +111,16 @@ def _fold(number: int, place: Path) -> Fold:
         _json(place / "retrain.json"),
         LiftResult.load(place / "lift.json"),
     )
+
+
+def _spent_together(gans: Mapping[str, Any]) -> float | None:
+    """Return ε of the GANs of all folds together; None where one has no guarantee."""
+    promised = [of.get("privacy") for of in gans.values()]
+    if not all(promised):
+        return None
+    from tasks.gan.accounting import composed  # Opacus takes seconds to import
+
+    return composed([Guarantee(**one) for one in promised])
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ that one holds for them (post-processing).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 from opacus.accountants import RDPAccountant
@@ -74,17 +75,28 @@ def guarantee_of(
     return replace(own, epsilon=epsilon, epsilon_together=epsilon)
 
 
-def spent(guarantee: Guarantee, steps: int, gans: int = 1) -> float:
-    """Return ε of so many GANs after so many steps of each, at the guarantee's δ."""
+def spent(guarantee: Guarantee, steps: int) -> float:
+    """Return ε of one GAN after so many steps, at the guarantee's δ."""
+    return composed([replace(guarantee, steps=steps)])
+
+
+def composed(guarantees: Sequence[Guarantee]) -> float:
+    """Return ε of several GANs for whoever sees all of them, each after all of its steps.
+
+    They may differ in steps, noise and share of units. A unit that some of them never saw, as
+    happens over the folds of a cross-validation, loses no more than one that all of them saw.
+
+    Args:
+        guarantees: of each, at least one; δ is that of the first, which all share.
+    """
     accountant = RDPAccountant()
-    accountant.history = [(guarantee.noise_multiplier, guarantee.sample_rate, steps * gans)]
-    if guarantee.count_noise:
-        accountant.history.append((guarantee.count_noise, 1.0, gans))
+    accountant.history = [(one.noise_multiplier, one.sample_rate, one.steps) for one in guarantees]
+    accountant.history += [(one.count_noise, 1.0, 1) for one in guarantees if one.count_noise]
     with warnings.catch_warnings():  # that a wider range of orders might tell of less
         warnings.simplefilter("ignore", UserWarning)
-        return float(accountant.get_epsilon(guarantee.delta, list(_ORDERS)))
+        return float(accountant.get_epsilon(guarantees[0].delta, list(_ORDERS)))
 
 
 def together(guarantee: Guarantee, gans: int) -> Guarantee:
     """Return the guarantee of one of several GANs, with what all of them spend."""
-    return replace(guarantee, gans=gans, epsilon_together=spent(guarantee, guarantee.steps, gans))
+    return replace(guarantee, gans=gans, epsilon_together=composed([guarantee] * gans))

@@ -60,8 +60,8 @@ class LiftResult(Part):
         majority_class: the one with the most real training images.
         rarest: None where no class has twice the real training images of another.
         folds: of a cross-validation, whose results this one puts together; empty for one split.
-        sharing: whether the GANs and their images may be shared; None over folds, each of which
-            has its own, and in results of versions that did not ask.
+        sharing: whether the GANs and their images may be shared; None in results of versions
+            that did not ask.
         arms: those that were compared; fractions of the real images stand in `worth` alone.
     """
 

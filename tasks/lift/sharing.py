@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from tasks.contracts.privacy import (
     FALSE_POSITIVES,
     Guarantee,
+    Unit,
     most_area,
     most_true_positives,
     weakest,
@@ -30,8 +33,9 @@ class Attack(Part):
         auc: share of pairs in which the training image looks more like one; 0.5 is chance.
         tpr: share of training images found, where 1 % of the others are taken for such; 0.01 is
             chance. None where there are too few others.
-        members: training images that were attacked.
-        non_members: images of real/val beside them.
+        members: training images, or groups of them, that were attacked.
+        non_members: of real/val beside them.
+        unit: what is counted: images, or groups of images that an attacker has all of.
         most_auc: the largest that the guarantee allows, to who sees all GANs; None without one.
         most_tpr: likewise.
     """
@@ -40,6 +44,7 @@ class Attack(Part):
     tpr: Reached | None
     members: int
     non_members: int
+    unit: Unit = "image"
     most_auc: Rounded | None
     most_tpr: Rounded | None
 
@@ -62,7 +67,8 @@ class Sharing(Part):
     """What a stranger could learn of the training images.
 
     Attributes:
-        guarantee: that of the GAN which spends most; None where a GAN has none.
+        guarantee: that of the GAN which spends most; None where a GAN has none. Over folds,
+            ``gans`` and ``epsilon_together`` are those of all of them, the rest is one fold's.
         attacks: by what they go by: ``nearest`` (the images alone), ``discriminator``.
     """
 
@@ -94,3 +100,41 @@ def _bounds(guarantee: Guarantee) -> dict[str, float | None]:
         "most_auc": most_area(epsilon, delta),
         "most_tpr": most_true_positives(epsilon, delta, FALSE_POSITIVES),
     }
+
+
+def sharing_over(folds: Sequence[Sharing | None], epsilon: float | None) -> Sharing | None:
+    """Return what is told of the GANs of all folds; None where a fold tells nothing.
+
+    An attack's figures, the ends of its intervals and its bounds are means over folds: the folds'
+    images overlap, so that intervals of means would be too narrow by an unknown part, and those of
+    one fold are wide enough whatever they share.
+
+    Args:
+        folds: at least one.
+        epsilon: what the GANs of all folds spend together; None where one has no guarantee.
+    """
+    told = [fold for fold in folds if fold is not None]
+    if len(told) < len(folds):
+        return None
+    promised = [fold.guarantee for fold in told if fold.guarantee is not None]
+    guarantee = None
+    if epsilon is not None:
+        gans = sum(one.gans for one in promised)
+        guarantee = dataclasses.replace(weakest(promised), gans=gans, epsilon_together=epsilon)
+    names = [name for name in told[0].attacks if all(name in fold.attacks for fold in told)]
+    found = {name: _mean([fold.attacks[name].model_dump() for fold in told]) for name in names}
+    return Sharing(
+        guarantee=guarantee, attacks={name: Attack(**means) for name, means in found.items()}
+    )
+
+
+def _mean(parts: Sequence[Any]) -> Any:
+    """Return the means of figures of one structure; None where a part lacks one."""
+    if any(part is None for part in parts):
+        return None
+    if isinstance(parts[0], dict):
+        return {name: _mean([part[name] for part in parts]) for name in parts[0]}
+    if isinstance(parts[0], str):
+        return max(parts, key=parts.count)
+    mean = fmean(parts)
+    return round(mean) if isinstance(parts[0], int) else mean

@@ -18,9 +18,10 @@ from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from tasks.contracts.image_set import Images, ImageSet, Labels, Unread, concatenate
-from tasks.contracts.privacy import FALSE_POSITIVES
+from tasks.contracts.privacy import FALSE_POSITIVES, Unit
 from tasks.quality.memorisation import nearest_training_image
 from tasks.quality.neighbours import Rows, Scores, rows_of_labels, some
 
@@ -59,8 +60,11 @@ class Suspects:
         others, at k / (n + 1), linear between: with it, guessing reaches 1 % whatever n is, where
         the largest rate at 1 % or less would be up to twice that.
 
+        A unit is a ``group`` where images have groups: whoever has one image of a patient may
+        have them all, so the score of a unit is the mean of its images', and units are counted.
+
         Intervals are percentiles (95 %) of 2,000 resamples of units, members and others each for
-        themselves, with class weights and threshold anew in each. A unit is a ``group``.
+        themselves, with class weights and threshold anew in each.
 
         Args:
             scores: higher for members; not finite where the attack says nothing.
@@ -68,19 +72,17 @@ class Suspects:
 
         Returns:
             auc and tpr (None below `FEWEST` others), each with value, ci_low and ci_high, 0..1;
-            members and non_members that were told apart. None where no class has both.
+            how many members and non_members were told apart, and what their unit is. None where
+            no class has both.
         """
-        labels = self.images.labels
-        both = set(labels[self.is_member]) & set(labels[~self.is_member])
-        rows = np.flatnonzero(np.isfinite(scores) & np.isin(labels, list(both)))
-        member = self.is_member[rows]
+        units, unit = self._units(scores)
+        labels, member = units["label"].to_numpy(), units["member"].to_numpy()
         if member.all() or not member.any():
             return None
-        curve = _Curve.of(scores[rows], member, labels[rows])
-        told = self.images.manifest.iloc[rows]
-        group = told["group"].fillna(told["image_id"]).to_numpy()
-        found = np.array(curve.figures(np.ones((1, len(rows)))))[:, 0]
-        parts = [curve.figures(weights) for weights in _resamples(group, member, seed)]
+        curve = _Curve.of(units["score"].to_numpy(), member, labels)
+        found = np.array(curve.figures(np.ones((1, len(units)))))[:, 0]
+        groups = units["group"].to_numpy()
+        parts = [curve.figures(weights) for weights in _resamples(groups, member, seed)]
         drawn = np.concatenate([np.array(part) for part in parts], axis=1)
         tail = (1 - _LEVEL) / 2
         low, high = np.nanquantile(drawn, [tail, 1 - tail], axis=1)
@@ -97,7 +99,24 @@ class Suspects:
             "tpr": tpr if others >= FEWEST else None,
             "members": int(member.sum()),
             "non_members": others,
+            "unit": unit,
         }
+
+    def _units(self, scores: Scores) -> tuple[pd.DataFrame, Unit]:
+        """Return a row per unit and class that both sides have, and what a unit is."""
+        manifest = self.images.manifest
+        rows = pd.DataFrame(
+            {
+                "group": manifest["group"].fillna(manifest["image_id"]).to_numpy(),
+                "label": self.images.labels,
+                "member": self.is_member,
+                "score": scores,
+            }
+        )[np.isfinite(scores)]
+        sides = [set(rows["label"][rows["member"] == side]) for side in (True, False)]
+        rows = rows[rows["label"].isin(sides[0] & sides[1])]
+        units = rows.groupby(["group", "label", "member"], sort=False, as_index=False).mean()
+        return units, "image" if len(units) == len(rows) else "group"
 
 
 def by_nearest(suspects: ImageSet, pool: ImageSet) -> Scores:

@@ -15,7 +15,7 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.train_gan import Privacy, TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan import accounting, private
-from tasks.gan.accounting import guarantee_of, spent, together
+from tasks.gan.accounting import composed, guarantee_of, spent, together
 from tasks.gan.draws import Draws, check_units, units_of
 from tasks.gan.model import build_gan
 from tasks.gan.networks import Discriminator
@@ -241,11 +241,26 @@ def test_epsilon_is_what_opacus_counts_step_by_step() -> None:
     assert spent(guarantee, 400) == accountant.get_epsilon(1e-5, orders)
     for _ in range(800):
         accountant.step(noise_multiplier=1.3, sample_rate=0.05)
-    assert spent(guarantee, 400, gans=3) == accountant.get_epsilon(1e-5, orders)
+    three = [replace(guarantee, steps=400)] * 3
+    assert composed(three) == pytest.approx(accountant.get_epsilon(1e-5, orders), rel=1e-12)
     assert spent(guarantee, 400) <= RDPAccountant.DEFAULT_ALPHAS[-1]
     accountant.step(noise_multiplier=10.0, sample_rate=1.0)
     noised = replace(guarantee, class_counts="noised", count_noise=10.0)
     assert spent(noised, 1200) == accountant.get_epsilon(1e-5, orders)
+
+
+def test_gans_of_several_trainings_spend_what_opacus_counts_over_all_their_steps() -> None:
+    first = replace(promised(noise=1.3, sample_rate=0.05), steps=300)
+    second = replace(promised(noise=0.9, sample_rate=0.08), steps=200, count_noise=20.0)
+    accountant = RDPAccountant()
+    for _ in range(300):
+        accountant.step(noise_multiplier=1.3, sample_rate=0.05)
+    for _ in range(200):
+        accountant.step(noise_multiplier=0.9, sample_rate=0.08)
+    accountant.step(noise_multiplier=20.0, sample_rate=1.0)
+    theirs = accountant.get_epsilon(1e-5, list(accounting._ORDERS))
+    assert composed([first, second]) == pytest.approx(theirs, rel=1e-12)
+    assert composed([first, second]) < composed([first]) + composed([second])
 
 
 @pytest.mark.filterwarnings("ignore:Optimal order")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +12,9 @@ import pytest
 
 from tasks import report, report_folds
 from tasks.contracts.errors import UserError
+from tasks.gan.accounting import composed
 from tasks.lift.result import LiftResult
+from tests.answer.fake_sharing import GUARANTEE
 from tests.lift.fake_inputs import fake_line
 from tests.lift.fake_runs import report_params
 
@@ -78,8 +82,10 @@ def test_the_answer_over_all_folds_is_told_once_and_each_fold_has_its_row(
     assert set(result.gans) == {f"{seed} of fold {fold}" for seed in (0, 1) for fold in (1, 2)}
     assert set(json.loads(files["gan_metrics"].read_text())) == set(result.gans)
     assert json.loads(files["metrics"].read_text())["lift"] == round(result.lift_pp.mean, 2)
-    assert result.sharing is None  # each fold has GANs of its own
-    assert all(of.sharing is not None for of in each)
+    assert result.sharing is not None
+    areas = [of.sharing.attacks["nearest"].auc.value for of in each if of.sharing]
+    assert result.sharing.attacks["nearest"].auc.value == pytest.approx(sum(areas) / 2, abs=1e-6)
+    assert result.sharing.guarantee is None
     page = files["page"].read_text(encoding="utf-8")
     assert page.count("<td><code>folds/") == 2
     assert "<b>dog</b>" not in page.replace('<th scope="row"><b>', "")
@@ -89,6 +95,32 @@ def test_the_answer_over_all_folds_is_told_once_and_each_fold_has_its_row(
     )
     assert logged == ["2 folds"]
     assert f"verdict  {result.verdict}" in capsys.readouterr().out
+
+
+def test_private_gans_of_all_folds_spend_together(
+    folds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_folds, "log_folds", lambda what, **files: None)
+    private = tmp_path / "folds"
+    shutil.copytree(folds, private)
+    for number in (1, 2):
+        place = private / str(number) / "reports"
+        gans = json.loads((place / "gan.json").read_text())
+        for gan in gans.values():
+            gan["privacy"] = dataclasses.asdict(GUARANTEE)
+        (place / "gan.json").write_text(json.dumps(gans))
+        told = json.loads((place / "lift.json").read_text())
+        told["sharing"]["guarantee"] = dataclasses.asdict(GUARANTEE)
+        (place / "lift.json").write_text(json.dumps(told))
+    files = run(private, tmp_path / "out")
+    result = LiftResult.load(files["lift"])
+    assert result.sharing is not None
+    assert result.sharing.guarantee is not None
+    assert result.sharing.guarantee.gans == 4
+    assert result.sharing.guarantee.epsilon_together == composed([GUARANTEE] * 4)
+    page = files["page"].read_text(encoding="utf-8")
+    assert "what all GANs spend is over all folds" in page
+    assert "ganlift export private" not in page  # folds have no line to export
 
 
 def test_a_fold_that_has_not_run_is_named(folds: Path, tmp_path: Path) -> None:

@@ -108,6 +108,30 @@ def test_intervals_cover_chance_about_as_often_as_they_say(
     assert 0 < np.sum(missed) <= 10  # 4 are expected
 
 
+def test_who_has_all_images_of_a_group_goes_by_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    times = rng.integers(1, 8, 150)
+    unit = np.repeat(np.arange(150), times)
+    group = np.array([f"g{n}" for n in unit])
+    labels = (unit % 3).astype(np.int64)
+    member = unit < 40
+    many = Suspects.of(
+        plain_set(labels[member], 1, group=group[member]),
+        plain_set(labels[~member], 2, group=group[~member]),
+    )
+    scores = rng.normal(size=len(unit)) + 0.5 * member
+    means = np.bincount(unit, scores) / np.bincount(unit)
+    alone = suspects_of(np.arange(40) % 3, np.arange(40, 150) % 3)
+    found, expected = many.told_by(scores, 0), alone.told_by(means, 0)
+    for figure in ("auc", "tpr"):
+        assert found[figure]["value"] == expected[figure]["value"]
+        assert found[figure] == pytest.approx(expected[figure], abs=0.05)  # other resamples
+    assert (found["members"], found["non_members"], found["unit"]) == (40, 110, "group")
+    assert expected["unit"] == "image"
+    single = roc_auc_score(member, scores)
+    assert found["auc"]["value"] > single + 0.05
+
+
 def test_images_of_a_group_are_drawn_together() -> None:
     """Twenty copies of each image tell no more than one of it, and the interval shows it."""
     alone, times = suspects_of([0] * 30, [0] * 100), 20
