@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,14 @@ def load_cut(name: str, params: Params, images: Path, scratch: Path) -> Cut:
         decoded, read = decode(items_of(source).items, ingest, lambda done, text: None)
         whole = distinct(decoded, read.given, read.digest)
         made = split(whole.images, whole.given, ingest, params.seed)
-        unfinished = folder.with_name(f"{folder.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         for part in _PARTS:
             made[part].save(unfinished / part)
-        unfinished.rename(folder)
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            shutil.rmtree(unfinished)
+            if not folder.is_dir():  # else another process made the same set meanwhile
+                raise
     return Cut(*(ImageSet.load(folder / part) for part in _PARTS))
