@@ -10,6 +10,7 @@ from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.train_gan import Health, Rule
 
 _LOWER_IS_BETTER = ("kid", "fid")
+_STILL = 1e-8  # L2 norm of a gradient that moves nothing; healthy ones are 0.001 and more
 
 
 def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
@@ -30,6 +31,17 @@ def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
         if abs(value) > limit:
             return f"{name} is {value:.3g}, past {limit:g}"
     return None
+
+
+def standstill(gradient: float) -> str | None:
+    """Say why a generator whose last gradient (L2) was this learns nothing any more, or None.
+
+    Where its tanh is saturated at every pixel of every image the gradient is 0, and nothing that
+    the discriminator does brings it back.
+    """
+    if gradient >= _STILL:
+        return None
+    return "the generator's gradient has vanished: its images are saturated"
 
 
 def collapsed_classes(evaluation: GanEvaluation, limits: Health) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches, in_two_domains, units_of
-from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
+from tasks.gan.health import Watch, collapsed_classes, divergence, is_better, standstill
 from tasks.gan.model import Gan, ema_decay, update_ema
 from tasks.gan.pictures import sample_grid
 from tasks.gan.sampling import sample
@@ -96,7 +97,7 @@ def train_gan(
         before, since = run.kimg, time.perf_counter()
         curves = run.train_tick()
         speed = (run.kimg - before) * 1000 / (time.perf_counter() - since)
-        reason = divergence(curves, params.health)
+        reason = divergence(curves, params.health) or standstill(run.last_gradient)
         if reason is not None:
             _roll_back(run, good, reason)
             continue
@@ -167,6 +168,7 @@ class Run:
         best_kimg: when it was.
         hopeless: whether the run was given up.
         ticks: what was yielded so far.
+        last_gradient: the generator's (L2), of the last step of a tick.
     """
 
     def __init__(
@@ -211,6 +213,7 @@ class Run:
         self._best_weights: dict[str, Tensor] = {}
         self.hopeless = False
         self.ticks: list[Tick] = []
+        self.last_gradient = math.inf
 
     @property
     def kimg(self) -> float:
@@ -236,13 +239,15 @@ class Run:
         with self._own_randomness():
             while True:
                 began = time.perf_counter()
-                for name, value in self._one_step().items():
+                told = self._one_step()
+                for name, value in told.items():
                     sums[name] = sums[name] + value if name in sums else value
                 shown += 1
                 minutes = self._minutes + (time.perf_counter() - began) / 60
                 self._minutes = self._agreed(minutes)
                 if self.ended or due(first, self.kimg, self.params.tick_kimg):
                     break
+        self.last_gradient = self.group.agree(float(told["grad_norm_g"]))
         means = torch.stack(list(sums.values())).float() / shown
         self.group.average([means])
         return dict(zip(sums, means.double().tolist(), strict=True))

@@ -169,26 +169,35 @@ def check_every_gan(
         asked: as in `Scored`.
 
     Raises:
-        UserError: names the GAN, one of its classes and the rule that rejected most of it.
+        UserError: names the GAN and the rule that rejected most of its images.
     """
-    lost = emptied(table, asked)
-    classes = _asked_for(table, asked).groupby("gan_seed")["class_name"].nunique()
-    for gan_seed, count in classes.items():
-        mine = [one for one in lost if one.gan_seed == gan_seed]
-        if len(mine) == count:
-            raise _refusal(mine[0], params)
+    mends = _mends(params)
+    for gan_seed, rows in _asked_for(table, asked).groupby("gan_seed"):
+        counts = rows["reason"].value_counts()
+        if ACCEPTED not in counts:
+            reason, most = str(counts.index[0]), int(counts.iloc[0])
+            raise UserError(
+                f"GAN {gan_seed}",
+                f"none of its {len(rows):,} images was accepted; {most:,} fell to {reason}",
+                f"{mends[reason]}, train longer (train_gan.total_kimg), or take its number out of "
+                "train_gan.seeds",
+            )
 
 
 def _asked_for(table: pd.DataFrame, asked: Mapping[int, int] | None) -> pd.DataFrame:
     return table if asked is None else table[table["label"].map(dict(asked)) > 0]
 
 
+def _mends(params: QualityFilterParams) -> dict[str, str]:
+    return {rule.reason: rule.mend for rule in in_force(params)}
+
+
 def _refusal(one: Emptied, params: QualityFilterParams) -> UserError:
-    mends = {rule.reason: rule.mend for rule in in_force(params)}
     return UserError(
         f"class {one.class_name!r}",
         str(one),
-        f"{mends[one.reason]}, raise generate.per_class, or train longer (train_gan.total_kimg)",
+        f"{_mends(params)[one.reason]}, raise generate.per_class, or train longer "
+        "(train_gan.total_kimg)",
     )
 
 

@@ -119,6 +119,32 @@ def test_a_diverged_run_goes_back_to_its_last_good_state_and_on_gently(
     assert all(bool(w.isfinite().all()) for w in gan.ema.state_dict().values())
 
 
+def test_a_generator_whose_gradient_vanished_goes_back_to_where_it_had_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the second step of a tick: the tick's mean still looks alive, and its end is dead."""
+    true_step, count, gentle = AdversarialStep.step, iter(range(10_000)), []
+
+    def step(self: AdversarialStep, done: float) -> dict[str, torch.Tensor]:
+        gentle.append(self.gentleness)
+        if next(count) == 5:
+            for name, weight in self.gan.generator.named_parameters():
+                if name.endswith("to_image.bias"):
+                    weight.data.fill_(-1e4)  # black everywhere
+        return true_step(self, done)
+
+    monkeypatch.setattr(AdversarialStep, "step", step)
+    params = tiny_params(train_gan={"tick_kimg": 0.016}).train_gan
+    train = shape_set(4)
+    gan = build_gan(train, params, 0)
+    *ticks, outcome = train_gan(gan, train, params, 0)
+    assert isinstance(outcome, GanOutcome)
+    assert outcome.rollbacks == 1
+    assert "gradient has vanished" in outcome.events[0]
+    assert gentle == [0] * 6 + [1] * 4
+    assert all(tick.curves["grad_norm_g"] > 1e-4 for tick in ticks if isinstance(tick, Tick))
+
+
 def test_too_many_divergences_are_an_error_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     gentle = fail_at(monkeypatch, set(range(2, 99)))
     params = tiny_params(train_gan={"health": LIMITS.model_dump()}).train_gan

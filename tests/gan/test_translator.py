@@ -66,6 +66,17 @@ def test_a_latent_names_an_image_of_its_label_and_each_is_equally_likely() -> No
     )
 
 
+def test_a_generator_that_overshot_has_a_gradient_and_makes_no_odd_pixels() -> None:
+    """A tanh that far out has none: such a GAN was dead after 400 updates (docs/log.md)."""
+    generator, _ = grown_pair(SPEC)
+    generator.contents = Contents.of(noise_of(SPEC, each=2))
+    with torch.no_grad():
+        generator.to_image.bias.fill_(-50.0)
+    generator(torch.randn(6, 5), torch.arange(6) % 3).square().mean().backward()
+    assert float(generator.to_image.weight.grad.norm()) > 0.01
+    assert not sample(generator.eval(), np.arange(3), np.arange(3)).any()  # black, not wrapped
+
+
 def test_what_is_turned_does_not_depend_on_the_images_that_are_turned_back() -> None:
     others = noise_of(SPEC, each=3)
     latents, labels = torch.randn(50, 5), torch.arange(50) % 3

@@ -128,9 +128,11 @@ class TranslatorGenerator(nn.Module):
         self.to_image = nn.Conv2d(fine, spec.channels, 3, padding=1)
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
-        """Latents ``[N, Z]`` and labels ``[N]`` to images ``[N, C, H, W]`` in -1..1.
+        """Latents ``[N, Z]`` and labels ``[N]`` to images ``[N, C, H, W]``, mostly in -1..1.
 
-        The latent names the image that is turned, and how it is done.
+        The latent names the image that is turned, and how it is done. Nothing bounds the images: a
+        domain that is white where the other is black drives a tanh so far within the first steps
+        that it has no gradient left (docs/log.md).
         """
         return self.turn(self.content(latents, labels), latents, labels)
 
@@ -148,7 +150,8 @@ class TranslatorGenerator(nn.Module):
         for block in self.blocks:
             x = block(x, entry)
         x = self.last(self.doubled(x) + details, entry)
-        return torch.tanh(self.to_image(x))
+        made: Tensor = self.to_image(x)
+        return made
 
     def back(self, made: Tensor, latents: Tensor, labels: Tensor) -> Tensor:
         """Turn images back into the domain and class of what they were made from."""

@@ -1,0 +1,66 @@
+"""The tasks of the bench of lifts: what is trained on is never tested on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.lift import Task, lay_out, table
+from tasks.contracts.errors import UserError
+from tests.answer.fake_report import fake_lift
+
+TASK = Task("set", train=2, times=3, val=2, unlabelled=2, other_domain=3)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two classes of 30 training images and 4 test images, each of one grey value of its own."""
+    value = 0
+    for part, count in (("train", 30), ("test", 4)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "set" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("L", (2, 2), value).save(folder / f"{number:02}.png")
+                value += 1
+    return tmp_path
+
+
+def values(folder: Path) -> set[int]:
+    return {int(np.asarray(Image.open(file))[0, 0]) for file in folder.rglob("*.png")}
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_no_image_stands_in_two_parts(final: bool, images: Path, tmp_path: Path) -> None:
+    lay_out(TASK, images, tmp_path / "out", 0, final=final)
+    parts = {place.name: values(place) for place in (tmp_path / "out").iterdir()}
+    parts["other_domain"] = {255 - value for value in parts["other_domain"]}  # they are negatives
+    counts = {"train": 12, "val": 4, "unlabelled": 4, "other_domain": 6, "test": 8 if final else 16}
+    assert {name: len(of) for name, of in parts.items()} == counts
+    assert len(set.union(*parts.values())) == sum(counts.values())
+    assert (parts["test"] == values(images / "set" / "test")) == final
+
+
+def test_draws_differ_and_come_again(images: Path, tmp_path: Path) -> None:
+    found = []
+    for number, draw in enumerate((0, 1, 0)):
+        lay_out(TASK, images, tmp_path / str(number), draw, final=False)
+        found.append(values(tmp_path / str(number) / "train"))
+    assert found[0] == found[2] != found[1]
+
+
+def test_a_set_that_is_too_small_is_named(images: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cat: has 30 images, too few\. 92 are needed"):
+        lay_out(Task("set", train=30), images, tmp_path / "out", 0, final=False)
+    with pytest.raises(UserError, match="--images"):
+        lay_out(TASK, tmp_path / "nowhere", tmp_path / "out", 0, final=False)
+
+
+def test_the_table_has_every_arm() -> None:
+    found = fake_lift(gans=2)
+    head, _, line = table({"mine": found}).splitlines()
+    assert all(f"| {arm} |" in head for arm in ("real", "real+filtered"))
+    assert f"{found.lift_pp.mean:+.1f} [{found.lift_pp.ci_low:+.1f}" in line
