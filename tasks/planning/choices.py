@@ -124,7 +124,7 @@ def training_choices(
         *gates,
         Choice("train_gan.total_kimg", kimg, "88 up to 16 pixels, 120 at 32, 160 above"),
         *few,
-        *_translation(look),
+        *_translation(look, fewest),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
         _target(expected["train"], look),
         Choice(
@@ -140,8 +140,13 @@ def training_choices(
     ]
 
 
-def _translation(look: Look) -> Iterator[Choice]:
-    """Yield the settings of the preset ``translator`` where every class can be translated."""
+def _translation(look: Look, fewest: int) -> Iterator[Choice]:
+    """Yield the settings of the preset ``translator`` where every class can be translated.
+
+    Args:
+        look: the data.
+        fewest: training images in a class.
+    """
     if not _turns(look):
         return
     why = "labelled images of another domain are turned into such of yours: preset translator"
@@ -151,6 +156,9 @@ def _translation(look: Look) -> Iterator[Choice]:
     if look.unlabelled:
         why = f"{look.unlabelled} images without a label show it what your domain looks like"
         yield Choice("train_gan.unlabelled", "pseudo_label+unconditional", why)
+    if fewest <= _FEW:
+        why = f"classifiers that saw {fewest} images of a class reject what would teach most"
+        yield Choice("quality_filter.confidence_quantile", 0.0, why)
 
 
 def _turns(look: Look) -> bool:
