@@ -9,6 +9,7 @@ and docs/log.md counts how often that was.
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from tasks.contracts.arms import ARMS
 from tasks.contracts.errors import UserError
 from tasks.lift.result import LiftResult
 
+_SPARE = 1.5  # so many times the labelled images that are needed: ingest drops twins
 _JUDGED = 500  # training images of each class to test on, at most half of what is left
 
 
@@ -109,7 +111,7 @@ def _parts(task: Task, place: Path, draw: int) -> Iterator[tuple[str, Sequence[P
     files = sorted(place.iterdir())
     order = np.random.default_rng([draw, len(files)]).permutation(len(files))
     counts = {
-        "train": task.train * task.times,
+        "train": math.ceil(_SPARE * task.train * task.times),
         "val": task.val,
         "unlabelled": task.unlabelled,
         "other_domain": task.other_domain,

@@ -38,7 +38,7 @@ def test_no_image_stands_in_two_parts(final: bool, images: Path, tmp_path: Path)
     lay_out(TASK, images, tmp_path / "out", 0, final=final)
     parts = {place.name: values(place) for place in (tmp_path / "out").iterdir()}
     parts["other_domain"] = {255 - value for value in parts["other_domain"]}  # they are negatives
-    counts = {"train": 12, "val": 4, "unlabelled": 4, "other_domain": 6, "test": 8 if final else 16}
+    counts = {"train": 18, "val": 4, "unlabelled": 4, "other_domain": 6, "test": 8 if final else 14}
     assert {name: len(of) for name, of in parts.items()} == counts
     assert len(set.union(*parts.values())) == sum(counts.values())
     assert (parts["test"] == values(images / "set" / "test")) == final
@@ -53,7 +53,7 @@ def test_draws_differ_and_come_again(images: Path, tmp_path: Path) -> None:
 
 
 def test_a_set_that_is_too_small_is_named(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cat: has 30 images, too few\. 92 are needed"):
+    with pytest.raises(UserError, match=r"cat: has 30 images, too few\. 122 are needed"):
         lay_out(Task("set", train=30), images, tmp_path / "out", 0, final=False)
     with pytest.raises(UserError, match="--images"):
         lay_out(TASK, tmp_path / "nowhere", tmp_path / "out", 0, final=False)
