@@ -107,6 +107,7 @@ def test_two_processes_have_the_loss_curve_of_one_with_the_whole_batch(
 def fail(group: Group) -> None:
     if group.rank == 1:
         raise UserError("the GAN", "diverged", "Mend it")
+    dist.barrier()  # at work: one that left at once could leave while the other still joins
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -212,7 +212,7 @@ def test_a_gan_without_an_accepted_image_is_refused_and_the_scores_are_kept(
     inputs: Path, tmp_path: Path
 ) -> None:
     pool = copied(inputs, tuple(range(3)), tmp_path / "pool")
-    with pytest.raises(UserError, match=r"none of GAN 0's 8 images .*8 fell to copy"):
+    with pytest.raises(UserError, match=r"GAN 0: none of its 24 images .*24 fell to copy"):
         run(inputs, tmp_path / "out", pool, classifier_steps=3)
     assert (pd.read_parquet(tmp_path / "out/a/scores.parquet")["reason"] == "copy").all()
     assert (tmp_path / "out/b/reasons.csv").is_file()
