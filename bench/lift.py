@@ -9,8 +9,10 @@ and docs/log.md counts how often that was.
 
 from __future__ import annotations
 
+import hashlib
 import math
-import subprocess
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from PIL import Image, ImageOps
 from bench.datasets import ROOT
 from bench.gan_tables import markdown
 from bench.overhead import FLOW
-from flows.child import environment
+from flows.child import child
 from tasks.contracts.arms import ARMS
 from tasks.contracts.errors import UserError
 from tasks.lift.result import LiftResult
@@ -138,9 +140,11 @@ def run(
 ) -> LiftResult:
     """Run the line on a task; return what it found, which a project that was run has already."""
     task = TASKS[name]
-    source = project.parent / "images" / f"{name}-{'final' if final else 'dev'}-{draw}"
+    facts = hashlib.sha256(f"{task} {_SPARE} {_JUDGED}".encode()).hexdigest()[:8]
+    source = project.parent / "images" / f"{name}-{'final' if final else 'dev'}-{draw}-{facts}"
     if not source.is_dir():
         unfinished = source.with_name(f"{source.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a bench that was stopped
         lay_out(task, images, unfinished, draw, final=final)
         unfinished.rename(source)
     if not project.is_dir():
@@ -153,7 +157,11 @@ def run(
 
 
 def _ganlift(folder: Path, *arguments: str) -> None:
-    subprocess.run((*FLOW, *arguments), cwd=folder, env=environment(), check=True)
+    with child((*FLOW, *arguments), sys.stdout.fileno(), folder) as process:
+        if process.wait():
+            raise UserError(
+                f"ganlift {arguments[0]} in {folder}", "failed, as it says above", "Then run again"
+            )
 
 
 def table(found: dict[str, LiftResult]) -> str:

@@ -36,12 +36,12 @@ def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
 def standstill(gradient: float) -> str | None:
     """Say why a generator whose last gradient (L2) was this learns nothing any more, or None.
 
-    Where its tanh is saturated at every pixel of every image the gradient is 0, and nothing that
-    the discriminator does brings it back.
+    Where its tanh is saturated at every pixel of every image, or a saturating loss at every logit,
+    the gradient is 0, and nothing that follows brings it back.
     """
     if gradient >= _STILL:
         return None
-    return "the generator's gradient has vanished: its images are saturated"
+    return "the generator's gradient has vanished"
 
 
 def collapsed_classes(evaluation: GanEvaluation, limits: Health) -> tuple[str, ...]:

@@ -134,11 +134,15 @@ def emptied(table: pd.DataFrame, asked: Mapping[int, int] | None = None) -> list
     found = []
     every = _asked_for(table, asked)
     for (gan_seed, class_name), rows in every.groupby(["gan_seed", "class_name"]):
-        counts = rows["reason"].value_counts()
-        if ACCEPTED not in counts:
-            reason, most = str(counts.index[0]), int(counts.iloc[0])
-            found.append(Emptied(int(str(gan_seed)), str(class_name), len(rows), reason, most))
+        if fell := _fell(rows):
+            found.append(Emptied(int(str(gan_seed)), str(class_name), len(rows), *fell))
     return found
+
+
+def _fell(rows: pd.DataFrame) -> tuple[str, int] | None:
+    """Return what most of these images were rejected for, and how many; None if one was not."""
+    counts = rows["reason"].value_counts()
+    return None if ACCEPTED in counts else (str(counts.index[0]), int(counts.iloc[0]))
 
 
 def check_every_class(
@@ -173,9 +177,8 @@ def check_every_gan(
     """
     mends = _mends(params)
     for gan_seed, rows in _asked_for(table, asked).groupby("gan_seed"):
-        counts = rows["reason"].value_counts()
-        if ACCEPTED not in counts:
-            reason, most = str(counts.index[0]), int(counts.iloc[0])
+        if fell := _fell(rows):
+            reason, most = fell
             raise UserError(
                 f"GAN {gan_seed}",
                 f"none of its {len(rows):,} images was accepted; {most:,} fell to {reason}",
