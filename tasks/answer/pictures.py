@@ -30,6 +30,7 @@ from tasks.lift.result import LiftResult
 
 MOST_CLASSES = 30  # shown in a picture; the table of the page has all
 _BASELINE = Estimate(mean=0.0, ci_low=0.0, ci_high=0.0)
+_ABOVE = 16  # points between axes and title, where the floors are named
 
 
 def draw_lift_by_arm(result: LiftResult, path: Path) -> None:
@@ -85,9 +86,9 @@ def draw_lift_by_arm(result: LiftResult, path: Path) -> None:
         for text in left.get_yticklabels():
             if text.get_text() in (result.treatment, result.baseline):
                 text.set(fontweight="bold", color=BLACK)
-        left.set_title(f"{metric_title(result.metric_name)} on the test images")
+        left.set_title(f"{metric_title(result.metric_name)} on the test images", pad=_ABOVE)
         left.set_xlabel(axis)
-        right.set_title("Lift over the baseline")
+        right.set_title("Lift over the baseline", pad=_ABOVE)
         right.set_xlabel(unit(result))
 
 
