@@ -60,7 +60,12 @@ class Task:
 
 
 _16PX = ("ingest.image_size=16",)
-_NEGATIVES = (*_16PX, "train_gan.total_kimg=48", "quality_filter.confidence_quantile=0")
+_NEGATIVES = (
+    *_16PX,
+    "train_gan.total_kimg=48",
+    "train_gan.penalties.mode_seeking=0",  # negatives have one look
+    "quality_filter.confidence_quantile=0",
+)
 TASKS = {
     "mnist-5": Task("mnist-png", 5, settings=_16PX, preset="few"),
     "mnist-20": Task("mnist-png", 20, settings=_16PX),

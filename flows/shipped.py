@@ -34,7 +34,7 @@ FOLLOWING = (
     ".dvc/config",
     "mlflow/server.env",
     "data/embedded/digits.yaml",
-    "data/embedded/digits_negative.yaml",
+    "data/embedded/digits_photographed.yaml",
 )
 FILES = (PARAMS, *FOLLOWING)
 RECORD = Path("ganlift.json")

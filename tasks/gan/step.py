@@ -18,7 +18,8 @@ from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches
 from tasks.gan.losses import adversarial_loss, clip_weights
 from tasks.gan.model import Gan, precision_of
-from tasks.gan.networks import Discriminator, Judgement
+from tasks.gan.networks import Discriminator, Judgement, TranslatorGenerator
+from tasks.gan.networks.translator import in_pairs_of_one_content
 from tasks.gan.penalties import (
     DISCRIMINATOR_TERMS,
     GENERATOR_TERMS,
@@ -219,8 +220,11 @@ class AdversarialStep(GanStep[RealBatches]):
         return curves | self._step_generator(batch, done)
 
     def _batch(self, done: float) -> Batch:
-        real, labels = self.data.batch(paired="mode_seeking" in self.terms_g)
+        paired = "mode_seeking" in self.terms_g
+        real, labels = self.data.batch(paired=paired)
         latents = self.draws.normal(self.size, self.params.latent_dim)
+        if paired and isinstance(self.gan.generator, TranslatorGenerator):
+            latents = in_pairs_of_one_content(latents)
         with precision_of(self.params, self.device):
             fake = self.gan.generator(latents, labels).float()
         known = self.data.known(labels)

@@ -151,7 +151,7 @@ def _translation(look: Look, fewest: int) -> Iterator[Choice]:
         return
     why = "labelled images of another domain are turned into such of yours: preset translator"
     yield Choice("train_gan.network", "translator", why)
-    for term, weight in (("mode_seeking", 0.0), ("reconstruction", 2.0)):
+    for term, weight in (("mode_seeking", 0.3), ("reconstruction", 2.0)):
         yield Choice(f"train_gan.penalties.{term}", weight, "preset translator")
     if look.unlabelled:
         why = f"{look.unlabelled} images without a label show it what your domain looks like"

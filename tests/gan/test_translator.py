@@ -118,6 +118,37 @@ def test_reconstruction_is_the_loop_over_images() -> None:
     torch.testing.assert_close(GENERATOR_TERMS["reconstruction"](context), torch.stack(expected))
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_mode_seeking_compares_two_looks_of_one_content(
+    weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two contents it would reward a change of what the image shows."""
+    seen: list[tuple[Tensor, Tensor, list[int]]] = []
+    content = TranslatorGenerator.content
+
+    def watched(self: TranslatorGenerator, latents: Tensor, labels: Tensor) -> Tensor:
+        assert self.contents is not None
+        seen.append((latents, labels, self.contents.rows_of(latents, labels).tolist()))
+        return content(self, latents, labels)
+
+    monkeypatch.setattr(TranslatorGenerator, "content", watched)
+    train, others = negatives(6, seed=0), shape_set(30, seed=1)
+    settings = params(
+        total_kimg=0.096, batch_size=32, tick_kimg=1, grid_kimg=99,
+        penalties={"mode_seeking": weight},
+    )  # fmt: skip
+    gan = build_gan(train, settings, 0, others)
+    list(train_gan(gan, train, settings, 0, other_domain=others))
+    in_training = [one for one in seen if len(one[0]) == 32]
+    assert len(in_training) >= 3
+    for latents, labels, rows in in_training:
+        assert (latents[::2, 1:] != latents[1::2, 1:]).all()
+        assert (rows[::2] == rows[1::2]) is bool(weight)
+        assert len(set(rows)) > 8
+        if weight:
+            assert torch.equal(labels[::2], labels[1::2])
+
+
 def test_it_learns_the_other_domain_and_keeps_what_an_image_shows() -> None:
     """White shapes on black become black ones on white, of the same place and size."""
     train, others = negatives(4, seed=0), shape_set(30, seed=1)

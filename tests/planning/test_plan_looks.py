@@ -69,7 +69,7 @@ def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some
     changed = {key: value for key, value in found.items() if bare.get(key) != value}
     assert changed == {
         "train_gan.network": "translator",
-        "train_gan.penalties.mode_seeking": 0.0,
+        "train_gan.penalties.mode_seeking": 0.3,
         "train_gan.penalties.reconstruction": 2.0,
         "merge.target_per_class": changed["merge.target_per_class"],
     }

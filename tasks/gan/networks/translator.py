@@ -84,6 +84,17 @@ class Contents:
         return self.rows[self.first[share] + torch.minimum(place, count - 1)]
 
 
+def in_pairs_of_one_content(latents: Tensor) -> Tensor:
+    """Return latents ``[N, Z]`` of which 2i + 1 turns the image that 2i turns.
+
+    Where its look alone differs, mode seeking asks for other looks and not for other contents (Choi
+    et al. 2020, StarGAN v2, arXiv:1912.01865, eq. 3).
+    """
+    paired = latents.clone()
+    paired[1::2, 0] = paired[::2, 0]
+    return paired
+
+
 class _Block(nn.Module):
     """Residual block whose features latent and label scale and shift (Perez et al. 2018, FiLM)."""
 
