@@ -110,7 +110,6 @@ def training_choices(
         for split, floor, usual in (("train", 2, 2), ("val", 1, 5), ("test", 1, 10))
         for least in [min(expected[split].values())]
     ]
-    kimg = {8: 88, 16: 88, 32: 120}.get(size, 160)
     few = [
         Choice(f"train_gan.penalties.{term}", 0.3, f"preset few: {fewest} images in a class")
         for term in ("r1", "r2")
@@ -122,7 +121,7 @@ def training_choices(
         told = "too few images of a class to tell whether mirroring is safe"
     return [
         *gates,
-        Choice("train_gan.total_kimg", kimg, "88 up to 16 pixels, 120 at 32, 160 above"),
+        _length(look, fewest, size),
         *few,
         *_translation(look, fewest),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
@@ -138,6 +137,15 @@ def training_choices(
             f"steps with bfloat16 are {gain:.1f} times as fast on this processor",
         ),
     ]
+
+
+def _length(look: Look, fewest: int, size: int) -> Choice:
+    """Return how long GANs are trained on images of so many pixels a side."""
+    kimg = {8: 88, 16: 88, 32: 120}.get(size, 160)
+    why = "88 up to 16 pixels, 120 at 32, 160 above"
+    if _turns(look) and fewest <= _FEW and size <= 16:
+        kimg, why = 48, f"from then on a translator learns the {fewest} images of a class by heart"
+    return Choice("train_gan.total_kimg", kimg, why)
 
 
 def _translation(look: Look, fewest: int) -> Iterator[Choice]:

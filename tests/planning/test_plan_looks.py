@@ -78,13 +78,15 @@ def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some
     assert settings(look(source)) == bare
 
 
-def test_few_images_to_learn_from_switch_off_what_the_classifiers_are_sure_of(
+def test_few_images_to_turn_others_into_are_not_learned_by_heart_nor_judged_by_confidence(
     tmp_path: Path,
 ) -> None:
     source = folder(tmp_path / "data", {"cup": 9, "fork": 9})
     assert "quality_filter.confidence_quantile" not in settings(look(source))
     folder(source / "other_domain", {"cup": 9, "fork": 7})
-    assert settings(look(source))["quality_filter.confidence_quantile"] == 0.0
+    found = settings(look(source))
+    assert found["quality_filter.confidence_quantile"] == 0.0
+    assert found["train_gan.total_kimg"] == 48
 
 
 def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:
