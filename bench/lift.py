@@ -63,7 +63,7 @@ _16PX = ("ingest.image_size=16",)
 _NEGATIVES = (
     *_16PX,
     "train_gan.total_kimg=48",
-    "train_gan.penalties.mode_seeking=0",  # negatives have one look
+    "train_gan.penalties.mode_seeking=0",  # as it was measured (docs/log.md)
     "quality_filter.confidence_quantile=0",
 )
 TASKS = {

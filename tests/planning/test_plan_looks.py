@@ -81,9 +81,11 @@ def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some
 def test_few_images_to_turn_others_into_are_not_learned_by_heart_nor_judged_by_confidence(
     tmp_path: Path,
 ) -> None:
-    source = folder(tmp_path / "data", {"cup": 9, "fork": 9})
-    assert "quality_filter.confidence_quantile" not in settings(look(source))
-    folder(source / "other_domain", {"cup": 9, "fork": 7})
+    source = folder(tmp_path / "data", {"cup": 9, "fork": 9}, size=(16, 16))
+    bare = settings(look(source))
+    assert "quality_filter.confidence_quantile" not in bare
+    assert bare["train_gan.total_kimg"] == 88
+    folder(source / "other_domain", {"cup": 9, "fork": 7}, size=(16, 16))
     found = settings(look(source))
     assert found["quality_filter.confidence_quantile"] == 0.0
     assert found["train_gan.total_kimg"] == 48
