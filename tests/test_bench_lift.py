@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from bench.lift import Task, lay_out, table
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
 
-TASK = Task("set", train=2, times=3, val=2, unlabelled=2, other_domain=3)
+TASK = Task("set", train=2, times=3, val=2, unlabelled=2, other_domain=3, other_look="negative")
 
 
 @pytest.fixture
@@ -42,6 +43,15 @@ def test_no_image_stands_in_two_parts(final: bool, images: Path, tmp_path: Path)
     assert {name: len(of) for name, of in parts.items()} == counts
     assert len(set.union(*parts.values())) == sum(counts.values())
     assert (parts["test"] == values(images / "set" / "test")) == final
+
+
+def test_own_images_have_their_look_wherever_they_stand(images: Path, tmp_path: Path) -> None:
+    task = replace(TASK, look="negative", other_look="as it is")
+    for folder, of in (("own", TASK), ("looked", task)):
+        lay_out(of, images, tmp_path / folder, 0, final=True)
+    for part in ("train", "val", "test", "unlabelled", "other_domain"):
+        own, looked = (values(tmp_path / folder / part) for folder in ("own", "looked"))
+        assert looked == {255 - value for value in own}
 
 
 def test_draws_differ_and_come_again(images: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
 def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
-        return "no unlabelled image got a label"
+        return "there is no unlabelled image, or none got a label"
     if arm.addition == "other domain" and not len(data.other_domain):
         return "there is no image of another domain"
     counts = _counts(data.real, data)

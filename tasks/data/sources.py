@@ -103,7 +103,7 @@ def digits_photographed() -> Iterator[Item]:
     """The later half of the digits as if written on paper and photographed, the earlier as scans.
 
     The scans are the digits as they are, of another domain. The two halves have no digit in common.
-    Of the later one 350 digits are to train on, 135 to validate and 413 to test.
+    Of the later one 350 digits are to train on, 135 to validate and 414 to test.
     """
     every = list(digits())
     half = len(every) // 2
@@ -111,12 +111,21 @@ def digits_photographed() -> Iterator[Item]:
         yield replace(item, split=OTHER_DOMAIN)
     for number, item in enumerate(every[half:]):
         split = "train" if number < 350 else "val" if number < 485 else "test"
-        yield replace(item, split=split, open=partial(_photographed, item.open, half + number))
+        yield replace(item, split=split, open=partial(_opened, item.open, half + number))
 
 
-def _photographed(opened: Callable[[], Image.Image], number: int) -> Image.Image:
-    """Dark ink on paper that the light falls upon from one side; how, the number draws."""
-    ink = np.asarray(opened()) / 255
+def _opened(scan: Callable[[], Image.Image], number: int) -> Image.Image:
+    return photographed(scan(), number)
+
+
+def photographed(scan: Image.Image, number: int) -> Image.Image:
+    """Return white on black as dark ink on paper that the light falls upon from one side.
+
+    Args:
+        scan: grey.
+        number: draws the light, the ink and the noise.
+    """
+    ink = np.asarray(scan) / 255
     drawn = np.random.default_rng([7, number])
     across, down = (np.arange(length) / (length - 1) - 0.5 for length in reversed(ink.shape))
     light, angle = drawn.uniform(0.55, 0.95), drawn.uniform(0, 2 * np.pi)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ from PIL import Image
 from tasks.contracts.errors import UserError
 from tasks.data.items import UNLABELLED
 from tasks.data.sources import items_of
+
+EMBEDDED = Path(__file__).parents[2] / "data/embedded"
 
 
 def put(top: Path, *names: str) -> Path:
@@ -164,3 +167,22 @@ def test_the_embedded_digits(tmp_path: Path) -> None:
     assert (pictures.min(), pictures.max()) == (0, 255)
     assert len(np.unique(pictures)) == 17
     assert len({item.source for item in items}) == 1797
+
+
+def test_photographed_digits_and_their_scans_have_no_digit_in_common() -> None:
+    """Seen through light, ink and noise: a photograph is dark where its scan is bright."""
+    listing = items_of(EMBEDDED / "digits_photographed.yaml").items
+    scans = {item.source: item.open() for item in items_of(EMBEDDED / "digits.yaml").items}
+    assert {item.source for item in listing} == set(scans)
+    splits = Counter(item.split for item in listing)
+    assert splits == {"other_domain": 898, "train": 350, "val": 135, "test": 414}
+    likeness = []
+    for item in listing[::25]:
+        shown, scan = (np.asarray(image, float) for image in (item.open(), scans[item.source]))
+        again = np.asarray(item.open(), float)
+        assert np.array_equal(shown, again)
+        if item.split == "other_domain":
+            assert np.array_equal(shown, scan)
+        else:
+            likeness.append(np.corrcoef(shown.ravel(), scan.ravel())[0, 1])
+    assert np.mean(likeness) < -0.4
