@@ -99,7 +99,7 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
     out = run(poor, tmp_path / "out", seeds=[0, 1])
     left_out = told(out)["left_out"]
     assert left_out == {
-        PSEUDO_LABELLED: "no unlabelled image got a label",
+        PSEUDO_LABELLED: "there is no unlabelled image, or none got a label",
         OTHER_DOMAIN: "there is no image of another domain",
         AFTER_OTHER_DOMAIN: "there is no image of another domain",
         TWICE: "class 'cat' would need 6 more labelled images; 3 are to spare",
