@@ -73,6 +73,29 @@ def predict(
     predict_folder(Order(folder, out, version, force))
 
 
+@results.command(epilog="Example: [bold]ganlift translate scans as_photos --looks 3[/]")
+def translate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of images of the other domain.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="Folder to write: a new one, or an empty one.")
+    ],
+    looks: Annotated[
+        int, typer.Option(min=1, max=1000, help="Images to make of each; the GANs take turns.")
+    ] = 1,
+    seed: Annotated[
+        int | None, typer.Option(help="Which GAN makes them all; by default every one does.")
+    ] = None,
+) -> None:
+    """Turn images of the other domain into such of yours, by the translators of the last run."""
+    folder, out = Path.cwd() / folder, Path.cwd() / out
+    enter_project()
+    from flows.translate import Order, translate_folder
+
+    translate_folder(Order(folder, out, looks, seed))
+
+
 @results.command(epilog="Example: [bold]ganlift export accepted new_images --format folder[/]")
 def export(
     what: Annotated[

@@ -39,7 +39,7 @@ def draw_checkpoint(folder: Path, gan_seed: int | None, frame: Frame) -> Path:
     if frame.kind not in PICTURES:
         raise UserError(f"--kind {frame.kind}", "unknown kind", choose(frame.kind, list(PICTURES)))
     out = _free(frame)
-    checkpoint = _find(folder, gan_seed)
+    checkpoint = find_checkpoint(folder, gan_seed)
     names = load_config(checkpoint)["class_names"]
     generator = load_generator(checkpoint)
     kinds = offered(generator)
@@ -74,8 +74,12 @@ def _where_made() -> str:
     return "`ganlift run --until train_gan` makes models/gan"
 
 
-def _find(folder: Path, gan_seed: int | None) -> Path:
-    """Return the checkpoint's own folder."""
+def find_checkpoint(folder: Path, gan_seed: int | None) -> Path:
+    """Return the checkpoint's own folder.
+
+    Raises:
+        UserError: there is none, or several and no seed was given.
+    """
     if (folder / CONFIG).is_file():
         if gan_seed is not None:
             raise UserError(f"--seed {gan_seed}", f"{folder} is one checkpoint", "Leave --seed out")

@@ -64,7 +64,7 @@ def predict_folder(order: Order) -> None:
         UserError: no images, none readable, a file in the way, or no model to be had.
     """
     _see_free(order)
-    items = _items(order.folder)
+    items = images_below(order.folder)
     ingest = load_params().ingest
     console = Console(highlight=False)
     with console.status("loading the model"):
@@ -77,12 +77,7 @@ def predict_folder(order: Order) -> None:
             writer = csv.writer(file)
             writer.writerow(["file", "class", "p", *(f"p_{name}" for name in model.class_names)])
             writer.writerows(_rows(items, model, ingest, tally, console))
-        if len(tally.unreadable) == len(items):
-            raise UserError(
-                str(order.folder),
-                f"none of its {len(items)} images could be read ({tally.unreadable[0].reason})",
-                "Check the files with an image viewer",
-            )
+        see_some_read(order.folder, items, tally.unreadable)
         part.replace(order.out)  # whole or not at all
     finally:
         part.unlink(missing_ok=True)
@@ -126,7 +121,12 @@ def _see_free(order: Order) -> None:
         raise UserError(f"--out {out}", "is already there", mend)
 
 
-def _items(folder: Path) -> list[Item]:
+def images_below(folder: Path) -> list[Item]:
+    """List the images of a folder, at any depth.
+
+    Raises:
+        UserError: there is no such folder, or no image in it.
+    """
     if not folder.is_dir():
         raise UserError(str(folder), "no such folder", "Give a folder of images")
     items = [leaf.item("", None) for leaf in folder_tree(folder).leaves if leaf.is_image]
@@ -155,6 +155,28 @@ def _rows(
             yield [item.source, name, f"{p:.6f}", *(f"{value:.6f}" for value in told)]
 
 
+def see_some_read(folder: Path, items: Sequence[Item], unreadable: Sequence[Rejected]) -> None:
+    """See that at least one image could be read.
+
+    Raises:
+        UserError: none could.
+    """
+    if len(unreadable) == len(items):
+        raise UserError(
+            str(folder),
+            f"none of its {len(items)} images could be read ({unreadable[0].reason})",
+            "Check the files with an image viewer",
+        )
+
+
+def show_skipped(unreadable: Sequence[Rejected], console: Console) -> None:
+    """Name the files that could not be read, the first of many."""
+    for bad in unreadable[:_MOST_NAMED]:
+        console.print(f"[yellow]skipped[/] {escape(bad.source)}: {escape(bad.reason)}")
+    if len(unreadable) > _MOST_NAMED:
+        console.print(f"[yellow]skipped[/] {len(unreadable) - _MOST_NAMED} more")
+
+
 def _show(console: Console, order: Order, model: Classifier, tally: _Tally) -> None:
     console.print(escape(f"{model.name} (verdict: {model.verdict})"), soft_wrap=True)
     table = Table()
@@ -165,10 +187,7 @@ def _show(console: Console, order: Order, model: Classifier, tally: _Tally) -> N
         mean = f"{np.mean(certain):.3f}" if certain else "–"
         table.add_row(escape(name), f"{len(certain):,}", mean)
     console.print(table)
-    for bad in tally.unreadable[:_MOST_NAMED]:
-        console.print(f"[yellow]skipped[/] {escape(bad.source)}: {escape(bad.reason)}")
-    if len(tally.unreadable) > _MOST_NAMED:
-        console.print(f"[yellow]skipped[/] {len(tally.unreadable) - _MOST_NAMED} more")
+    show_skipped(tally.unreadable, console)
     total = sum(map(len, tally.certain.values()))
     unread = f", {len(tally.unreadable):,} unreadable" if tally.unreadable else ""
     console.print(f"{total:,} images told apart{unread}: {escape(str(order.out))}", soft_wrap=True)

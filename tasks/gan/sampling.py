@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.data.batches import to_images, to_tensor
+from tasks.gan.networks import TranslatorGenerator
 
 _BATCH = 64  # always this many at once: the same arithmetic whatever is asked for
 _JUDGED = 256  # images that a discriminator judges at once
@@ -20,25 +23,56 @@ def latents_of(latent_seeds: Labels, latent_dim: int) -> Tensor:
     return torch.from_numpy(np.array(rows, dtype=np.float32).reshape(-1, latent_dim))
 
 
-@torch.inference_mode()
 def sample(generator: nn.Module, labels: Labels, latent_seeds: Labels) -> Images:
     """Make one image for each (label, latent seed): uint8 ``[N, H, W, C]``.
 
     The generator has to be in eval mode; images are made on the device where it lies.
-    An image depends on its own label and seed alone, not on what else is asked for: batches
-    are padded to one size, because a convolution may round differently at another.
+    An image depends on its own label and seed alone, not on what else is asked for.
+    """
+    asked = np.asarray(labels, dtype=np.int64)
+
+    def make(latents: Tensor, rows: Labels) -> Tensor:
+        made: Tensor = generator(latents, torch.from_numpy(asked[rows]).to(latents.device))
+        return made
+
+    return _made(generator, latent_seeds, make)
+
+
+def translate(generator: TranslatorGenerator, images: Images, latent_seeds: Labels) -> Images:
+    """Turn images of the other domain into such of its own, one for each latent seed.
+
+    Args:
+        generator: in eval mode.
+        images: uint8 ``[N, H, W, C]``.
+        latent_seeds: ``[N]``; they draw the look, and the image is the content.
+
+    Returns:
+        uint8 ``[N, H, W, C]``, each of its own image and seed alone.
+    """
+
+    def make(latents: Tensor, rows: Labels) -> Tensor:
+        content = to_tensor(images[rows]).to(latents.device)
+        own = torch.zeros(len(rows), dtype=torch.long, device=latents.device)  # any class of it
+        return generator.turn(content, latents, own)
+
+    return _made(generator, latent_seeds, make)
+
+
+@torch.inference_mode()
+def _made(
+    generator: nn.Module, latent_seeds: Labels, make: Callable[[Tensor, Labels], Tensor]
+) -> Images:
+    """Make an image of each latent; ``make`` is given latents and their rows.
+
+    Batches are filled up to one size, because a convolution may round differently at another.
     """
     latent_dim = int(generator.latent_dim)  # type: ignore[arg-type]
-    device = lies_on(generator)
+    device, count = lies_on(generator), len(latent_seeds)
     parts = []
-    for start in range(0, len(labels), _BATCH):
-        part = np.asarray(labels[start : start + _BATCH], dtype=np.int64)
-        seeds = np.asarray(latent_seeds[start : start + _BATCH], dtype=np.int64)
-        fill = _BATCH - len(part)
-        padded = torch.from_numpy(np.pad(part, (0, fill)))
-        latents = latents_of(np.pad(seeds, (0, fill)), latent_dim)
-        made = generator(latents.to(device), padded.to(device))
-        parts.append(to_images(made)[: len(part)])
+    for start in range(0, count, _BATCH):
+        rows = np.arange(start, start + _BATCH).clip(max=count - 1)
+        latents = latents_of(latent_seeds[rows], latent_dim)
+        parts.append(to_images(make(latents.to(device), rows))[: count - start])
     return np.concatenate(parts)
 
 
