@@ -16,12 +16,13 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from bench.datasets import ROOT
 from bench.gan_tables import markdown
@@ -32,14 +33,39 @@ from tasks.contracts.errors import UserError
 from tasks.data.sources import photographed
 from tasks.lift.result import LiftResult
 
+_PHOTOGRAPHS = "cifar10-jpg"  # under --images, with train and test
 _SPARE = 1.5  # so many times the labelled images that are needed: ingest drops twins
 _JUDGED = 500  # training images of each class to test on, at most half of what is left
 
 
-LOOKS: Mapping[str, Callable[[Image.Image, int], Image.Image]] = {
-    "as it is": lambda image, number: image,
-    "negative": lambda image, number: ImageOps.invert(image),
-    "photographed": photographed,
+def over_a_photograph(image: Image.Image, number: int, photographs: Path) -> Image.Image:
+    """Return white on black as a difference to a photograph, which the number chooses.
+
+    As MNIST-M is made (Ganin & Lempitsky 2015, arXiv:1409.7495, section 4.1).
+
+    Raises:
+        UserError: there is no photograph.
+    """
+    files = _photographs(photographs)
+    with Image.open(files[number % len(files)]) as ground:
+        return ImageChops.difference(
+            ground.convert("RGB").resize(image.size, Image.Resampling.BOX), image.convert("RGB")
+        )
+
+
+@cache
+def _photographs(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*/*.jpg"))
+    if not files:
+        raise UserError(str(folder), "no photographs", "Give the folder that holds them: --images")
+    return files
+
+
+LOOKS: Mapping[str, Callable[[Image.Image, int, Path], Image.Image]] = {
+    "as it is": lambda image, number, photographs: image,
+    "negative": lambda image, number, photographs: ImageOps.invert(image),
+    "photographed": lambda image, number, photographs: photographed(image, number),
+    "over a photograph": over_a_photograph,
 }
 
 
@@ -89,6 +115,7 @@ TASKS = {
         _NEGATIVES, unlabelled=50, settings=(*_NEGATIVES.settings, _LOOSE)
     ),
     "mnist-photographed": replace(_OTHERS, look="photographed"),
+    "mnist-over-photographs": replace(_OTHERS, train=20, times=5, look="over a photograph"),
 }
 
 
@@ -117,9 +144,10 @@ def lay_out(task: Task, images: Path, folder: Path, draw: int, *, final: bool) -
             own.mkdir(parents=True, exist_ok=True)
             for file in files:
                 look = task.other_look if part == "other_domain" else task.look
+                grounds = images / _PHOTOGRAPHS / file.parents[1].name  # of train, or of test
                 name = f"{place.name}-{file.stem}.png"
                 with Image.open(file) as image:
-                    LOOKS[look](image, zlib.crc32(name.encode())).save(own / name)
+                    LOOKS[look](image, zlib.crc32(name.encode()), grounds).save(own / name)
 
 
 def _parts(task: Task, place: Path, draw: int) -> Iterator[tuple[str, Sequence[Path]]]:
@@ -206,7 +234,8 @@ def table(found: dict[str, LiftResult]) -> str:
 def main(
     tasks: Annotated[str, typer.Option(help=f"Of {', '.join(TASKS)}.")] = "mnist-negatives",
     draws: Annotated[int, typer.Option(help="Draws of the labelled images.")] = 1,
-    images: Annotated[Path, typer.Option(help="Holds mnist-png.")] = ROOT.parent / "images",
+    images: Annotated[Path, typer.Option(help="Holds mnist-png and cifar10-jpg.")] = ROOT.parent
+    / "images",
     scratch: Annotated[Path, typer.Option(help="Projects are kept here.")] = (
         ROOT / ".ganlift" / "bench"
     ),

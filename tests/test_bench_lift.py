@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.lift import Task, lay_out, table
+from bench.lift import Task, lay_out, over_a_photograph, table
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
 
@@ -52,6 +52,24 @@ def test_own_images_have_their_look_wherever_they_stand(images: Path, tmp_path: 
     for part in ("train", "val", "test", "unlabelled", "other_domain"):
         own, looked = (values(tmp_path / folder / part) for folder in ("own", "looked"))
         assert looked == {255 - value for value in own}
+
+
+def test_grounds_of_test_images_are_photographs_of_their_own(images: Path, tmp_path: Path) -> None:
+    """A ground that was seen in training would tell nothing of others."""
+    for part, value in (("train", 200), ("test", 100)):
+        (images / "cifar10-jpg" / part / "any").mkdir(parents=True)
+        Image.new("RGB", (4, 4), (value,) * 3).save(images / f"cifar10-jpg/{part}/any/1.jpg")
+    task = replace(TASK, look="over a photograph", other_look="as it is", unlabelled=0)
+    lay_out(task, images, tmp_path / "out", 0, final=True)
+    for part, ground in (("train", 200), ("test", 100)):
+        for folder in ("cat", "dog"):
+            for file in (tmp_path / "out" / part / folder).iterdir():
+                with Image.open(images / "set" / part / folder / f"{file.stem[4:]}.png") as digit:
+                    expected = abs(ground - digit.getpixel((0, 0)))
+                with Image.open(file) as image:
+                    assert image.getpixel((0, 0)) == (expected,) * 3
+    with pytest.raises(UserError, match="no photographs"):
+        over_a_photograph(Image.new("L", (2, 2)), 0, tmp_path / "nowhere")
 
 
 def test_draws_differ_and_come_again(images: Path, tmp_path: Path) -> None:

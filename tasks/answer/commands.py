@@ -93,7 +93,7 @@ def _better_gans(result: LiftResult) -> Iterator[tuple[str, str, str]]:
     poor = [
         gan
         for gan in result.gans.values()
-        if (gan.conditioning is not None and gan.conditioning < doubts.LEAST_CONDITIONING)
+        if (gan.conditioning is not None and gan.conditioning < doubts.least_conditioning(gan))
         or (gan.coverage is not None and gan.coverage < doubts.LEAST_COVERAGE)
     ]
     private = result.sharing is not None and result.sharing.guarantee is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from tasks.answer import words
-from tasks.lift.parts import Floor
+from tasks.lift.parts import Floor, GanFlags
 from tasks.lift.result import LiftResult
 
 FEWEST_TEST_IMAGES = 20  # fewer: one image is more than 5 points of its class's recall
-LEAST_CONDITIONING = 0.7  # below: about three in ten images carry a wrong label into training
+LEAST_CONDITIONING = 0.7  # of what real images reach; below: three in ten carry a wrong label
 LEAST_COVERAGE = 0.5  # below: most held-out real images have no GAN image near them
 MOST_DETECTABLE = 3.0  # times the smallest lift that matters: a study this coarse misses most lifts
 _MOST_NAMED = 5  # classes in a sentence; the table of classes has all
@@ -92,34 +93,50 @@ def _little_to_judge_by(result: LiftResult) -> list[str]:
     ]
 
 
+def least_conditioning(gan: GanFlags) -> float:
+    """Return the share of a GAN's images that should show their class to that classifier.
+
+    It may be one that learned from few images and recognises few of the real ones either.
+    """
+    return LEAST_CONDITIONING * (gan.conditioning_real or 1.0)
+
+
 def _poor_gans(result: LiftResult) -> list[str]:
-    said = []
-    for least, values, what in (
-        (
-            LEAST_CONDITIONING,
-            {seed: gan.conditioning for seed, gan in result.gans.items()},
-            "of its images show the requested class, according to a classifier",
+    conditioning, coverage = {}, {}
+    for seed, gan in result.gans.items():
+        if gan.conditioning is not None and gan.conditioning < least_conditioning(gan):
+            conditioning[seed] = gan.conditioning
+        if gan.coverage is not None and gan.coverage < LEAST_COVERAGE:
+            coverage[seed] = gan.coverage
+    real = max((gan.conditioning_real or 0.0 for gan in result.gans.values()), default=0.0)
+    judge = f"a classifier that recognises {words.percent(real)} % of real/val"
+    if not real:
+        judge = "a classifier"
+    return [
+        *_few_of(
+            conditioning,
+            result,
+            f"of its images show the requested class, according to {judge}",
+            LEAST_CONDITIONING * (real or 1.0),
         ),
-        (
-            LEAST_COVERAGE,
-            {seed: gan.coverage for seed, gan in result.gans.items()},
+        *_few_of(
+            coverage,
+            result,
             "of the held-out real images have one of its images near them (coverage)",
+            LEAST_COVERAGE,
         ),
-    ):
-        low = {seed: value for seed, value in values.items() if value is not None and value < least}
-        if len(low) > _MOST_GANS:
-            few, many = (words.percent(end) for end in (min(low.values()), max(low.values())))
-            said.append(
-                f"{len(low)} of {len(values)} GANs: only {few} to {many} % {what}; below "
-                f"{words.percent(least, 0)} % it can hardly help."
-            )
-            continue
-        said += [
-            f"GAN {seed}: only {words.percent(value)} % {what}; below {words.percent(least, 0)} % "
-            "it can hardly help."
-            for seed, value in low.items()
-        ]
-    return said
+    ]
+
+
+def _few_of(low: dict[str, float], result: LiftResult, what: str, least: float) -> Iterator[str]:
+    """Say of each GAN, or of many together, that only so much of something holds."""
+    beyond = f"below {words.percent(least, 0)} % it can hardly help."
+    if len(low) > _MOST_GANS:
+        few, many = (words.percent(end) for end in (min(low.values()), max(low.values())))
+        yield f"{len(low)} of {len(result.gans)} GANs: only {few} to {many} % {what}; {beyond}"
+        return
+    for seed, value in low.items():
+        yield f"GAN {seed}: only {words.percent(value)} % {what}; {beyond}"
 
 
 def _unhealthy_gans(result: LiftResult) -> list[str]:

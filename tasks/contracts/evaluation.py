@@ -18,9 +18,10 @@ class GanEvaluation:
     Attributes:
         overall: kid, fid (features' units), precision, recall, density, coverage (shares, density
             may pass 1), conditioning (balanced accuracy of the judge under the asked labels, 0..1),
-            diversity (within-class distance over real's; 1 is equal; where known), copy_rate (share
-            nearer to a training image than nearly every held-out real image of the class is),
-            copy_rate_real (the same share, of the held-out real images).
+            conditioning_real (that of the held-out real images under their labels), diversity
+            (within-class distance over real's; 1 is equal; where known), copy_rate (share nearer to
+            a training image than nearly every held-out real image of the class is), copy_rate_real
+            (the same share, of the held-out real images).
         by_class: class name to conditioning and, where two real images can be compared, coverage,
             diversity, spacing (distance of an image to its nearest other, over real's at an equal
             count) and, where held-out images alone are enough to compare with, coverage_real (of

@@ -253,6 +253,7 @@ class GanFlags(Part):
     Attributes:
         kimg: how long it was trained, in thousands of real images shown.
         conditioning: share of its images for which a classifier predicts the requested class.
+        conditioning_real: the same classifier's balanced accuracy on held-out real images.
         coverage: share of held-out real images that one of its images is near to.
     """
 
@@ -262,6 +263,7 @@ class GanFlags(Part):
     pseudo_labelled: int
     kimg: Rounded
     conditioning: Rounded | None
+    conditioning_real: Rounded | None = None
     coverage: Rounded | None
 
 

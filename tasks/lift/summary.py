@@ -233,7 +233,8 @@ def _rarest(
 
 
 def _flags(gan: Mapping[str, Any]) -> parts.GanFlags:
-    measured = {key: gan["evaluation"].get(key) for key in ("conditioning", "coverage")}
+    asked = ("conditioning", "conditioning_real", "coverage")
+    measured = {key: gan["evaluation"].get(key) for key in asked}
     own = {key: gan[key] for key in parts.GanFlags.model_fields if key not in measured}
     return parts.GanFlags(**own, **measured)
 

@@ -161,6 +161,8 @@ class Evaluator:
             distance, held_out.labels, int(classes[-1]) + 1, _COPY_QUANTILE
         )
         self._copy_rate_real = self._copy_rate(distance, held_out.labels)
+        recognised = conditioning_accuracy(probabilities(held_out.images), held_out.labels)
+        self._conditioning_real = float(np.mean(list(recognised.values())))
 
     def __call__(self, sample: Sample) -> GanEvaluation:
         """Ask for images and judge them."""
@@ -183,6 +185,7 @@ class Evaluator:
             "fid": frechet_distance(self._val, fakes),
             **prdc(self._val, fakes, _NEIGHBOURS),
             "conditioning": float(np.mean(list(conditioning.values()))),
+            "conditioning_real": self._conditioning_real,
             "copy_rate": self._copy_rate(distance, labels[checked]),
             "copy_rate_real": self._copy_rate_real,
         }

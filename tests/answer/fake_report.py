@@ -150,7 +150,7 @@ def fake_lift(
         "gans": {
             str(gan): {
                 "collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0,
-                "kimg": 88.0, "conditioning": 0.95, "coverage": 0.73,
+                "kimg": 88.0, "conditioning": 0.95, "conditioning_real": 0.97, "coverage": 0.73,
             }
             for gan in range(gans)
         },
@@ -296,8 +296,8 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
                 "checkpoint": _digest(f"gan {gan}"), "kimg": 88.0, "kept_kimg": 66.0,
                 "evaluation": {
                     "kid": 0.0123, "precision": 0.91, "recall": 0.62, "density": 1.04,
-                    "coverage": 0.73, "conditioning": 0.95, "diversity": 0.81,
-                    "copy_rate": 0.031, "copy_rate_real": 0.012,
+                    "coverage": 0.73, "conditioning": 0.95, "conditioning_real": 0.97,
+                    "diversity": 0.81, "copy_rate": 0.031, "copy_rate_real": 0.012,
                 },
                 "by_class": {name: {"coverage": 0.7, "conditioning": 0.9} for name in class_names},
                 "collapsed": [], "rollbacks": 0, "pseudo_labelled": 0, "stopped_early": False,

@@ -24,7 +24,9 @@ def test_a_sound_run_raises_no_doubt():
          "and always answering ‘Free’ reaches 99.0 %"),
         ({"floors": {"balanced_accuracy": {"chance": 0.97}}}, "and guessing reaches 97.0 %"),
         ({"per_class": {"3": {"test_images": 19}}}, "1 of 10 classes have fewer than 20"),
-        ({"gans": {"1": {"conditioning": 0.42}}}, "GAN 1: only 42.0 % of its images show"),
+        ({"gans": {"1": {"conditioning": 0.42}}},
+         "GAN 1: only 42.0 % of its images show the requested class, according to a classifier "
+         "that recognises 97.0 % of real/val; below 68 % it"),
         ({"gans": {"2": {"coverage": 0.31}}}, "GAN 2: only 31.0 % of the held-out real images"),
         ({"gans": {"0": {"collapsed": ["1", "2"]}}}, "GAN 0 collapsed on 2 of 10 classes: 1, 2."),
         ({"gans": {"0": {"rollbacks": 3}}}, "was rolled back 3×"),
@@ -36,6 +38,19 @@ def test_each_doubt_is_told_with_its_figure(changes, said):
     (found,) = doubts(altered(fake_lift(), **changes))
     assert said in found
     assert f"doubt    {found}" in terminal(altered(fake_lift(), **changes))
+
+
+def test_a_gan_is_not_blamed_for_a_classifier_that_recognises_few_real_images_either():
+    poor = altered(fake_lift(), gans={"1": {"conditioning": 0.5, "conditioning_real": 0.65}})
+    assert doubts(poor) == []
+    assert not any("total_kimg" in command.line for command in commands(poor))
+    worse = altered(fake_lift(), gans={"1": {"conditioning": 0.4, "conditioning_real": 0.65}})
+    (found,) = doubts(worse)
+    assert "GAN 1: only 40.0 %" in found
+    unknown = {seed: {"conditioning_real": None} for seed in fake_lift().gans}
+    unknown["1"]["conditioning"] = 0.65
+    (found,) = doubts(altered(fake_lift(), gans=unknown))
+    assert found.endswith("according to a classifier; below 70 % it can hardly help.")
 
 
 def test_many_gans_are_told_together():

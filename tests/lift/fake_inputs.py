@@ -135,7 +135,8 @@ def fake_line(
                 "kept_kimg": 168.0,
                 "evaluation": {
                     "kid": 0.0123 + 0.001 * gan, "fid": 9.0, "precision": 0.91, "recall": 0.62,
-                    "density": 1.04, "coverage": 0.73, "conditioning": 0.95, "diversity": 0.81,
+                    "density": 1.04, "coverage": 0.73, "diversity": 0.81,
+                    "conditioning": 0.95, "conditioning_real": 0.97,
                     "copy_rate": 0.031, "copy_rate_real": 0.012,
                 },
                 "by_class": {

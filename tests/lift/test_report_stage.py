@@ -115,7 +115,7 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     line["gan_metrics"].write_text(json.dumps(gans), encoding="utf-8")
     lift = outcome(line)
     well = {"collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0}
-    told = {"kimg": 200.0, "conditioning": 0.95, "coverage": 0.73}
+    told = {"kimg": 200.0, "conditioning": 0.95, "conditioning_real": 0.97, "coverage": 0.73}
     assert lift["gans"] == {"0": well | told, "1": {k: gans["1"][k] for k in well} | told}
     assert "collapse GAN 1: cat, <b>dog</b>" in capsys.readouterr().out
     page = line["page"].read_text(encoding="utf-8")
@@ -127,7 +127,7 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     assert "<b>dog" not in page
     rows = [row_of(page, "gans", seed) for seed in "01"]
     assert rows[0][:6] == ["0.0123", "0.91", "0.62", "1.04", "0.73", "–"]
-    assert rows[1][5:9] == ["0.81", "95.0 %", "3.1 %", "1.2 %"]
+    assert rows[1][5:10] == ["0.81", "95.0 %", "97.0 %", "3.1 %", "1.2 %"]
     assert page.count("kept at 168 of 200 kimg") == 2
     assert row_of(page, "gan_classes", "eel") == ["0.75", "0.80", "90.0 %", ""]
     assert row_of(page, "gan_classes", "cat")[3] == "1"

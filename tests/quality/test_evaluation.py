@@ -34,6 +34,7 @@ OVERALL = {
     "density",
     "coverage",
     "conditioning",
+    "conditioning_real",
     "diversity",
     "copy_rate",
     "copy_rate_real",
@@ -130,6 +131,12 @@ def test_copies_of_training_images_raise_the_copy_rate() -> None:
     assert judge(from_set(TRAIN)).overall["copy_rate"] == 1.0
     assert judge(from_set(FRESH)).overall["copy_rate"] < 0.2
     assert judge(from_set(FRESH)).overall["copy_rate_real"] < 0.05
+
+
+def test_real_images_are_recognised_as_well_as_the_classifier_can() -> None:
+    found = evaluator()(from_set(FRESH)).overall
+    right = nearest_class(VAL.images).argmax(axis=1) == VAL.labels
+    assert found["conditioning_real"] == np.mean([right[VAL.labels == k].mean() for k in range(3)])
 
 
 def test_a_copy_under_another_label_is_a_copy_too() -> None:
