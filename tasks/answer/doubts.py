@@ -169,7 +169,8 @@ def _too_short(result: LiftResult) -> list[str]:
 
 def _too_coarse(result: LiftResult) -> list[str]:
     smallest = result.rule.smallest_lift_pp
-    if smallest <= 0 or result.mde_pp <= MOST_DETECTABLE * smallest:
+    fine_enough = result.mde_pp <= MOST_DETECTABLE * smallest
+    if smallest <= 0 or fine_enough or abs(result.lift_pp.mean) >= result.mde_pp:
         return []
     return [
         f"{words.detectable(result)[0].upper()}{words.detectable(result)[1:]}, but "

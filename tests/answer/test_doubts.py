@@ -67,6 +67,12 @@ def test_many_gans_are_told_together():
     ]
 
 
+def test_a_coarse_study_that_found_more_than_it_can_miss_is_not_doubted_for_it():
+    found = fake_lift(mean=5.0)
+    assert doubts(altered(found, mde_pp=4.0)) == []
+    assert len(doubts(altered(found, mde_pp=6.0))) == 1
+
+
 def test_of_a_loss_the_floor_lies_above():
     lift = fake_lift(metric="log_loss", metric_name="log loss")
     assert doubts(lift) == []
