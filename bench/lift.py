@@ -236,8 +236,8 @@ def main(
     draws: Annotated[int, typer.Option(help="Draws of the labelled images.")] = 1,
     images: Annotated[Path, typer.Option(help="Holds mnist-png and cifar10-jpg.")] = ROOT.parent
     / "images",
-    scratch: Annotated[Path, typer.Option(help="Projects are kept here.")] = (
-        ROOT / ".ganlift" / "bench"
+    scratch: Annotated[Path, typer.Option(help="Projects are kept here, outside of this one.")] = (
+        ROOT.with_name(f"{ROOT.name}-bench")
     ),
     final: Annotated[bool, typer.Option("--final", help="Test on the set's test images.")] = False,
     own: Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.lift import Task, lay_out, over_a_photograph, table
+from bench.datasets import ROOT
+from bench.lift import Task, lay_out, main, over_a_photograph, project_of, table
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
 
@@ -92,3 +94,11 @@ def test_the_table_has_every_arm() -> None:
     head, _, line = table({"mine": found}).splitlines()
     assert all(f"| {arm} |" in head for arm in ("real", "real+filtered"))
     assert f"{found.lift_pp.mean:+.1f} [{found.lift_pp.ci_low:+.1f}" in line
+
+
+def test_projects_stand_where_ganlift_makes_some() -> None:
+    """It makes none inside another project, as the folder of this repository is."""
+    scratch = inspect.signature(main).parameters["scratch"].default
+    project = project_of("mnist-5", scratch, 0, final=False, own=["ingest.image_size=8"])
+    assert not project.is_relative_to(ROOT)
+    assert project.parts[: len(ROOT.parent.parts)] == ROOT.parent.parts
