@@ -35,6 +35,7 @@ from tasks.lift.result import LiftResult
 
 _PHOTOGRAPHS = "cifar10-jpg"  # under --images, with train and test
 _SPARE = 1.5  # so many times the labelled images that are needed: ingest drops twins
+_SCRATCH = ROOT.with_name(f"{ROOT.name}-bench")  # inside a project no other one can be made
 _JUDGED = 500  # training images of each class to test on, at most half of what is left
 
 
@@ -236,9 +237,9 @@ def main(
     draws: Annotated[int, typer.Option(help="Draws of the labelled images.")] = 1,
     images: Annotated[Path, typer.Option(help="Holds mnist-png and cifar10-jpg.")] = ROOT.parent
     / "images",
-    scratch: Annotated[Path, typer.Option(help="Projects are kept here, outside of this one.")] = (
-        ROOT.with_name(f"{ROOT.name}-bench")
-    ),
+    scratch: Annotated[
+        Path, typer.Option(help="Projects are kept here, outside of this one.")
+    ] = _SCRATCH,
     final: Annotated[bool, typer.Option("--final", help="Test on the set's test images.")] = False,
     own: Annotated[list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE.")] = None,
 ) -> None:
