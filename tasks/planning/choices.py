@@ -68,7 +68,7 @@ def _shares(look: Look) -> Iterator[Choice]:
     # named groups may be fewer than the folds, and twins that ingest joins make some fewer
     takes_folds = not look.given and not look.groups and 2 * _FOLDS <= rarest <= _FOLDS_UP_TO
     folds = _FOLDS if takes_folds else None
-    why = "the shares decide what is tested on"
+    why = "test/ is given" if "test" in look.given else "the shares decide what is tested on"
     if folds:
         why = (
             f"{name!r} has {rarest} images, too few to keep some from training for good: every "

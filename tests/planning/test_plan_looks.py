@@ -100,6 +100,9 @@ def test_given_test_images_are_not_looked_at(tmp_path: Path) -> None:
     assert expected["test"] == {"cup": 5, "fork": 5}
     assert expected["val"] == {"cup": 2, "fork": 2}
     assert expected["train"] == {"cup": 6, "fork": 6}
+    said = {choice.key: choice.why for choice in image_choices(seen, gpu=False)}
+    assert said["ingest.folds"] == "test/ is given"
+    assert said["ingest.test_share"] == "not used: test/ is given"
 
 
 def test_what_the_plan_decodes_holds_no_image_that_ingest_puts_into_test(tmp_path: Path) -> None:
