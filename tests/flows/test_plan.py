@@ -128,7 +128,8 @@ def test_a_plan_is_shown_whole_and_writes_nothing(
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     small = ["ingest.image_size=8", "train_gan.seeds=[0]", "retrain.recipes=[plain]"]
     if preset is not None:
-        small = [*preset_settings(preset), *small, "train_gan.total_kimg=2"]
+        cheap = ("train_gan.total_kimg=2", "train_gan.batch_size=16", "train_gan.width=4")
+        small = [*preset_settings(preset), *small, *cheap]
     monkeypatch.setattr("tasks.planning.clock._GAN_SECONDS", 0.0)
     plan.show_plan(tmp_path, shapes, small)
     shown = capsys.readouterr().out
