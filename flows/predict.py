@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
-from flows.line_file import paths, white_level
+from flows.folder_images import FolderImages
+from flows.line_file import paths
 from tasks.adapters.tracking.registry import Classifier, load_classifier
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.params.line import load_params
-from tasks.data.decoding import SUFFIXES
-from tasks.data.items import Item, Rejected
-from tasks.data.reading import read
-from tasks.data.trees import folder_tree
 
-_CHUNK = 256  # images in memory at a time
-_MOST_NAMED = 10  # unreadable files
 _CLASSES = 5  # named in a line
 
 
@@ -46,14 +40,6 @@ class Order:
     force: bool
 
 
-@dataclass
-class _Tally:
-    """Each class's probabilities where it was the most likely one, and the unreadable."""
-
-    certain: dict[str, list[float]]
-    unreadable: list[Rejected] = field(default_factory=list)
-
-
 def predict_folder(order: Order) -> None:
     """Write the class and the probabilities of every image, and show a summary.
 
@@ -64,24 +50,23 @@ def predict_folder(order: Order) -> None:
         UserError: no images, none readable, a file in the way, or no model to be had.
     """
     _see_free(order)
-    items = images_below(order.folder)
+    images = FolderImages.below(order.folder)
     ingest = load_params().ingest
     console = Console(highlight=False)
     with console.status("loading the model"):
         model = load_classifier(ingest.source, order.version)
     _see_of_one_kind(model, order, ingest, console)
-    tally = _Tally({name: [] for name in model.class_names})
+    certain: dict[str, list[float]] = {name: [] for name in model.class_names}
     part = order.out.with_name(f".{order.out.name}.part")
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["file", "class", "p", *(f"p_{name}" for name in model.class_names)])
-            writer.writerows(_rows(items, model, ingest, tally, console))
-        see_some_read(order.folder, items, tally.unreadable)
+            writer.writerows(_rows(images, model, ingest, certain, console))
         part.replace(order.out)  # whole or not at all
     finally:
         part.unlink(missing_ok=True)
-    _show(console, order, model, tally)
+    _show(console, order, model, certain, images)
 
 
 def _see_of_one_kind(
@@ -121,73 +106,49 @@ def _see_free(order: Order) -> None:
         raise UserError(f"--out {out}", "is already there", mend)
 
 
-def images_below(folder: Path) -> list[Item]:
-    """List the images of a folder, at any depth.
-
-    Raises:
-        UserError: there is no such folder, or no image in it.
-    """
-    if not folder.is_dir():
-        raise UserError(str(folder), "no such folder", "Give a folder of images")
-    items = [leaf.item("", None) for leaf in folder_tree(folder).leaves if leaf.is_image]
-    if not items:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise UserError(str(folder), f"holds no images ({kinds})", "Give a folder of images")
-    return items
-
-
 def _rows(
-    items: list[Item], model: Classifier, ingest: IngestParams, tally: _Tally, console: Console
+    images: FolderImages,
+    model: Classifier,
+    ingest: IngestParams,
+    certain: dict[str, list[float]],
+    console: Console,
 ) -> Iterator[list[str]]:
     """Yield the row of each image that can be read, seen as the model's own were in training."""
     asked = {"image_size": model.image_size, "channels": model.channels, "fit": model.fit}
-    params, white = ingest.model_copy(update=asked), white_level()
-    starts = range(0, len(items), _CHUNK)
-    hidden = not console.is_terminal
-    for start in track(starts, "predict", console=console, transient=True, disable=hidden):
-        done = read(items[start : start + _CHUNK], params, lambda *_: None, white)
-        tally.unreadable += done.unreadable
-        if not done.items:
-            continue
-        for item, told in zip(done.items, model.predict(done.pixels[:]), strict=True):
+    params = ingest.model_copy(update=asked)
+    for items, pixels in images.pixels(params, "predict", console):
+        for item, told in zip(items, model.predict(pixels), strict=True):
             name, p = model.class_names[int(told.argmax())], float(told.max())
-            tally.certain[name].append(p)
+            certain[name].append(p)
             yield [item.source, name, f"{p:.6f}", *(f"{value:.6f}" for value in told)]
 
 
-def see_some_read(folder: Path, items: Sequence[Item], unreadable: Sequence[Rejected]) -> None:
-    """See that at least one image could be read.
+def _show(
+    console: Console,
+    order: Order,
+    model: Classifier,
+    certain: dict[str, list[float]],
+    images: FolderImages,
+) -> None:
+    """Print a line for each class.
 
-    Raises:
-        UserError: none could.
+    Args:
+        console: to print on.
+        order: what was asked.
+        model: that answered.
+        certain: each class's probabilities where it was the most likely one.
+        images: those that were read, and those that could not be.
     """
-    if len(unreadable) == len(items):
-        raise UserError(
-            str(folder),
-            f"none of its {len(items)} images could be read ({unreadable[0].reason})",
-            "Check the files with an image viewer",
-        )
-
-
-def show_skipped(unreadable: Sequence[Rejected], console: Console) -> None:
-    """Name the files that could not be read, the first of many."""
-    for bad in unreadable[:_MOST_NAMED]:
-        console.print(f"[yellow]skipped[/] {escape(bad.source)}: {escape(bad.reason)}")
-    if len(unreadable) > _MOST_NAMED:
-        console.print(f"[yellow]skipped[/] {len(unreadable) - _MOST_NAMED} more")
-
-
-def _show(console: Console, order: Order, model: Classifier, tally: _Tally) -> None:
     console.print(escape(f"{model.name} (verdict: {model.verdict})"), soft_wrap=True)
     table = Table()
     table.add_column("class", overflow="fold")
     table.add_column("images", justify="right")
     table.add_column("mean p", justify="right")
-    for name, certain in tally.certain.items():
-        mean = f"{np.mean(certain):.3f}" if certain else "–"
-        table.add_row(escape(name), f"{len(certain):,}", mean)
+    for name, told in certain.items():
+        mean = f"{np.mean(told):.3f}" if told else "–"
+        table.add_row(escape(name), f"{len(told):,}", mean)
     console.print(table)
-    show_skipped(tally.unreadable, console)
-    total = sum(map(len, tally.certain.values()))
-    unread = f", {len(tally.unreadable):,} unreadable" if tally.unreadable else ""
+    images.show_skipped(console)
+    total = sum(map(len, certain.values()))
+    unread = f", {len(images.unreadable):,} unreadable" if images.unreadable else ""
     console.print(f"{total:,} images told apart{unread}: {escape(str(order.out))}", soft_wrap=True)

@@ -104,7 +104,9 @@ def test_an_image_is_what_its_translator_makes_of_it_whatever_stands_beside(
     [
         (Order(Path("nowhere"), Path("out"), 1, None), "nowhere: no such folder"),
         (Order(Path("models"), Path("out"), 1, None), "models: holds no images"),
-        (Order(Path("scans"), Path("scans"), 1, None), "scans: is not empty"),
+        (Order(Path("scans"), Path("scans"), 1, None), "scans: lies in scans"),
+        (Order(Path("scans"), Path("models"), 1, None), "models: is not empty"),
+        (Order(Path("scans"), Path("scans/new"), 1, None), "scans/new: lies in scans, and would"),
         (Order(Path("scans"), Path("models/gan/new"), 1, None), "where nothing is exported to"),
         (Order(Path("scans"), Path("out"), 1, 5), "--seed 5: models/gan holds the GANs 0, 2"),
     ],
@@ -124,6 +126,18 @@ def test_a_gan_that_turns_nothing_is_named(project: Path, trained: Path) -> None
         UserError, match=r"gan/0: turns no images: its network is conv.*other_domain"
     ):
         translate_folder(Order(Path("scans"), Path("out"), 1, None))
+
+
+def test_names_may_be_as_long_as_a_file_system_allows(project: Path) -> None:
+    Path("long").mkdir()
+    longest = "é" * 125 + "1.png"
+    for name in (longest, longest.replace("1", "2")):
+        shutil.copy("scans/a.png", Path("long") / name)
+    translate_folder(Order(Path("long"), Path("out"), 2, 0))
+    rows = rows_of(project / "out")
+    assert sorted(row["source"] for row in rows) == sorted([longest, longest.replace("1", "2")] * 2)
+    assert len({row["file"] for row in rows}) == 4
+    assert all((project / "out" / row["file"]).is_file() for row in rows)
 
 
 def test_a_folder_of_which_nothing_can_be_read_leaves_nothing(project: Path) -> None:
