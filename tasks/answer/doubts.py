@@ -98,45 +98,45 @@ def least_conditioning(gan: GanFlags) -> float:
 
     It may be one that learned from few images and recognises few of the real ones either.
     """
-    return LEAST_CONDITIONING * (gan.conditioning_real or 1.0)
+    real = gan.conditioning_real
+    return LEAST_CONDITIONING * (1.0 if real is None else real)
 
 
-def _poor_gans(result: LiftResult) -> list[str]:
-    conditioning, coverage = {}, {}
-    for seed, gan in result.gans.items():
-        if gan.conditioning is not None and gan.conditioning < least_conditioning(gan):
-            conditioning[seed] = gan.conditioning
-        if gan.coverage is not None and gan.coverage < LEAST_COVERAGE:
-            coverage[seed] = gan.coverage
-    real = max((gan.conditioning_real or 0.0 for gan in result.gans.values()), default=0.0)
-    judge = f"a classifier that recognises {words.percent(real)} % of real/val"
-    if not real:
-        judge = "a classifier"
-    return [
-        *_few_of(
-            conditioning,
-            result,
-            f"of its images show the requested class, according to {judge}",
-            LEAST_CONDITIONING * (real or 1.0),
-        ),
-        *_few_of(
-            coverage,
-            result,
-            "of the held-out real images have one of its images near them (coverage)",
-            LEAST_COVERAGE,
-        ),
+def _poor_gans(result: LiftResult) -> Iterator[str]:
+    gans = result.gans.items()
+    hardly = [
+        (seed, gan.conditioning, f"{_judge(gan)}; below {words.percent(least, 0)}")
+        for seed, gan in gans
+        for least in [least_conditioning(gan)]
+        if gan.conditioning is not None and gan.conditioning < least
     ]
+    yield from _few_of(hardly, len(gans), "of its images show the requested class, according to ")
+    bound = f"(coverage); below {words.percent(LEAST_COVERAGE, 0)}"
+    narrow = [
+        (seed, gan.coverage, bound)
+        for seed, gan in gans
+        if gan.coverage is not None and gan.coverage < LEAST_COVERAGE
+    ]
+    near = "of the held-out real images have one of its images near them "
+    yield from _few_of(narrow, len(gans), near)
 
 
-def _few_of(low: dict[str, float], result: LiftResult, what: str, least: float) -> Iterator[str]:
-    """Say of each GAN, or of many together, that only so much of something holds."""
-    beyond = f"below {words.percent(least, 0)} % it can hardly help."
+def _judge(gan: GanFlags) -> str:
+    if gan.conditioning_real is None:
+        return "a classifier"
+    return f"a classifier that recognises {words.percent(gan.conditioning_real)} % of real/val"
+
+
+def _few_of(low: list[tuple[str, float, str]], gans: int, what: str) -> Iterator[str]:
+    """Say of each GAN that only so much of something holds; of many together, by the lowest."""
     if len(low) > _MOST_GANS:
-        few, many = (words.percent(end) for end in (min(low.values()), max(low.values())))
-        yield f"{len(low)} of {len(result.gans)} GANs: only {few} to {many} % {what}; {beyond}"
+        _, few, bound = min(low, key=lambda one: one[1])
+        many = words.percent(max(value for _, value, _ in low))
+        head = f"{len(low)} of {gans} GANs: only {words.percent(few)} to {many} %"
+        yield f"{head} {what}{bound} % it can hardly help."
         return
-    for seed, value in low.items():
-        yield f"GAN {seed}: only {words.percent(value)} % {what}; {beyond}"
+    for seed, value, bound in low:
+        yield f"GAN {seed}: only {words.percent(value)} % {what}{bound} % it can hardly help."
 
 
 def _unhealthy_gans(result: LiftResult) -> list[str]:

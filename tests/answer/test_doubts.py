@@ -53,6 +53,15 @@ def test_a_gan_is_not_blamed_for_a_classifier_that_recognises_few_real_images_ei
     assert found.endswith("according to a classifier; below 70 % it can hardly help.")
 
 
+def test_each_gan_is_held_against_its_own_judge():
+    """Folds have one each."""
+    judged = {"0": {"conditioning": 0.5, "conditioning_real": 0.6},
+              "1": {"conditioning": 0.5, "conditioning_real": 0.9}}  # fmt: skip
+    (found,) = doubts(altered(fake_lift(), gans=judged))
+    assert found.startswith("GAN 1: only 50.0 %")
+    assert "that recognises 90.0 % of real/val; below 63 % it can" in found
+
+
 def test_many_gans_are_told_together():
     lift = fake_lift()
     flags = lift.gans["0"].model_copy(

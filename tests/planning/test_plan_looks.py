@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flows.presets import preset_settings
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import parse_params
 from tasks.data.collection import split
@@ -222,3 +223,15 @@ def test_the_reach_grows_with_test_images_and_says_what_is_missing() -> None:
     assert not small.answers
     assert small.times > 1
     assert reach({"a": 60, "b": 400}, 0.95).hard < small.hard
+
+
+def test_what_the_plan_sets_for_a_translator_is_its_preset(tmp_path: Path) -> None:
+    source = folder(tmp_path / "data", {"cup": 20, "fork": 30})
+    folder(source / "other_domain", {"cup": 9, "fork": 7})
+    found = settings(look(source))
+    preset = dict(setting.split("=", 1) for setting in preset_settings("translator"))
+    own = {key: value for key, value in preset.items() if key in found}
+    assert {"train_gan.network", "train_gan.penalties.mode_seeking"} <= set(own)
+    for key, value in own.items():
+        if key != "train_gan.total_kimg":
+            assert str(found[key]) == value.strip('"'), key
