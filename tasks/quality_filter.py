@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.classifier.certainty import certainty
+from tasks.classifier.certainty import Ensemble, certainty
+from tasks.classifier.distillation import distil, softly_labelled
 from tasks.classifier.examples import Examples
 from tasks.classifier.features import train_judge
 from tasks.classifier.networks import SMALL_CNN
@@ -70,9 +71,10 @@ class _Real:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The pool's scores, features of real/val, figures for the report, reliability curves."""
+    """The pool's scores, who gave them, features of real/val, figures, reliability curves."""
 
     scored: Scored
+    ensemble: Ensemble
     held_out: Features
     figures: dict[str, Any]
     reliability: pd.DataFrame
@@ -87,6 +89,7 @@ def run(
     pool: Path,
     accepted: Output,
     control: Output,
+    distilled: Output,
     scores: Output,
     reasons: Explanation,
     reliability: Output,
@@ -95,7 +98,11 @@ def run(
     params: QualityFilterParams,
     seed: int,
 ) -> None:
-    """Score the pool, accept what passes every rule, and draw an equal control at random."""
+    """Score the pool, accept what passes every rule, and draw an equal control at random.
+
+    Where labels are the ensemble's, all three sets have them: accepted, control and distilled,
+    which is empty otherwise.
+    """
     labelled = ImageSet.load(train)
     images, asked = _without_asked(ImageSet.load(pool))
     real = _Real(labelled, ImageSet.load(val), _shown(labelled, ImageSet.load(unlabelled), gan))
@@ -104,6 +111,8 @@ def run(
     with progress("quality_filter") as watch:
         judged = _judge(real, images, asked, gan, params, seed, watch)
         judged.reliability.to_csv(reliability, index=False)
+        if params.labels == "ensemble":
+            images = softly_labelled(images, judged.ensemble.shares(images))
         log = pd.DataFrame(columns=list(COLUMNS))
         if params.tune:
             params, log = _tune(real, images, judged.scored, params, seed, watch)
@@ -115,6 +124,8 @@ def run(
     drawn = random_control(table, seed)
     images.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
     images.take(drawn).save(control)
+    wanted = _most_accepted(table) if params.labels == "ensemble" else {}
+    distil(labelled, wanted, judged.ensemble, seed).save(distilled)
     report = _report(judged, table, drawn, params, seed) | {"tuned": summary(log)}
     short = shortfalls(table, asked) if asked is not None else {}
     if asked is not None:
@@ -133,6 +144,13 @@ def _without_asked(pool: ImageSet) -> tuple[ImageSet, dict[int, int] | None]:
         return pool, None
     asked = dict(zip(pool.labels.tolist(), pool.manifest[ASKED].tolist(), strict=True))
     return ImageSet(pool.images, pool.manifest.drop(columns=ASKED)), asked
+
+
+def _most_accepted(table: pd.DataFrame) -> dict[int, int]:
+    """By label, how many images of it the GAN has that has most."""
+    kept = table[table["reason"] == ACCEPTED]
+    counts = kept.groupby(["label", "gan_seed"]).size().groupby("label").max()
+    return {int(label): int(counts[label]) for label in counts.index}
 
 
 def _told(short: Mapping[str, Shortfall]) -> str:
@@ -165,6 +183,7 @@ def _report(
         "accepted": len(kept),
         "acceptance_rate": round(len(kept) / len(table), 4),
         "copies": int(table["reason"].isin(COPIES).sum()),
+        "labels": params.labels,
         **judged.figures,
         "authentic": {**share, "real": judged.figures["authentic"]},
         "measured": len(measured),
@@ -236,12 +255,12 @@ def _judge(
         real_scores({"realism": realism(of_val)}, real.val.labels),
     ]
     figures |= {
-        "temperature": round(sure.temperature, 6),
+        "temperature": round(sure.ensemble.temperature, 6),
         "authentic": _share(authentic(of_val)),
         "membership": {name: suspects.told_by(of, seed) for name, of in attacks.items()},
     }
     scored = Scored(table, pd.concat(of_real, ignore_index=True), describe, asked)
-    return _Judged(scored, of_val[some(len(of_val))], figures, reliability)
+    return _Judged(scored, sure.ensemble, of_val[some(len(of_val))], figures, reliability)
 
 
 def _blocks(rows: Rows) -> Iterator[Rows]:

@@ -65,6 +65,7 @@ def run(
     *,
     merged: Path,
     control: Path,
+    distilled: Path,
     val: Path,
     spare: Path,
     pseudo: Path,
@@ -87,7 +88,7 @@ def run(
     trained again.
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
-    data = _training_data((merged, control, spare, pseudo, other_domain), judged)
+    data = _training_data((merged, control, distilled, spare, pseudo, other_domain), judged)
     conditions, schedule = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}

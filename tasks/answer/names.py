@@ -7,6 +7,7 @@ from tasks.contracts import arms
 DEEDS = {
     arms.REAL: "training on the real images alone",
     arms.REPEATED: "repeating real images",
+    arms.DISTILLED: "adding changed real images under an ensemble's soft labels",
     arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
     arms.OTHER_DOMAIN: "adding the images of the other domain",
     arms.AFTER_OTHER_DOMAIN: "training on the images of the other domain first",
@@ -17,6 +18,8 @@ DEEDS = {
 ROLES = {
     arms.REAL: "the real images alone",
     arms.REPEATED: "real images repeated, as many as GAN images are added",
+    arms.DISTILLED: "real images, changed and mixed, under the soft labels of the classifiers that "
+    "also label the GAN images",
     arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
     arms.OTHER_DOMAIN: "the images of the other domain added as they are, and no GAN images",
     arms.AFTER_OTHER_DOMAIN: "trained on the images of the other domain, then on the real ones",

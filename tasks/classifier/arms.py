@@ -77,6 +77,8 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
 
 def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
+    if arm.addition == "distilled" and not len(data.distilled):
+        return "GAN images have the labels they were made for (quality_filter.labels is hard)"
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "there is no unlabelled image, or none got a label"
     if arm.addition == "other domain" and not len(data.other_domain):
@@ -132,10 +134,9 @@ def _real_share(share: float, data: TrainingData, seed: int) -> Examples:
     return own.joined(data.spare.take(more)) if len(more) else own
 
 
-def _unfiltered(data: TrainingData, gan_seed: int, seed: int) -> Examples:
+def _as_filtered(images: Examples, data: TrainingData, gan_seed: int) -> Examples:
     """As many of each class as the GAN has filtered images of it, in the order of the set."""
-    pool = data.unfiltered[gan_seed]
-    return pool.take(_first(pool.labels, _counts(data.filtered[gan_seed], data)))
+    return images.take(_first(images.labels, _counts(data.filtered[gan_seed], data)))
 
 
 def _repeated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
@@ -151,9 +152,12 @@ def _repeated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
 
 ADDITIONS: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
     "repeated": _repeated,
+    "distilled": lambda data, gan_seed, seed: _as_filtered(data.distilled, data, gan_seed),
     "pseudo-labelled": lambda data, gan_seed, seed: data.pseudo_labelled,
     "other domain": lambda data, gan_seed, seed: data.other_domain,
-    "unfiltered": _unfiltered,
+    "unfiltered": lambda data, gan_seed, seed: _as_filtered(
+        data.unfiltered[gan_seed], data, gan_seed
+    ),
     "filtered": lambda data, gan_seed, seed: data.filtered[gan_seed],
 }
 

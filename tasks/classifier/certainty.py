@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from tasks.classifier.crossfit import Columns, cross_fit, mean_of
+from tasks.classifier.crossfit import Columns, CrossFit, cross_fit, mean_of
 from tasks.classifier.examples import Examples
 from tasks.classifier.training import BATCH, Probabilities, Schedule
 from tasks.contracts.image_set import ImageSet, Labels
@@ -48,18 +48,35 @@ CERTAINTY: dict[str, Callable[[Probabilities, Labels], Scores]] = {
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """Cross-fitted classifiers, and the temperature at which real/val's labels are likeliest."""
+
+    fitted: CrossFit
+    temperature: float
+
+    def shares(self, images: ImageSet) -> Probabilities:
+        """Return the mean probabilities of all classifiers, tempered: soft labels ``[N, K]``."""
+        soft = partial(_tempered, temperature=self.temperature)
+        return self.fitted.together(Examples.of(images), soft, lambda share, text: None)["shares"]
+
+
+def _tempered(probabilities: Probabilities, labels: Labels, *, temperature: float) -> Columns:
+    return {"shares": tempered(probabilities, temperature)}
+
+
+@dataclass(frozen=True)
 class Certainty:
     """What cross-fitted classifiers say of labels.
 
     Attributes:
         pool: the scores of `CERTAINTY` ``[M]``, and ``agrees``, of the pool by all classifiers.
         real: those scores ``[N]`` of real/train, each image by who did not train on it.
-        temperature: of all classifiers together.
+        ensemble: the classifiers, and their temperature together.
     """
 
     pool: Columns
     real: Columns
-    temperature: float
+    ensemble: Ensemble
 
 
 def certainty(
@@ -102,7 +119,7 @@ def certainty(
     of_real = fitted.out_of_fold(partial(_scores, temperature=alone))
     del of_real["agrees"]
     of_pool = {name: column[len(val) :] for name, column in of_others.items()}
-    return Certainty(of_pool, of_real, temperature)
+    return Certainty(of_pool, of_real, Ensemble(fitted, temperature))
 
 
 def _scores(probabilities: Probabilities, labels: Labels, *, temperature: float) -> Columns:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.contracts.image_set import Images, ImageSet, Labels
+from tasks.contracts.image_set import SHARES, Images, ImageSet, Labels
 
 Rows = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Examples:
         places: ``[N]``, the row of each image, counted through all sources.
         labels: int64 ``[N]``.
         identity: hash of image ids, labels and order: of equal identity, equal images.
+        shares: soft labels ``[N, K]``, the shares of the classes; None: ``labels`` say it all.
     """
 
     sources: tuple[Images, ...]
     places: Rows
     labels: Labels
     identity: str
+    shares: Shares | None = None
 
     @classmethod
     def of(cls, images: ImageSet | Examples, rows: Rows | None = None) -> Examples:
@@ -43,7 +46,9 @@ class Examples:
         places = np.arange(len(images)) if rows is None else rows
         labels = images.labels[places]
         ids = "\n".join(images.manifest["image_id"].iloc[places])
-        return cls((images.images,), places, labels, _hash(ids.encode(), labels))
+        shares = _shares_of(images, places)
+        known = (ids.encode(), labels) if shares is None else (ids.encode(), labels, shares)
+        return cls((images.images,), places, labels, _hash(*known), shares)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -55,6 +60,7 @@ class Examples:
             self.places,
             self.labels,
             self.identity,
+            self.shares,
         )
 
     @property
@@ -66,7 +72,8 @@ class Examples:
     def take(self, rows: Rows) -> Examples:
         """Return the images at the given row numbers, in that order."""
         identity = _hash(self.identity.encode(), rows)
-        return Examples(self.sources, self.places[rows], self.labels[rows], identity)
+        shares = None if self.shares is None else self.shares[rows]
+        return Examples(self.sources, self.places[rows], self.labels[rows], identity, shares)
 
     def joined(self, others: Examples) -> Examples:
         """Return these images, then the others."""
@@ -76,7 +83,25 @@ class Examples:
             np.concatenate([self.places, others.places + first]),
             np.concatenate([self.labels, others.labels]),
             _hash(self.identity.encode(), others.identity.encode()),
+            self._joined_shares(others),
         )
+
+    def _joined_shares(self, others: Examples) -> Shares | None:
+        """Soft labels of both; a label alone is a share of 1."""
+        soft = [part.shares for part in (self, others) if part.shares is not None]
+        if not soft:
+            return None
+        whole = np.eye(soft[0].shape[1], dtype=np.float32)
+        each = (
+            part.shares if part.shares is not None else whole[part.labels]
+            for part in (self, others)
+        )
+        return np.concatenate(list(each))
+
+    def targets(self, rows: Rows) -> npt.NDArray[Any]:
+        """Return what a classifier is to say: labels ``[n]``, or soft ones ``[n, K]``."""
+        targets: npt.NDArray[Any] = (self.labels if self.shares is None else self.shares)[rows]
+        return targets
 
     def pixels(self, rows: Rows | slice) -> Images:
         """Read images at the given row numbers: uint8 ``[n, H, W, C]``."""
@@ -113,16 +138,28 @@ def _file_of(source: Images) -> Images | _File:
 
 
 def _opened(
-    sources: tuple[Images | _File, ...], places: Rows, labels: Labels, identity: str
+    sources: tuple[Images | _File, ...],
+    places: Rows,
+    labels: Labels,
+    identity: str,
+    shares: Shares | None,
 ) -> Examples:
     opened = tuple(
         np.memmap(one.path, np.uint8, "r", one.offset, one.shape) if isinstance(one, _File) else one
         for one in sources
     )
-    return Examples(opened, places, labels, identity)
+    return Examples(opened, places, labels, identity, shares)
 
 
-def _hash(*parts: bytes | npt.NDArray[np.int64]) -> str:
+def _shares_of(images: ImageSet, places: Rows) -> Shares | None:
+    """Soft labels ``[n, K]`` of some rows, None where these have none."""
+    if SHARES not in images.manifest:
+        return None
+    soft = images.manifest[SHARES].iloc[places]
+    return None if soft.isna().any() else np.stack(soft.to_list()).astype(np.float32)
+
+
+def _hash(*parts: bytes | npt.NDArray[Any]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8) + (part if isinstance(part, bytes) else part.tobytes()))

@@ -7,13 +7,14 @@ are shown is one row of `ENTRIES`; how many are shown in all is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tasks.classifier.arms import TrainingSet
 from tasks.classifier.augmentation import Augment
@@ -146,7 +147,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         self._entry = ENTRIES[entry if both else "mixed"]
 
     def __next__(self) -> tuple[Tensor, Tensor]:
-        """Images ``[B, C, H, W]`` in -1..1, and labels ``[B]`` or, blended, shares ``[B, K]``."""
+        """Images ``[B, C, H, W]`` in -1..1; labels ``[B]`` or, blended or soft, ``[B, K]``."""
         if self._step == self._steps:
             raise StopIteration
         real, added = self._due()
@@ -155,7 +156,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
             self._reseed(stream)
             if counts[stream]:
                 parts.append(part.draw(counts[stream]))
-        images, targets = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+        images, targets = (torch.cat(pieces) for pieces in zip(*_alike(parts), strict=True))
         if self._blend is not None:
             self._reseed(_BLENDED)
             images, targets = self._blend(images, targets)
@@ -195,6 +196,14 @@ class _Part:
             drawn = self._sampler.rows_of(self._sampler.labels(self.size))
             self._ahead = np.concatenate([self._ahead, drawn])
         rows, self._ahead = self._ahead[:count], self._ahead[count:]
-        images, labels = to_tensor(self._images.pixels(rows)), self._images.labels[rows]
+        images = to_tensor(self._images.pixels(rows))
         images = images if self._augment is None else self._augment(images)
-        return images, torch.from_numpy(labels)
+        return images, torch.from_numpy(self._images.targets(rows))
+
+
+def _alike(parts: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and their targets, labels as shares of 1 beside soft ones."""
+    classes = max((targets.shape[1] for _, targets in parts if targets.ndim == 2), default=0)
+    for images, targets in parts:
+        hard = classes and targets.ndim == 1
+        yield images, F.one_hot(targets, classes).float() if hard else targets

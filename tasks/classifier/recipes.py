@@ -27,8 +27,8 @@ class Recipe:
     Attributes:
         augment: from the ground's colour ``[C, 1, 1]`` in 0..1 and whether mirroring is allowed to
             a change of images ``[N, C, H, W]`` in -1..1; None leaves them as they are.
-        blend: from the number of classes K to a change of images and labels ``[N]`` into images
-            and shares of the classes ``[N, K]``; None leaves them as they are.
+        blend: from the number of classes K to a change of images and labels ``[N]``, or soft ones
+            ``[N, K]``, into images and shares of the classes ``[N, K]``; None leaves them.
     """
 
     augment: Callable[[Tensor, bool], Augment] | None = None
@@ -52,7 +52,7 @@ def smoothing(classes: int) -> Blend:
     """Label smoothing by 0.1 (Szegedy et al. 2016, arXiv:1512.00567, section 7)."""
 
     def blend(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        shares = F.one_hot(labels, classes).float()
+        shares = labels if labels.ndim == 2 else F.one_hot(labels, classes).float()
         return images, shares.lerp(torch.full_like(shares, 1.0 / classes), _SMOOTHING)
 
     return blend

@@ -75,7 +75,7 @@ def fit(
             images = augmentation(to_tensor(examples.pixels(rows)))
             yield (
                 images.contiguous(memory_format=torch.channels_last),
-                torch.from_numpy(examples.labels[rows]),
+                torch.from_numpy(examples.targets(rows)),
             )
 
     optimise(network, schedule, batches())

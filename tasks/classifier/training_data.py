@@ -23,6 +23,7 @@ class TrainingData:
         real: the N training images, of all K classes.
         filtered: by GAN seed, rising: synthetic images that the filter accepted.
         unfiltered: likewise, as many of each class, at random from the pool.
+        distilled: real images, changed and mixed, under soft labels; perhaps none.
         spare: real images of the same classes that the cut left out; perhaps none.
         pseudo_labelled: images whose label an ensemble was sure of; perhaps none.
         other_domain: images of the same classes, taken otherwise; perhaps none.
@@ -32,6 +33,7 @@ class TrainingData:
     real: Examples
     filtered: Mapping[int, Examples]
     unfiltered: Mapping[int, Examples]
+    distilled: Examples
     spare: Examples
     pseudo_labelled: Examples
     other_domain: Examples
@@ -41,6 +43,7 @@ class TrainingData:
         cls,
         merged: ImageSet,
         control: ImageSet,
+        distilled: ImageSet,
         spare: ImageSet,
         pseudo: ImageSet,
         other_domain: ImageSet,
@@ -50,6 +53,7 @@ class TrainingData:
         Args:
             merged: real and filtered images, with a column ``gan_seed``.
             control: unfiltered images, likewise.
+            distilled: real images under soft labels.
             spare: labelled images that the cut left out.
             pseudo: pseudo-labelled images.
             other_domain: images of another domain.
@@ -61,6 +65,7 @@ class TrainingData:
             Examples.of(merged, real),
             _by_gan(merged),
             _by_gan(control),
+            Examples.of(distilled),
             Examples.of(spare),
             Examples.of(pseudo),
             Examples.of(other_domain),

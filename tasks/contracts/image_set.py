@@ -23,6 +23,7 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 _CHUNK_BYTES = 16 * 2**20  # of images in memory at a time, where they are copied
+SHARES = "label_shares"  # column: a soft label, the K classes' shares of the image
 COLUMNS = ("image_id", "label", "class_name", "origin", "source", "group")
 
 

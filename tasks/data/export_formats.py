@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.contracts.image_set import Images, ImageSet
+from tasks.contracts.image_set import SHARES, Images, ImageSet
 from tasks.data.pictures import to_picture
 
 METADATA = "metadata.csv"
@@ -24,8 +26,10 @@ _NO_FILE_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _LONGEST = 120  # bytes of a folder's name
 _ROWS = 512  # of Parquet that are made at a time
 _SPLIT_FILES = {"val": "validation"}  # as `datasets` calls them
+_LIST = "list of "
 _TYPES = {  # column -> type; any other column is a score
     **dict.fromkeys(("gan_seed", "latent_seed", "original_width", "original_height"), "int64"),
+    SHARES: f"{_LIST}float32",
     **dict.fromkeys(("image_id", "origin", "source", "group", "checkpoint", "split"), "string"),
 }
 
@@ -49,6 +53,8 @@ def write_folder(parts: Parts, folder: Path) -> None:
             file.write_bytes(_png(images.images[row]))
             files.append(file.relative_to(folder).as_posix())
         told = images.manifest.drop(columns=["label", "class_name"])
+        if SHARES in told:
+            told[SHARES] = [None if soft is None else json.dumps(soft) for soft in _soft(told)]
         told.insert(0, "file_name", files)
         told.insert(1, "label", images.manifest["class_name"].tolist())
         if split:
@@ -67,6 +73,8 @@ def write_parquet(parts: Parts, folder: Path) -> None:
     names = _class_names(parts)
     for split, images in parts.items():
         told = images.manifest.drop(columns=["label", "class_name"]).reset_index(drop=True)
+        if SHARES in told:
+            told[SHARES] = pd.Series(_soft(told), dtype=object)
         columns = {str(name): _TYPES.get(str(name), "float64") for name in told}
         schema = _schema(names, columns)
         file = f"{_SPLIT_FILES.get(split, split) or 'train'}-00000-of-00001.parquet"
@@ -87,16 +95,23 @@ def write_npz(parts: Parts, folder: Path) -> None:
     """Write ``SPLIT.npz`` (``images.npz`` of one set), which NumPy reads without a pickle.
 
     Arrays: images uint8 ``[N, H, W, C]``, labels int64 ``[N]``, class_names ``[K]``, and image_id,
-    origin, group (text ``[N]``) and gan_seed (int64 ``[N]``, -1 of a real image).
+    origin, group (text ``[N]``) and gan_seed (int64 ``[N]``, -1 of a real image); label_shares
+    (float32 ``[N, K]``, NaN of an image without) where there are soft labels.
     """
     names = np.array(_class_names(parts), dtype=np.str_)
     for split, images in parts.items():
         told = images.manifest
-        text = {name: told[name].to_numpy(np.str_) for name in ("image_id", "origin", "group")}
+        columns: dict[str, npt.NDArray[Any]] = {
+            name: told[name].to_numpy(np.str_) for name in ("image_id", "origin", "group")
+        }
         if "gan_seed" in told:
             gan_seed = told["gan_seed"].fillna(-1).to_numpy(np.int64)
         else:
             gan_seed = np.full(len(told), -1)
+        if SHARES in told:
+            none = [np.nan] * len(names)
+            soft = [none if one is None else one for one in _soft(told)]
+            columns[SHARES] = np.array(soft, dtype=np.float32)
         np.savez_compressed(
             folder / f"{split or 'images'}.npz",
             images=images.images,
@@ -104,7 +119,7 @@ def write_npz(parts: Parts, folder: Path) -> None:
             class_names=names,
             gan_seed=gan_seed,
             allow_pickle=False,
-            **text,
+            **columns,
         )
 
 
@@ -140,6 +155,13 @@ def _class_names(parts: Parts) -> list[str]:
     return [str(name) for name in by_label["class_name"]]
 
 
+def _soft(manifest: pd.DataFrame) -> list[list[float] | None]:
+    """Soft labels of N images, the shares of the K classes; None of an image without."""
+    return [
+        shares.tolist() if isinstance(shares, np.ndarray) else None for shares in manifest[SHARES]
+    ]
+
+
 def _png(image: Images) -> bytes:
     stream = BytesIO()
     to_picture(np.ascontiguousarray(image)).save(stream, format="PNG")
@@ -150,16 +172,26 @@ def _schema(class_names: Sequence[str], columns: Mapping[str, str]) -> pa.Schema
     features: dict[str, object] = {
         "image": {"_type": "Image"},
         "label": {"names": list(class_names), "_type": "ClassLabel"},
-        **{name: {"dtype": kind, "_type": "Value"} for name, kind in columns.items()},
+        **{name: _feature(kind) for name, kind in columns.items()},
     }
     fields = [
         pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
         pa.field("label", pa.int64()),
-        *(pa.field(name, pa.type_for_alias(kind)) for name, kind in columns.items()),
+        *(pa.field(name, _type(kind)) for name, kind in columns.items()),
     ]
     told = json.dumps({"info": {"features": features}})
     return pa.schema(fields, metadata={"huggingface": told})
 
 
+def _feature(kind: str) -> dict[str, object]:
+    value: dict[str, object] = {"dtype": kind.removeprefix(_LIST), "_type": "Value"}
+    return {"feature": value, "_type": "Sequence"} if kind.startswith(_LIST) else value
+
+
+def _type(kind: str) -> pa.DataType:
+    one = pa.type_for_alias(kind.removeprefix(_LIST))
+    return pa.list_(one) if kind.startswith(_LIST) else one
+
+
 def _nullable(column: pd.Series, kind: str) -> pa.Array:
-    return pa.Array.from_pandas(column, type=pa.type_for_alias(kind), safe=False)
+    return pa.Array.from_pandas(column, type=_type(kind), safe=False)

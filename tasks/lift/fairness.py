@@ -5,11 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.arms import FILTERED, REAL, REPEATED, SYNTHETIC_ONLY, UNFILTERED, fraction_of
+from tasks.contracts.arms import (
+    DISTILLED,
+    FILTERED,
+    REAL,
+    REPEATED,
+    SYNTHETIC_ONLY,
+    UNFILTERED,
+    fraction_of,
+)
 from tasks.contracts.errors import UserError
 from tasks.lift.metrics import METRICS, Floats
 
-_MATCHED = (REPEATED, UNFILTERED, FILTERED)  # of one seed: the same number of added images
+_MATCHED = (
+    REPEATED,
+    DISTILLED,
+    UNFILTERED,
+    FILTERED,
+)  # of one seed: the same number of added images
 _WHAT = {
     "recipe": "recipe",
     "steps": "optimiser steps",
@@ -28,8 +41,8 @@ def check_fair(runs: pd.DataFrame) -> None:
     Every run trains with one recipe and takes one number of steps. All arms train on the same
     number of real images and see as many, but for `SYNTHETIC_ONLY`, which has none, and the
     fractions of the curve. `REAL` and its fractions add nothing. With one seed, `REPEATED`,
-    `UNFILTERED` and `FILTERED` add the same number of images and show as many (the seed decides
-    the GAN, and a GAN how many). Pseudo-labelled images are all that there are.
+    `DISTILLED`, `UNFILTERED` and `FILTERED` add the same number of images and show as many (the
+    seed decides the GAN, and a GAN how many). Pseudo-labelled images are all that there are.
 
     Args:
         runs: a row per arm and seed: arm, seed, and the columns of `_WHAT`.

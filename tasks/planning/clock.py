@@ -289,6 +289,7 @@ def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) ->
     alone = every / len(costs.step)
     beside = sum(costs.step_added.values()) / len(costs.step_added)
     additions = len(ADDITIONS) - (0 if look.unlabelled else 1)  # pseudo-labelled
+    additions -= params.quality_filter.labels == "hard"  # distilled
     additions += 1 if look.other_domain else -1  # beside the real images and before them, or not
     others = 2 + sum(share < 1 or params.ingest.per_class is not None for share in own.fractions)
     arms = len(own.seeds) * (

@@ -22,6 +22,7 @@ from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
     AFTER_OTHER_DOMAIN,
     ARMS,
+    DISTILLED,
     FILTERED,
     NON_SYNTHETIC,
     OTHER_DOMAIN,
@@ -33,7 +34,7 @@ from tasks.contracts.arms import (
     fraction_of,
 )
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
-from tests.data.fake_sets import noise_set, synthetic_set
+from tests.data.fake_sets import noise_set, soft_set, synthetic_set
 
 RECIPE = "mixup"
 ARM_TABLE = arm_table(RECIPE, [])
@@ -59,6 +60,7 @@ def data_of(
         merged=concatenate([some(noise_set(6), REAL), *accepted]),
         control=concatenate([pool.take(order) for pool, order in zip(pools, orders, strict=True)]),
         spare=some(noise_set(9, seed=5), spare),
+        distilled=soft_set(POOL, seed=8),
         pseudo=noise_set(pseudo, seed=6),
         other_domain=noise_set(other_domain, seed=7),
     )
@@ -94,7 +96,8 @@ def test_treatment_and_any_baseline_differ_in_the_addition_alone(baseline: str) 
 def test_no_arm_without_synthetic_images_holds_one(name: str) -> None:
     data = data_of()
     chosen = training_set(ARM_TABLE[name], data, gan_seed=3, seed=0)
-    real = {*ids(data.real), *ids(data.pseudo_labelled), *ids(data.other_domain)}
+    of = (data.real, data.distilled, data.pseudo_labelled, data.other_domain)
+    real = {one for images in of for one in ids(images)}
     assert {*ids(chosen.real), *ids(chosen.added)} <= real
 
 
@@ -113,14 +116,16 @@ def test_synthetic_only_holds_no_real_image() -> None:
 
 
 @pytest.mark.parametrize("gan_seed", GANS)
-@pytest.mark.parametrize("name", [REPEATED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
+@pytest.mark.parametrize("name", [REPEATED, DISTILLED, UNFILTERED, FILTERED, SYNTHETIC_ONLY])
 def test_as_many_are_added_of_each_class_as_the_gan_has_accepted(name: str, gan_seed: int) -> None:
     data = data_of()
     added = training_set(ARM_TABLE[name], data, gan_seed=gan_seed, seed=1).added
     assert counts(added) == ACCEPTED[gan_seed]
-    source = {"repeated": data.real, "unfiltered": data.unfiltered[gan_seed]}.get(
-        str(ARM_TABLE[name].addition), data.filtered[gan_seed]
-    )
+    source = {
+        "repeated": data.real,
+        "distilled": data.distilled,
+        "unfiltered": data.unfiltered[gan_seed],
+    }.get(str(ARM_TABLE[name].addition), data.filtered[gan_seed])
     label_of = dict(zip(ids(source), source.labels, strict=True))
     assert added.labels.tolist() == [label_of[one] for one in ids(added)]
     if ARM_TABLE[name].addition in FROM_GAN:
@@ -135,12 +140,13 @@ def brought_up(cats: int, dogs: int) -> TrainingData:
         merged=concatenate([some(noise_set(6), REAL), accepted]),
         control=synthetic_set(POOL, 3),
         spare=empty,
+        distilled=soft_set(POOL, seed=8),
         pseudo=empty,
         other_domain=empty,
     )
 
 
-@pytest.mark.parametrize("name", [REPEATED, UNFILTERED, FILTERED])
+@pytest.mark.parametrize("name", [REPEATED, DISTILLED, UNFILTERED, FILTERED])
 def test_a_class_that_is_given_nothing_keeps_its_weight_by_real_images(name: str) -> None:
     data = brought_up(0, 3)
     chosen = training_set(ARM_TABLE[name], data, gan_seed=3, seed=2)

@@ -71,8 +71,9 @@ def test_one_and_all_are_calibrated_each_by_its_own() -> None:
     fitted = cross_fit(train, QUICK, folds=3, seed=5, watch=lambda share, text: None)
     of_val, of_pool = (fitted.members(Examples.of(images)) for images in (val, pool))
     one = fit_temperature(of_val, val.labels)
-    assert found.temperature == fit_temperature(mean_of(of_val), val.labels) != one
-    mean = tempered(mean_of(of_pool), found.temperature)
+    assert found.ensemble.temperature == fit_temperature(mean_of(of_val), val.labels) != one
+    mean = tempered(mean_of(of_pool), found.ensemble.temperature)
+    np.testing.assert_array_equal(found.ensemble.shares(pool), mean)
     np.testing.assert_allclose(found.pool["confidence"], confidence(mean, pool.labels), rtol=1e-5)
     np.testing.assert_array_equal(found.pool["agrees"], mean.argmax(axis=1) == pool.labels)
 

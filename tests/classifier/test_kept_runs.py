@@ -101,7 +101,7 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
     """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
     finished()
     wider, pool = tmp_path / "wider", synthetic_set(4, 9)
-    for name in ("val", "test", "spare", "pseudo", "other_domain"):
+    for name in ("distilled", "val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(wider / name)
     added = {"merged": pool.take([0, 1, 4, 5]), "control": pool}
     for name, images in added.items():
@@ -130,7 +130,16 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     _, every = finished(**few)
     trained.clear()
     changed = tmp_path / "changed"
-    for name in ("merged", "control", "val", "test", "spare", "pseudo", "other_domain"):
+    for name in (
+        "distilled",
+        "merged",
+        "control",
+        "val",
+        "test",
+        "spare",
+        "pseudo",
+        "other_domain",
+    ):
         ImageSet.load(inputs / name).save(changed / name)
     if change in ("train image", "test image", "label"):
         name = "test" if change == "test image" else "merged"

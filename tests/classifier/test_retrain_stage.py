@@ -15,6 +15,7 @@ from tasks.contracts.arms import (
     AFTER_OTHER_DOMAIN,
     ARMS,
     COMPARED,
+    DISTILLED,
     FILTERED,
     OTHER_DOMAIN,
     PSEUDO_LABELLED,
@@ -83,7 +84,7 @@ def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     assert list(arms) == [*ARMS, HALF, TWICE]
     sizes = {arm: (of["real"], of["added"]) for arm, of in arms.items()}
     assert sizes[REAL] == (12, 0)
-    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == (12, 4)
+    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == sizes[DISTILLED] == (12, 4)
     assert sizes[SYNTHETIC_ONLY] == (0, 4)
     assert sizes[PSEUDO_LABELLED] == sizes[OTHER_DOMAIN] == sizes[AFTER_OTHER_DOMAIN] == (12, 20)
     assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
@@ -93,12 +94,13 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
     poor = tmp_path / "poor"
     for name in ("merged", "control", "val", "test"):
         ImageSet.load(inputs / name).save(poor / name)
-    for name in ("pseudo", "other_domain"):
+    for name in ("distilled", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).take([]).save(poor / name)
     ImageSet.load(inputs / "spare").take([0, 1, 2]).save(poor / "spare")
     out = run(poor, tmp_path / "out", seeds=[0, 1])
     left_out = told(out)["left_out"]
     assert left_out == {
+        DISTILLED: "GAN images have the labels they were made for (quality_filter.labels is hard)",
         PSEUDO_LABELLED: "there is no unlabelled image, or none got a label",
         OTHER_DOMAIN: "there is no image of another domain",
         AFTER_OTHER_DOMAIN: "there is no image of another domain",
@@ -147,7 +149,7 @@ def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
 ) -> None:
     """One class is brought up: what is not from a GAN stands in, and arms differ in that alone."""
     one_sided = tmp_path / "one_sided"
-    for name in ("control", "val", "spare", "pseudo", "other_domain", "test"):
+    for name in ("distilled", "control", "val", "spare", "pseudo", "other_domain", "test"):
         ImageSet.load(inputs / name).save(one_sided / name)
     merged = ImageSet.load(inputs / "merged")
     dogs = (merged.manifest["origin"] == "real") | (merged.labels == 1)
@@ -155,7 +157,7 @@ def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
     out = run(one_sided, tmp_path / "out", seeds=[0, 1])
     runs = pd.read_parquet(out / "a/runs.parquet")
     check_fair(runs)
-    matched = runs[runs["arm"].isin([REPEATED, UNFILTERED, FILTERED])]
+    matched = runs[runs["arm"].isin([REPEATED, DISTILLED, UNFILTERED, FILTERED])]
     assert set(matched["added"]) == {2}
     assert set(matched["added_seen"]) == set(matched["real_seen"])
     assert told(out)["left_out"] == {"synthetic only": "class 'cat' is given no image of GAN 3"}
@@ -201,7 +203,7 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
     many = {"seeds": [0, 1], "recipes": "all", "most_steps": 8, "learning_rate": [0.002, 0.05]}
     one = told(run(inputs, tmp_path / "one", **many))
     other = tmp_path / "other"
-    for name in ("merged", "control", "val", "spare", "pseudo", "other_domain"):
+    for name in ("distilled", "merged", "control", "val", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(other / name)
     noise_set(10, seed=99).save(other / "test")
     two = told(run(other, tmp_path / "two", **many))
@@ -211,7 +213,7 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
 
 def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
-    for name in ("control", "val", "test", "spare", "pseudo", "other_domain"):
+    for name in ("distilled", "control", "val", "test", "spare", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).save(leaky / name)
     merged, test = (ImageSet.load(inputs / name) for name in ("merged", "test"))
     concatenate([merged, test.take([4])]).save(leaky / "merged")
@@ -222,7 +224,7 @@ def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> No
 
 def test_a_leak_from_another_domain_stops_it_too(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
-    for name in ("merged", "control", "val", "test", "spare", "pseudo"):
+    for name in ("distilled", "merged", "control", "val", "test", "spare", "pseudo"):
         ImageSet.load(inputs / name).save(leaky / name)
     ImageSet.load(inputs / "val").take([3]).save(leaky / "other_domain")
     with pytest.raises(UserError, match=r"other_domain: a leak: 1 of its 1 images.* in real/val"):

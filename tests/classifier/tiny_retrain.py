@@ -11,7 +11,7 @@ from tasks import retrain
 from tasks.contracts.arms import COMPARED, FILTERED
 from tasks.contracts.image_set import ImageSet, concatenate
 from tests.contracts.tiny import tiny_params
-from tests.data.fake_sets import noise_set, synthetic_set
+from tests.data.fake_sets import noise_set, soft_set, synthetic_set
 
 GANS = (3, 7)
 SEEDS = [0, 5, 6]
@@ -26,11 +26,12 @@ def save_inputs(root: Path) -> Path:
     for name, seed in (("test", 50), ("val", 51), ("pseudo", 52), ("other_domain", 54)):
         noise_set(10, seed=seed).save(root / name)
     noise_set(7, seed=53).save(root / "spare")
+    soft_set(3, seed=55).save(root / "distilled")
     return root
 
 
 def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
-    given = ("merged", "control", "val", "spare", "pseudo", "other_domain", "test")
+    given = ("merged", "control", "distilled", "val", "spare", "pseudo", "other_domain", "test")
     retrain.run(
         **{name: inputs / name for name in given},
         runs=out / "a/runs.parquet",

@@ -111,6 +111,7 @@ def tiny_values() -> dict[str, Any]:
             "reject_copies": True,
             "copy_quantile": 0.0,
             "authentic": False,
+            "labels": "hard",
             "per_class": None,
             "diversity": "none",
             "tune": False,

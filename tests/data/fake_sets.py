@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from tasks.contracts.image_set import Images, ImageSet, image_id
+from tasks.contracts.image_set import SHARES, Images, ImageSet, image_id
 
 CHECKPOINT = "ab" * 32
 
@@ -40,6 +40,15 @@ def noise_set(
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (len(labels), *shape), dtype=np.uint8)
     return image_set(images, labels, names, **columns)
+
+
+def soft_set(per_class: int, names: Sequence[str] = ("cat", "dog"), seed: int = 0) -> ImageSet:
+    """Noise with soft labels drawn at random, mostly of each image's own class."""
+    hard = noise_set(per_class, names, seed)
+    drawn = np.random.default_rng(seed).dirichlet(np.ones(len(names)), len(hard)) / 2
+    shares = (drawn + np.eye(len(names))[hard.labels] / 2).astype(np.float32)
+    soft = pd.Series(list(shares), dtype=object)
+    return ImageSet(hard.images, hard.manifest.assign(**{SHARES: soft}))
 
 
 def synthetic_set(per_class: int, gan_seed: int, names: Sequence[str] = ("cat", "dog")) -> ImageSet:

@@ -22,7 +22,7 @@ from flows import export, folds
 from flows.export import export_images
 from tasks import ingest
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, concatenate
+from tasks.contracts.image_set import SHARES, ImageSet, concatenate
 from tests.contracts.tiny import tiny_params
 from tests.data.fake_sets import noise_set, synthetic_set
 
@@ -143,6 +143,29 @@ def test_arrays_need_no_pickle(project) -> None:
         np.testing.assert_array_equal(arrays["labels"], merged.labels)
         assert arrays["class_names"].tolist() == ["cat", "dog"]
         assert arrays["gan_seed"].tolist() == [-1] * 4 + [0] * 4 + [4] * 4
+
+
+def test_soft_labels_stand_beside_the_images_in_every_form(project) -> None:
+    soft = np.random.default_rng(0).dirichlet([1.0, 1.0], 8).astype(np.float32)
+    merged = ImageSet.load(project["merged"])
+    told = [None] * 4 + list(soft)
+    ImageSet(merged.images, merged.manifest.assign(**{SHARES: told})).save(project["merged"])
+    for form in ("folder", "parquet", "npz"):
+        export_images("merged", Path(form), form)
+    listed = pd.read_csv("folder/metadata.csv")[SHARES]
+    assert listed[:4].isna().all()
+    np.testing.assert_allclose([json.loads(text) for text in listed[4:]], soft)
+    (file,) = Path("parquet").iterdir()
+    table = pq.read_table(file)
+    features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    value = {"dtype": "float32", "_type": "Value"}
+    assert features[SHARES] == {"feature": value, "_type": "Sequence"}
+    rows = table[SHARES].to_pylist()
+    assert rows[:4] == [None] * 4
+    np.testing.assert_array_equal(np.array(rows[4:], dtype=np.float32), soft)
+    with np.load("npz/images.npz", allow_pickle=False) as arrays:
+        assert np.isnan(arrays[SHARES][:4]).all()
+        np.testing.assert_array_equal(arrays[SHARES][4:], soft)
 
 
 @pytest.mark.parametrize("stands", ["file", "full", "link", "inside"])

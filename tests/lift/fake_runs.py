@@ -12,6 +12,7 @@ import pandas as pd
 from tasks.contracts.arms import (
     AFTER_OTHER_DOMAIN,
     ARMS,
+    DISTILLED,
     FILTERED,
     OTHER_DOMAIN,
     PSEUDO_LABELLED,
@@ -105,7 +106,7 @@ def runs_of(
         scores |= {f"recall_{label}": value for label, value in enumerate(recall(counts)[0, 0])}
         own = 0 if arm == SYNTHETIC_ONLY else round(real * (fraction_of(arm) or 1.0))
         added = 0
-        if arm in (REPEATED, *SYNTHETIC):
+        if arm in (REPEATED, DISTILLED, *SYNTHETIC):
             added = real - seed % 3
         elif arm in (PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN):
             added = 7

@@ -4,6 +4,7 @@ import pytest
 
 from tasks.contracts.arms import (
     ARMS,
+    DISTILLED,
     FILTERED,
     NON_SYNTHETIC,
     PSEUDO_LABELLED,
@@ -70,7 +71,7 @@ def test_arms_that_train_on_other_real_images_are_left_alone(runs, arm):
     check_fair(with_value(with_value(runs, arm, "real_seen", 7), arm, "real", 7))
 
 
-@pytest.mark.parametrize("arm", [FILTERED, UNFILTERED, REPEATED])
+@pytest.mark.parametrize("arm", [FILTERED, UNFILTERED, DISTILLED, REPEATED])
 @pytest.mark.parametrize(
     ("column", "what"),
     [("added", "added images to train on"), ("added_seen", "added images shown")],

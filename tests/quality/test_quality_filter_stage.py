@@ -9,7 +9,7 @@ import pytest
 
 from tasks import quality_filter
 from tasks.contracts.errors import UserError
-from tasks.contracts.image_set import ImageSet, concatenate, image_id
+from tasks.contracts.image_set import SHARES, ImageSet, concatenate, image_id
 from tasks.gan.checkpoint import save_checkpoint
 from tasks.gan.model import build_gan
 from tasks.quality.neighbours import some
@@ -77,6 +77,7 @@ def run(inputs: Path, out: Path, pool: Path | None = None, **overrides: object) 
         pool=pool or inputs / "pool",
         accepted=out / "sets/accepted",
         control=out / "sets/control",
+        distilled=out / "sets/distilled",
         scores=out / "a/scores.parquet",
         reasons=out / "b/reasons.csv",
         reliability=out / "b/reliability.csv",
@@ -177,9 +178,45 @@ def test_the_control_is_as_many_from_the_whole_pool(inputs: Path, out: Path) -> 
 def test_the_same_inputs_give_the_same_bytes(inputs: Path, out: Path, tmp_path: Path) -> None:
     again = run(inputs, tmp_path / "again")
     files = [path.relative_to(out) for path in out.rglob("*") if path.is_file()]
-    assert len(files) == 9
+    assert len(files) == 11
     for file in files:
         assert (out / file).read_bytes() == (again / file).read_bytes(), file
+
+
+def test_hard_labels_are_those_the_images_were_made_for(out: Path) -> None:
+    assert len(ImageSet.load(out / "sets/distilled")) == 0
+    for name in ("accepted", "control"):
+        assert SHARES not in ImageSet.load(out / "sets" / name).manifest
+
+
+@pytest.mark.parametrize("tune", [False, True])
+def test_soft_labels_are_given_to_all_that_is_compared_and_change_nothing_else(
+    inputs: Path, out: Path, tmp_path: Path, tune: bool
+) -> None:
+    soft = run(inputs, tmp_path / "soft", labels="ensemble", tune=tune)
+    accepted, control, made = (
+        ImageSet.load(soft / "sets" / name) for name in ("accepted", "control", "distilled")
+    )
+    for images in (accepted, control, made):
+        shares = np.stack(images.manifest[SHARES].to_list())
+        assert shares.shape == (len(images), len(SHAPES))
+        np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-5)
+    scores = pd.read_parquet(soft / "a/scores.parquet").set_index("image_id")
+    own = [
+        shares[label]
+        for shares, label in zip(accepted.manifest[SHARES], accepted.labels, strict=True)
+    ]
+    sure = scores.loc[accepted.manifest["image_id"], "confidence"]
+    np.testing.assert_allclose(own, sure, rtol=1e-5)  # by the same classifiers
+    counts = accepted.manifest.groupby(["label", "gan_seed"]).size().groupby("label").max()
+    assert made.manifest.groupby("label").size().to_dict() == counts.to_dict()
+    held_out = set(ImageSet.load(inputs / "val").manifest["group"])
+    assert not held_out & set(made.manifest["group"])
+    assert json.loads((soft / "c/filter.json").read_text())["labels"] == "ensemble"
+    if not tune:
+        for name in ("accepted", "control"):
+            images = (of / "sets" / name / "images.npy" for of in (out, soft))
+            assert next(images).read_bytes() == next(images).read_bytes()
 
 
 def copied(inputs: Path, labels: tuple[int, ...], folder: Path) -> Path:

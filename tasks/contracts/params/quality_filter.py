@@ -27,6 +27,7 @@ class QualityFilterParams(Section):
     reject_copies: bool
     copy_quantile: Share
     authentic: bool
+    labels: Literal["hard", "ensemble"]
     per_class: Annotated[int, Field(ge=1)] | None
     diversity: Literal["none", "farthest_point", "density"]
     tune: bool
