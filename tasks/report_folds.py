@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pandas as pd
 
 from tasks.adapters.tracking.pipeline import log_folds
-from tasks.answer import words
+from tasks.answer import names, words
 from tasks.answer.figures import metrics_text
 from tasks.answer.page import library_versions, render_folds
 from tasks.answer.pictures import draw_lift_by_arm, draw_per_class_lift, draw_real_curve
@@ -74,7 +74,7 @@ def run(
             pictures,
             dataset=ingested["dataset"],
             left_out=left_out,
-            entry=every[0].retrained.get("schedule", "mixed"),
+            exposure=names.exposure(every[0].retrained),
             versions=library_versions(),
             processor=processor(),
         ),

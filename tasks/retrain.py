@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from tasks.classifier.arms import Arm, arm_table, missing_images
 from tasks.classifier.augmentation import ground_of
+from tasks.classifier.batch_norm import has_batch_norm
 from tasks.classifier.examples import Examples
 from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of
 from tasks.classifier.saved import (
@@ -29,7 +30,7 @@ from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.settling import SEEDS, USUAL, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
-from tasks.contracts.arms import FILTERED
+from tasks.contracts.arms import ADAPTED, FILTERED
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
@@ -68,6 +69,7 @@ def run(
     distilled: Path,
     val: Path,
     spare: Path,
+    unlabelled: Path,
     pseudo: Path,
     other_domain: Path,
     test: Path,
@@ -88,8 +90,9 @@ def run(
     trained again.
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
-    data = _training_data((merged, control, distilled, spare, pseudo, other_domain), judged)
-    conditions, schedule = _conditions(data, params, seed)
+    sets = (merged, control, distilled, spare, unlabelled, pseudo, other_domain)
+    data = _training_data(sets, judged)
+    conditions, schedule, normed = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
@@ -105,7 +108,7 @@ def run(
         schedule = settled.schedule
         how = "as declared" if not settled.tried else "settled on real/val"
         print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
-        arms, left_out = _arms(settled.recipe, data, params)
+        arms, left_out = _arms(settled.recipe, data, params, normed=normed)
         rows: list[dict[str, Any]] = []
         said: list[_Said] = []
         best: dict[str, _Best] = {}
@@ -132,6 +135,7 @@ def run(
         "schema": SCHEMA,
         "classifier": params.classifier,
         "schedule": params.schedule,
+        "batch_norm": params.batch_norm,
         "weights": None if params.weights is None else _told(Path(params.weights)),
         **settled.content(),
         "arms": _sizes(told),
@@ -162,8 +166,8 @@ def _training_data(folders: Sequence[Path], judged: Mapping[str, ImageSet]) -> T
 
 def _conditions(
     data: TrainingData, params: RetrainParams, seed: int
-) -> tuple[Conditions, Schedule]:
-    """What all runs share. A wrong name of a classifier fails here, once."""
+) -> tuple[Conditions, Schedule, bool]:
+    """What all runs share, and whether the classifier has batch norm. A wrong name fails here."""
     rate, decay = params.learning_rates[0], params.weight_decays[0]
     schedule = Schedule(
         params.classifier, params.steps, params.batch_size, rate, decay, params.precision
@@ -175,8 +179,8 @@ def _conditions(
         fresh = load_weights(network, weights, params.classifier, classes=classes, shape=shape)
         if fresh:
             print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
-    conditions = Conditions(data, ground_of(data.real), params.flip, weights, params.schedule, seed)
-    return conditions, schedule
+    how = (params.flip, weights, params.schedule, params.batch_norm)
+    return Conditions(data, ground_of(data.real), *how, seed), schedule, has_batch_norm(network)
 
 
 def _settling_share(params: RetrainParams) -> float:
@@ -189,11 +193,13 @@ def _settling_share(params: RetrainParams) -> float:
 
 
 def _arms(
-    recipe: str, data: TrainingData, params: RetrainParams
+    recipe: str, data: TrainingData, params: RetrainParams, *, normed: bool
 ) -> tuple[dict[str, Arm], dict[str, str]]:
     """Return the arms that there are images for, and why the others are left out."""
     arms = arm_table(recipe, params.fractions)
     why = {name: missing_images(arm, data) for name, arm in arms.items()}
+    if not normed and why[ADAPTED] is None:
+        why[ADAPTED] = f"the classifier {params.classifier} has no batch norm"
     left_out = {name: reason for name, reason in why.items() if reason is not None}
     for name, reason in left_out.items():
         print(f"{name} is left out: {reason}")

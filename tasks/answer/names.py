@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tasks.contracts import arms
 
 DEEDS = {
@@ -11,6 +14,7 @@ DEEDS = {
     arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
     arms.OTHER_DOMAIN: "adding the images of the other domain",
     arms.AFTER_OTHER_DOMAIN: "training on the images of the other domain first",
+    arms.ADAPTED: "adding the images of the other domain and adapting batch norm",
     arms.UNFILTERED: "adding unfiltered GAN images",
     arms.FILTERED: "adding filtered GAN images",
     arms.SYNTHETIC_ONLY: "training on GAN images alone",
@@ -23,6 +27,8 @@ ROLES = {
     arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",
     arms.OTHER_DOMAIN: "the images of the other domain added as they are, and no GAN images",
     arms.AFTER_OTHER_DOMAIN: "trained on the images of the other domain, then on the real ones",
+    arms.ADAPTED: "the images of the other domain added as they are, and batch norm then adapted "
+    "to your own images",
     arms.UNFILTERED: "GAN images added at random",
     arms.FILTERED: "GAN images added that passed the filter",
     arms.SYNTHETIC_ONLY: "accepted GAN images alone",
@@ -36,6 +42,7 @@ ENTRIES = {
     "decayed": "at each step all arms see the same real images, and what an arm adds stands beside "
     "them, twice as much at first and none in the end",
 }
+_SEPARATE = "; in training it is normalised by batch statistics of its own"
 RECIPES = {
     "plain": "no augmentation",
     "classical": "rotation, shift, scale, brightness and contrast",
@@ -43,3 +50,9 @@ RECIPES = {
     "smoothing": "classical augmentation and label smoothing",
     "trivial": "TrivialAugment",
 }
+
+
+def exposure(retrained: Mapping[str, Any]) -> str:
+    """Return how arms are shown what they add, by ``retrain.json``; former versions said less."""
+    said = ENTRIES[retrained.get("schedule", "mixed")]
+    return said + _SEPARATE if retrained.get("batch_norm") == "separate" else said

@@ -156,7 +156,8 @@ def render_page(result: LiftResult, evidence: Evidence, pictures: Path) -> str:
         pictures,
         dataset=evidence.ingest["dataset"],
         left_out=evidence.retrain["left_out"],
-        entry=evidence.retrain.get("schedule", "mixed"),  # none in results of former versions
+        exposure=names.exposure(evidence.retrain),
+        alike=evidence.retrain.get("schedule") != "pretrain",
         evidence=evidence,
         kept_back=kept_back(evidence.ingest),
         pseudo_labelled=PSEUDO_LABELLED,
@@ -179,7 +180,7 @@ def render_folds(
     *,
     dataset: str,
     left_out: Mapping[str, str],
-    entry: str,
+    exposure: str,
     versions: Mapping[str, str],
     processor: str,
 ) -> str:
@@ -190,7 +191,7 @@ def render_folds(
         pictures: folder of the PNG files.
         dataset: its name.
         left_out: arms that not every fold has, and why.
-        entry: a key of `names.ENTRIES`.
+        exposure: how arms are shown what they add, of `names.exposure`.
         versions: of the libraries.
         processor: the kind that this ran on.
     """
@@ -200,7 +201,7 @@ def render_folds(
         pictures,
         dataset=dataset,
         left_out=left_out,
-        entry=entry,
+        exposure=exposure,
         versions=versions,
         processor=processor,
     )

@@ -12,7 +12,13 @@ import numpy as np
 
 from tasks.classifier.examples import Examples, Rows
 from tasks.classifier.training_data import TrainingData
-from tasks.contracts.arms import AFTER_OTHER_DOMAIN, REAL, SYNTHETIC_ONLY, fraction_arm
+from tasks.contracts.arms import (
+    ADAPTED,
+    AFTER_OTHER_DOMAIN,
+    REAL,
+    SYNTHETIC_ONLY,
+    fraction_arm,
+)
 from tasks.contracts.image_set import Labels
 from tasks.contracts.params.retrain import EntryName
 
@@ -27,12 +33,14 @@ class Arm:
         share: of the real training images: 0 none, 1 all, above 1 spare ones beside.
         entry: when the added images are shown, a key of `ENTRIES`; None: as ``retrain.schedule``
             says.
+        adapted: once trained, batch norm's statistics are taken anew, of real images alone.
     """
 
     recipe: str
     addition: str | None = None
     share: float = 1.0
     entry: EntryName | None = None
+    adapted: bool = False
 
 
 FROM_GAN = ("filtered", "unfiltered")  # of `ADDITIONS`
@@ -61,7 +69,7 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
 
     The real images alone, with each addition, the accepted synthetic images alone, and each share
     of the real images. Images of another domain are also shown before the real ones, which is
-    pretraining on them and fine-tuning.
+    pretraining on them and fine-tuning, and batch norm is adapted from them to the real ones.
     """
     added = {f"{REAL}+{addition}": Arm(recipe, addition) for addition in ADDITIONS}
     without = {name: arm for name, arm in added.items() if arm.addition not in FROM_GAN}
@@ -69,6 +77,7 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
         REAL: Arm(recipe),
         **without,
         AFTER_OTHER_DOMAIN: Arm(recipe, "other domain", entry="pretrain"),
+        ADAPTED: Arm(recipe, "other domain", adapted=True),
         **added,
         SYNTHETIC_ONLY: Arm(recipe, "filtered", share=0.0),
         **{fraction_arm(share): Arm(recipe, share=share) for share in fractions},

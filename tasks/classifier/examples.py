@@ -156,7 +156,8 @@ def _shares_of(images: ImageSet, places: Rows) -> Shares | None:
     if SHARES not in images.manifest:
         return None
     soft = images.manifest[SHARES].iloc[places]
-    return None if soft.isna().any() else np.stack(soft.to_list()).astype(np.float32)
+    given = len(soft) > 0 and soft.notna().all()
+    return np.stack(soft.to_list()).astype(np.float32) if given else None
 
 
 def _hash(*parts: bytes | npt.NDArray[Any]) -> str:

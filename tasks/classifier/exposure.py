@@ -18,11 +18,12 @@ from torch.nn import functional as F
 
 from tasks.classifier.arms import TrainingSet
 from tasks.classifier.augmentation import Augment
+from tasks.classifier.batch_norm import SeparateNorm, adapt
 from tasks.classifier.examples import Examples
 from tasks.classifier.recipes import Blend
 from tasks.classifier.saved import load_weights
 from tasks.classifier.training import Schedule, optimise, untrained
-from tasks.contracts.params.retrain import EntryName
+from tasks.contracts.params.retrain import BatchNormName, EntryName
 from tasks.data.batches import ClassSampler, to_tensor
 
 _REAL, _ADDED, _BLENDED, _NETWORK = range(4)  # streams of random draws
@@ -86,6 +87,8 @@ def train_arm(
     blend: Blend | None,
     weights: Path | None,
     entry: EntryName,
+    batch_norm: BatchNormName,
+    adapt_to: Examples | None = None,
     classes: int,
     seed: int,
 ) -> Fitted:
@@ -98,6 +101,8 @@ def train_arm(
         blend: of the recipe, for the whole batch.
         weights: a file to start from; None starts from scratch.
         entry: when added images are shown.
+        batch_norm: whether real and added images share its statistics in training.
+        adapt_to: images to take its statistics of anew, once trained.
         classes: K.
         seed: of weights, batches, augmentation and dropout.
 
@@ -108,8 +113,13 @@ def train_arm(
     network = untrained(schedule, shape, classes=classes, seed=seed)
     if weights is not None:
         load_weights(network, weights, schedule.classifier, classes=classes, shape=shape)
-    shown = Exposure(chosen, schedule, augment=augment, blend=blend, entry=entry, seed=seed)
-    steps = optimise(network, schedule, shown)
+    apart = batch_norm == "separate" and len(chosen.real) > 0 and len(chosen.added) > 0
+    shown = Exposure(
+        chosen, schedule, augment=augment, blend=blend, entry=entry, seed=seed, apart=apart
+    )
+    steps = optimise(SeparateNorm(network, shown) if apart else network, schedule, shown)
+    if adapt_to is not None:
+        adapt(network, adapt_to)
     return Fitted(network, steps, shown.real_seen, shown.added_seen)
 
 
@@ -122,6 +132,7 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
     Attributes:
         real_seen: real images given out so far.
         added_seen: added images given out so far, real ones in their place too.
+        counts: real and added images of the last batch.
     """
 
     def __init__(
@@ -133,7 +144,9 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         blend: Blend | None,
         entry: EntryName,
         seed: int,
+        apart: bool = False,
     ) -> None:
+        self.counts, self._apart = (0, 0), apart  # whether real images blend with real ones alone
         self.real_seen = self.added_seen = self._step = 0
         self._seed, self._blend, self._steps = seed, blend, schedule.steps
         batch_size = schedule.batch_size
@@ -151,15 +164,16 @@ class Exposure(Iterator[tuple[Tensor, Tensor]]):
         if self._step == self._steps:
             raise StopIteration
         real, added = self._due()
-        counts, parts = (real - self.real_seen, added - self.added_seen), []
+        self.counts, parts = (real - self.real_seen, added - self.added_seen), []
         for stream, part in ((_REAL, self._real), (_ADDED, self._added)):
             self._reseed(stream)
-            if counts[stream]:
-                parts.append(part.draw(counts[stream]))
-        images, targets = (torch.cat(pieces) for pieces in zip(*_alike(parts), strict=True))
+            if self.counts[stream]:
+                parts.append(part.draw(self.counts[stream]))
+        parts = parts if self._apart else [_joined(parts)]
         if self._blend is not None:
             self._reseed(_BLENDED)
-            images, targets = self._blend(images, targets)
+            parts = [self._blend(*part) for part in parts]
+        images, targets = _joined(parts)
         self._reseed(_NETWORK)
         self.real_seen, self.added_seen = real, added
         self._step += 1
@@ -201,9 +215,14 @@ class _Part:
         return images, torch.from_numpy(self._images.targets(rows))
 
 
-def _alike(parts: Sequence[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and their targets, labels as shares of 1 beside soft ones."""
-    classes = max((targets.shape[1] for _, targets in parts if targets.ndim == 2), default=0)
-    for images, targets in parts:
-        hard = classes and targets.ndim == 1
-        yield images, F.one_hot(targets, classes).float() if hard else targets
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Images and their targets in one batch; a label beside soft ones is a share of 1."""
+    images, targets = zip(*parts, strict=True)
+    soft = [of_part for of_part in targets if of_part.ndim == 2]
+    if soft:
+        classes = soft[0].shape[1]
+        targets = tuple(
+            of_part if of_part.ndim == 2 else F.one_hot(of_part, classes).float()
+            for of_part in targets
+        )
+    return torch.cat(images), torch.cat(targets)

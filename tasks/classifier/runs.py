@@ -24,7 +24,7 @@ from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import COMPARED
 from tasks.contracts.kept import Kept, code_of
 from tasks.contracts.machine import processor, reduced_by
-from tasks.contracts.params.retrain import EntryName
+from tasks.contracts.params.retrain import BatchNormName, EntryName
 from tasks.contracts.workers import spread
 
 _LIBRARIES = ("numpy", "torch", "torchvision", "timm")  # that decide what a training ends with
@@ -42,6 +42,7 @@ class Conditions:
         flip: recipes may mirror images left to right.
         weights: a file to start from; None starts from scratch.
         entry: when added images are shown, a key of `ENTRIES`.
+        batch_norm: whether real and added images share its statistics in training.
         seed: the root of every draw, beside the classifier's.
     """
 
@@ -50,6 +51,7 @@ class Conditions:
     flip: bool
     weights: Path | None
     entry: EntryName
+    batch_norm: BatchNormName
     seed: int
 
 
@@ -183,6 +185,9 @@ class KeptRuns:
         }
         if len(chosen.real) and len(chosen.added):  # or it changes nothing: `Exposure`
             own["entry"] = run.arm.entry or self._conditions.entry
+            own["batch_norm"] = self._conditions.batch_norm
+        if run.arm.adapted:
+            own["adapted to"] = _own_domain(self._conditions.data).identity
         if run.schedule.precision != "float32":
             own["reduced by"] = reduced_by()
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
@@ -195,6 +200,11 @@ def _seed(conditions: Conditions, run: ClassifierRun) -> int:
 def _chosen(conditions: Conditions, run: ClassifierRun) -> TrainingSet:
     seed = _seed(conditions, run)
     return training_set(run.arm, conditions.data, gan_seed=run.turn, seed=seed)
+
+
+def _own_domain(data: TrainingData) -> Examples:
+    """All real images of the domain asked about that may be trained on, with a label or without."""
+    return data.real.joined(data.unlabelled)
 
 
 def _train_and_keep(
@@ -224,6 +234,8 @@ def _trained(
             blend=recipe.blend and recipe.blend(classes),
             weights=conditions.weights,
             entry=run.arm.entry or conditions.entry,
+            batch_norm=conditions.batch_norm,
+            adapt_to=_own_domain(conditions.data) if run.arm.adapted else None,
             classes=classes,
             seed=_seed(conditions, run),
         )

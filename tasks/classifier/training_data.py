@@ -25,6 +25,7 @@ class TrainingData:
         unfiltered: likewise, as many of each class, at random from the pool.
         distilled: real images, changed and mixed, under soft labels; perhaps none.
         spare: real images of the same classes that the cut left out; perhaps none.
+        unlabelled: real images without a label; perhaps none.
         pseudo_labelled: images whose label an ensemble was sure of; perhaps none.
         other_domain: images of the same classes, taken otherwise; perhaps none.
     """
@@ -35,6 +36,7 @@ class TrainingData:
     unfiltered: Mapping[int, Examples]
     distilled: Examples
     spare: Examples
+    unlabelled: Examples
     pseudo_labelled: Examples
     other_domain: Examples
 
@@ -45,6 +47,7 @@ class TrainingData:
         control: ImageSet,
         distilled: ImageSet,
         spare: ImageSet,
+        unlabelled: ImageSet,
         pseudo: ImageSet,
         other_domain: ImageSet,
     ) -> TrainingData:
@@ -55,6 +58,7 @@ class TrainingData:
             control: unfiltered images, likewise.
             distilled: real images under soft labels.
             spare: labelled images that the cut left out.
+            unlabelled: real images without a label.
             pseudo: pseudo-labelled images.
             other_domain: images of another domain.
         """
@@ -67,6 +71,7 @@ class TrainingData:
             _by_gan(control),
             Examples.of(distilled),
             Examples.of(spare),
+            Examples.of(unlabelled),
             Examples.of(pseudo),
             Examples.of(other_domain),
         )

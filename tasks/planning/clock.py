@@ -202,6 +202,7 @@ def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -
                 blend=recipe.blend and recipe.blend(classes),
                 weights=None,
                 entry=params.schedule,
+                batch_norm=params.batch_norm,
                 classes=classes,
                 seed=0,
             )
@@ -290,7 +291,7 @@ def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) ->
     beside = sum(costs.step_added.values()) / len(costs.step_added)
     additions = len(ADDITIONS) - (0 if look.unlabelled else 1)  # pseudo-labelled
     additions -= params.quality_filter.labels == "hard"  # distilled
-    additions += 1 if look.other_domain else -1  # beside the real images and before them, or not
+    additions += 2 if look.other_domain else -1  # beside the real images, before them and adapted
     others = 2 + sum(share < 1 or params.ingest.per_class is not None for share in own.fractions)
     arms = len(own.seeds) * (
         chosen * (additions * beside + others * alone)

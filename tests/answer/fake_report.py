@@ -306,7 +306,8 @@ def fake_evidence(class_names: Sequence[str] = DIGITS, *, gans: int = 4, size: i
         },
         filter={
             "pool": len(scores), "accepted": rules[-1]["left"], "brier": 0.213,
-            "calibration": "logistic", "labels": "hard", "temperature": 1.31, "tuned": None, "rules": rules,
+            "calibration": "logistic", "labels": "hard", "temperature": 1.31, "tuned": None,
+            "rules": rules,
             "authentic": {"pool": 0.71, "accepted": 0.74, "real": 0.69},
         },
         funnel=funnel(rules, pool, scores, 0),

@@ -220,6 +220,15 @@ def test_when_added_images_are_shown_is_said(pictures, entry, said, alike):
     assert ("the same random draws for the augmentation of the real ones" in page) == alike
 
 
+@pytest.mark.parametrize("norm", ["shared", "separate"])
+def test_batch_statistics_of_their_own_are_said(pictures, norm):
+    lift = fake_lift()
+    shown = fake_evidence(list(lift.per_class), gans=lift.counts.gan_seeds).retrain
+    page = page_of(lift, pictures, retrain={**shown, "batch_norm": norm})
+    said = "stands beside them; in training it is normalised by batch statistics of its own"
+    assert (said in page) == (norm == "separate")
+
+
 def test_the_settling_is_told_as_recipe_by_steps(pictures):
     lift = fake_lift()
     page = page_of(lift, pictures)

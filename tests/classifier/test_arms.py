@@ -20,6 +20,7 @@ from tasks.classifier.arms import (
 from tasks.classifier.examples import Examples
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
+    ADAPTED,
     AFTER_OTHER_DOMAIN,
     ARMS,
     DISTILLED,
@@ -61,6 +62,7 @@ def data_of(
         control=concatenate([pool.take(order) for pool, order in zip(pools, orders, strict=True)]),
         spare=some(noise_set(9, seed=5), spare),
         distilled=soft_set(POOL, seed=8),
+        unlabelled=noise_set(2, seed=9),
         pseudo=noise_set(pseudo, seed=6),
         other_domain=noise_set(other_domain, seed=7),
     )
@@ -87,6 +89,8 @@ def test_treatment_and_any_baseline_differ_in_the_addition_alone(baseline: str) 
     alike = dataclasses.replace(other, addition=treatment.addition)
     if baseline == AFTER_OTHER_DOMAIN:  # as many images in as many steps, but in another order
         alike = dataclasses.replace(alike, entry=None)
+    if baseline == ADAPTED:  # what is done after its last step
+        alike = dataclasses.replace(alike, adapted=False)
     assert alike == treatment
     assert treatment.addition == "filtered"
     assert {arm.recipe for arm in arm_table(RECIPE, [0.5, 2.0]).values()} == {RECIPE}
@@ -141,6 +145,7 @@ def brought_up(cats: int, dogs: int) -> TrainingData:
         control=synthetic_set(POOL, 3),
         spare=empty,
         distilled=soft_set(POOL, seed=8),
+        unlabelled=empty,
         pseudo=empty,
         other_domain=empty,
     )
@@ -228,7 +233,7 @@ def test_pseudo_labelled_images_are_added_where_there_are_some() -> None:
     assert all(missing_images(ARM_TABLE[name], none) is None for name in others)
 
 
-@pytest.mark.parametrize("name", [OTHER_DOMAIN, AFTER_OTHER_DOMAIN])
+@pytest.mark.parametrize("name", [OTHER_DOMAIN, AFTER_OTHER_DOMAIN, ADAPTED])
 def test_images_of_another_domain_are_added_where_there_are_some(name: str) -> None:
     data, arm = data_of(), ARM_TABLE[name]
     assert missing_images(arm, data) is None

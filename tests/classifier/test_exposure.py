@@ -39,6 +39,7 @@ def train(added=NONE, *, real=REAL, recipe="classical", seed: int = 3, steps: in
         blend=row.blend and row.blend(3),
         weights=None,
         entry="mixed",
+        batch_norm="shared",
         classes=3,
         seed=seed,
     )

@@ -10,17 +10,15 @@ import pytest
 from tasks import retrain
 from tasks.classifier import runs as runs_module
 from tasks.contracts.arms import (
+    AFTER_OTHER_DOMAIN,
     ARMS,
-    FILTERED,
-    OTHER_DOMAIN,
-    PSEUDO_LABELLED,
-    REPEATED,
+    COMPARED,
+    REAL,
     SYNTHETIC,
-    UNFILTERED,
 )
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate, image_id
-from tests.classifier.tiny_retrain import afresh, run, same, told
+from tests.classifier.tiny_retrain import afresh, copied, run, same, told
 from tests.data.fake_sets import synthetic_set
 
 SETTLED = {"learning_rate": [0.002, 0.01]}
@@ -52,7 +50,7 @@ def finished(
     """
     made: dict[str, Path] = {}
 
-    def copied(**overrides: object) -> tuple[Path, int]:
+    def found(**overrides: object) -> tuple[Path, int]:
         key = repr(sorted(overrides.items()))
         if key not in made:
             made[key] = tmp_path_factory.mktemp("finished")
@@ -62,7 +60,7 @@ def finished(
         shutil.copytree(made[key], Path.cwd(), dirs_exist_ok=True)
         return Path.cwd() / "finished", len(kept_folders())
 
-    return copied
+    return found
 
 
 def kept_folders() -> list[Path]:
@@ -101,8 +99,7 @@ def test_another_gan_trains_anew_what_sees_its_images_alone(
     """Three seeds over two GANs, then over three: with the last seed it is another GAN's turn."""
     finished()
     wider, pool = tmp_path / "wider", synthetic_set(4, 9)
-    for name in ("distilled", "val", "test", "spare", "pseudo", "other_domain"):
-        ImageSet.load(inputs / name).save(wider / name)
+    copied(inputs, wider, but=("merged", "control"))
     added = {"merged": pool.take([0, 1, 4, 5]), "control": pool}
     for name, images in added.items():
         both = concatenate([ImageSet.load(inputs / name), images])
@@ -130,17 +127,7 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     _, every = finished(**few)
     trained.clear()
     changed = tmp_path / "changed"
-    for name in (
-        "distilled",
-        "merged",
-        "control",
-        "val",
-        "test",
-        "spare",
-        "pseudo",
-        "other_domain",
-    ):
-        ImageSet.load(inputs / name).save(changed / name)
+    copied(inputs, changed)
     if change in ("train image", "test image", "label"):
         name = "test" if change == "test image" else "merged"
         one = ImageSet.load(changed / name)
@@ -162,17 +149,27 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
     assert len(trained) == every
 
 
-def test_another_entry_trains_anew_what_it_shows_otherwise(
-    inputs: Path, tmp_path: Path, trained: list[tuple[str, int]]
+@pytest.mark.parametrize(
+    ("change", "as_ever"),
+    [
+        ({"schedule": "pretrain"}, {REAL, AFTER_OTHER_DOMAIN}),
+        ({"batch_norm": "separate"}, {REAL}),
+    ],
+)
+def test_another_exposure_trains_anew_what_it_shows_otherwise(
+    change: dict[str, str],
+    as_ever: set[str],
+    inputs: Path,
+    tmp_path: Path,
+    trained: list[tuple[str, int]],
 ) -> None:
     """Arms of one kind of images, and what settles the recipe, do not hang on it."""
     several = {"seeds": [0, 5], "recipes": ["plain", "classical"]}
     run(inputs, tmp_path / "mixed", **several)
     trained.clear()
-    after = run(inputs, tmp_path / "pretrain", **several, schedule="pretrain")
-    beside = {REPEATED, PSEUDO_LABELLED, OTHER_DOMAIN, UNFILTERED, FILTERED}
-    assert {arm for arm, _ in trained} == beside  # what comes after another domain always does
-    same(after, afresh(inputs, tmp_path / "fresh", **several, schedule="pretrain"))
+    after = run(inputs, tmp_path / "after", **several, **change)
+    assert {arm for arm, _ in trained} == {*COMPARED} - as_ever
+    same(after, afresh(inputs, tmp_path / "fresh", **several, **change))
 
 
 @pytest.mark.parametrize(("precision", "again"), [("float32", False), ("bfloat16", True)])

@@ -12,6 +12,7 @@ from tasks.classifier.saved import load_classifier
 from tasks.classifier.scores import Predictions, scores_of
 from tasks.classifier.training import probabilities
 from tasks.contracts.arms import (
+    ADAPTED,
     AFTER_OTHER_DOMAIN,
     ARMS,
     COMPARED,
@@ -27,7 +28,7 @@ from tasks.contracts.arms import (
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, concatenate
 from tasks.lift.fairness import check_fair
-from tests.classifier.tiny_retrain import SEEDS, afresh, run, same, told
+from tests.classifier.tiny_retrain import SEEDS, afresh, copied, run, same, told
 from tests.data.fake_sets import noise_set
 
 METRICS = ["accuracy", "balanced_accuracy", "macro_f1", "log_loss", "recall_0", "recall_1"]
@@ -86,14 +87,14 @@ def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     assert sizes[REAL] == (12, 0)
     assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == sizes[DISTILLED] == (12, 4)
     assert sizes[SYNTHETIC_ONLY] == (0, 4)
-    assert sizes[PSEUDO_LABELLED] == sizes[OTHER_DOMAIN] == sizes[AFTER_OTHER_DOMAIN] == (12, 20)
+    assert sizes[PSEUDO_LABELLED] == sizes[OTHER_DOMAIN] == (12, 20)
+    assert sizes[AFTER_OTHER_DOMAIN] == sizes[ADAPTED] == (12, 20)
     assert (sizes[HALF], sizes[TWICE]) == ((6, 0), (24, 0))
 
 
 def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path: Path) -> None:
     poor = tmp_path / "poor"
-    for name in ("merged", "control", "val", "test"):
-        ImageSet.load(inputs / name).save(poor / name)
+    copied(inputs, poor, but=("distilled", "spare", "pseudo", "other_domain"))
     for name in ("distilled", "pseudo", "other_domain"):
         ImageSet.load(inputs / name).take([]).save(poor / name)
     ImageSet.load(inputs / "spare").take([0, 1, 2]).save(poor / "spare")
@@ -104,6 +105,7 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
         PSEUDO_LABELLED: "there is no unlabelled image, or none got a label",
         OTHER_DOMAIN: "there is no image of another domain",
         AFTER_OTHER_DOMAIN: "there is no image of another domain",
+        ADAPTED: "there is no image of another domain",
         TWICE: "class 'cat' would need 6 more labelled images; 3 are to spare",
     }
     ran = set(pd.read_parquet(out / "a/runs.parquet")["arm"])
@@ -149,8 +151,7 @@ def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
 ) -> None:
     """One class is brought up: what is not from a GAN stands in, and arms differ in that alone."""
     one_sided = tmp_path / "one_sided"
-    for name in ("distilled", "control", "val", "spare", "pseudo", "other_domain", "test"):
-        ImageSet.load(inputs / name).save(one_sided / name)
+    copied(inputs, one_sided, but=("merged",))
     merged = ImageSet.load(inputs / "merged")
     dogs = (merged.manifest["origin"] == "real") | (merged.labels == 1)
     merged.take(dogs.to_numpy()).save(one_sided / "merged")
@@ -161,6 +162,14 @@ def test_a_class_that_is_given_nothing_leaves_the_comparison_fair(
     assert set(matched["added"]) == {2}
     assert set(matched["added_seen"]) == set(matched["real_seen"])
     assert told(out)["left_out"] == {"synthetic only": "class 'cat' is given no image of GAN 3"}
+
+
+def test_a_classifier_without_batch_norm_has_none_to_adapt(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrain, "has_batch_norm", lambda network: False)
+    out = run(inputs, tmp_path / "out", seeds=[0, 1])
+    assert told(out)["left_out"] == {ADAPTED: "the classifier small_cnn has no batch norm"}
 
 
 @pytest.mark.parametrize("arm", sorted({*COMPARED} - {FILTERED}))
@@ -203,8 +212,7 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
     many = {"seeds": [0, 1], "recipes": "all", "most_steps": 8, "learning_rate": [0.002, 0.05]}
     one = told(run(inputs, tmp_path / "one", **many))
     other = tmp_path / "other"
-    for name in ("distilled", "merged", "control", "val", "spare", "pseudo", "other_domain"):
-        ImageSet.load(inputs / name).save(other / name)
+    copied(inputs, other, but=("test",))
     noise_set(10, seed=99).save(other / "test")
     two = told(run(other, tmp_path / "two", **many))
     assert one["settling"] == two["settling"]
@@ -213,8 +221,7 @@ def test_settling_reads_real_val_alone(inputs: Path, tmp_path: Path) -> None:
 
 def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
-    for name in ("distilled", "control", "val", "test", "spare", "pseudo", "other_domain"):
-        ImageSet.load(inputs / name).save(leaky / name)
+    copied(inputs, leaky, but=("merged",))
     merged, test = (ImageSet.load(inputs / name) for name in ("merged", "test"))
     concatenate([merged, test.take([4])]).save(leaky / "merged")
     with pytest.raises(UserError, match=r"a leak: 1 of its 21 images.* in real/test"):
@@ -224,8 +231,7 @@ def test_a_leak_stops_it_before_any_training(inputs: Path, tmp_path: Path) -> No
 
 def test_a_leak_from_another_domain_stops_it_too(inputs: Path, tmp_path: Path) -> None:
     leaky = tmp_path / "leaky"
-    for name in ("distilled", "merged", "control", "val", "test", "spare", "pseudo"):
-        ImageSet.load(inputs / name).save(leaky / name)
+    copied(inputs, leaky, but=("other_domain",))
     ImageSet.load(inputs / "val").take([3]).save(leaky / "other_domain")
     with pytest.raises(UserError, match=r"other_domain: a leak: 1 of its 1 images.* in real/val"):
         run(leaky, tmp_path / "out")

@@ -26,8 +26,8 @@ Curves = dict[str, list[float]]
 
 def settling(folder: Path) -> Settling:
     train, none = Examples.of(noise_set(4)), Examples.of(noise_set(4)).take(np.arange(0))
-    data = TrainingData(("cat", "dog"), train, {0: train}, {0: train}, none, none, none)
-    conditions = Conditions(data, ground_of(train), False, None, "mixed", 0)
+    data = TrainingData(("cat", "dog"), train, {0: train}, {0: train}, *[none] * 5)
+    conditions = Conditions(data, ground_of(train), False, None, "mixed", "shared", 0)
     val, kept = Examples.of(noise_set(4, seed=1)), Kept(folder, 10**6)
     return Settling(conditions, SCHEDULE, val, kept, seeds=range(6), watch=lambda *_: None)
 

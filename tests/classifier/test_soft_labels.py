@@ -85,6 +85,7 @@ def test_whole_shares_train_as_labels_do(recipe: str) -> None:
             blend=row.blend and row.blend(3),
             weights=None,
             entry="mixed",
+            batch_norm="shared",
             classes=3,
             seed=2,
         )

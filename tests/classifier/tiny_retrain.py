@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from tests.data.fake_sets import noise_set, soft_set, synthetic_set
 
 GANS = (3, 7)
 SEEDS = [0, 5, 6]
+SETS = (
+    *("merged", "control", "distilled", "val", "spare", "unlabelled", "pseudo", "other_domain"),
+    "test",
+)
 
 
 def save_inputs(root: Path) -> Path:
@@ -23,17 +28,30 @@ def save_inputs(root: Path) -> Path:
     seeds = both.manifest.astype({"gan_seed": "Int64"})
     ImageSet(both.images, seeds).save(root / "merged")
     concatenate([pool.take(range(7, -1, -1)) for pool in pools]).save(root / "control")
-    for name, seed in (("test", 50), ("val", 51), ("pseudo", 52), ("other_domain", 54)):
+    for name, seed in (
+        ("test", 50),
+        ("val", 51),
+        ("pseudo", 52),
+        ("other_domain", 54),
+        ("unlabelled", 56),
+    ):
         noise_set(10, seed=seed).save(root / name)
     noise_set(7, seed=53).save(root / "spare")
     soft_set(3, seed=55).save(root / "distilled")
     return root
 
 
+def copied(inputs: Path, to: Path, *, but: Collection[str] = ()) -> Path:
+    """All sets, but those that a test makes otherwise."""
+    for name in SETS:
+        if name not in but:
+            ImageSet.load(inputs / name).save(to / name)
+    return to
+
+
 def run(inputs: Path, out: Path, seed: int = 0, **overrides: object) -> Path:
-    given = ("merged", "control", "distilled", "val", "spare", "pseudo", "other_domain", "test")
     retrain.run(
-        **{name: inputs / name for name in given},
+        **{name: inputs / name for name in SETS},
         runs=out / "a/runs.parquet",
         predictions=out / "b/predictions.parquet",
         classifier=out / "c/classifier",

@@ -130,6 +130,7 @@ def tiny_values() -> dict[str, Any]:
             "fractions": [0.5],
             "flip": False,
             "schedule": "mixed",
+            "batch_norm": "shared",
             "precision": "float32",
         },
         "report": {

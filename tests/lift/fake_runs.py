@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.contracts.arms import (
+    ADAPTED,
     AFTER_OTHER_DOMAIN,
     ARMS,
     DISTILLED,
@@ -108,7 +109,7 @@ def runs_of(
         added = 0
         if arm in (REPEATED, DISTILLED, *SYNTHETIC):
             added = real - seed % 3
-        elif arm in (PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN):
+        elif arm in (PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN, ADAPTED):
             added = 7
         rows.append(
             {"arm": arm, "seed": seed, "gan_seed": run["gan_seed"].iloc[0]}

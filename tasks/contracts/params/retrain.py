@@ -11,6 +11,7 @@ from tasks.contracts.params.sections import NonNegative, Positive, Precision, Se
 ALL = "all"
 RecipeName = Literal["plain", "classical", "smoothing", "mixup", "trivial"]
 EntryName = Literal["mixed", "pretrain", "decayed"]
+BatchNormName = Literal["shared", "separate"]
 BUILT_IN = "small_cnn"  # the classifier that needs no library
 
 
@@ -29,6 +30,8 @@ class RetrainParams(Section):
             the curve that says what a lift is worth.
         schedule: when the images that an arm adds are shown. As many are shown in all, with as
             many real ones and in as many steps: beside them, before them, or fewer and fewer.
+        batch_norm: whether added images are normalised in training by the statistics of the whole
+            batch or by their own, so that testing goes by those of real images alone.
         precision: of the forward pass in training; weights, sums and judging stay in float32.
     """
 
@@ -44,6 +47,7 @@ class RetrainParams(Section):
     fractions: tuple[Positive, ...]
     flip: bool
     schedule: EntryName
+    batch_norm: BatchNormName
     precision: Precision
 
     @property
