@@ -113,10 +113,11 @@ def run(
         typer.Option(
             metavar="NAME",
             help="Write a whole recipe for the GAN to params.yaml: fast, balanced or best by the "
-            "time you have; few for 5 to 10 images of each class; translator for images of another "
-            "domain; private, with a guarantee; plain, a DCGAN; vae, an autoencoder; dcgan, wgan, "
-            "wgan_gp, sn_hinge, progressive and stylegan as their papers have them. --set comes "
-            "after it.",
+            "time you have; few for 5 to 10 images of each class; rare for classes with far fewer "
+            "images than others; unlabelled for images without a label; translator for images of "
+            "another domain; private, with a guarantee; plain, a DCGAN; vae, an autoencoder; "
+            "dcgan, wgan, wgan_gp, sn_hinge, progressive and stylegan as their papers have them. "
+            "--set comes after it.",
         ),
     ] = None,
     settings: Settings = None,

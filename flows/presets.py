@@ -1,4 +1,4 @@
-"""``--preset NAME``: a whole recipe for train_gan, from the table in ``presets.yaml``."""
+"""``--preset NAME``: a whole recipe for train_gan, and what belongs to it, from a table."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def preset_settings(name: str) -> list[str]:
             choose(name, presets),
         )
     recipe = dict(leaves(table["shared"], "train_gan."))
-    own = dict(leaves(presets[name], "train_gan."))
-    return [f"{key}={json.dumps(value)}" for key, value in (recipe | own).items()]
+    own = {key: value for key, value in presets[name].items() if key != "beside"}
+    beside = presets[name].get("beside", {})
+    every = recipe | dict(leaves(own, "train_gan.")) | beside
+    return [f"{key}={json.dumps(value)}" for key, value in every.items()]
 
 
 def leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -124,6 +124,7 @@ def training_choices(
         _length(look, fewest, size),
         *few,
         *_translation(look, fewest),
+        *_unlabelled(look),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
         _target(expected["train"], look),
         Choice(
@@ -161,12 +162,15 @@ def _translation(look: Look, fewest: int) -> Iterator[Choice]:
     yield Choice("train_gan.network", "translator", why)
     for term, weight in (("mode_seeking", 0.3), ("reconstruction", 2.0)):
         yield Choice(f"train_gan.penalties.{term}", weight, "preset translator")
-    if look.unlabelled:
-        why = f"{look.unlabelled} images without a label show it what your domain looks like"
-        yield Choice("train_gan.unlabelled", "pseudo_label+unconditional", why)
     if fewest <= _FEW:
         why = f"classifiers that saw {fewest} images of a class reject what would teach most"
         yield Choice("quality_filter.confidence_quantile", 0.0, why)
+
+
+def _unlabelled(look: Look) -> Iterator[Choice]:
+    if look.unlabelled:
+        why = f"preset unlabelled: GANs learn from {look.unlabelled} images without a label too"
+        yield Choice("train_gan.unlabelled", "pseudo_label+unconditional", why)
 
 
 def _turns(look: Look) -> bool:
@@ -180,8 +184,12 @@ def _target(train: dict[str, int], look: Look) -> Choice:
         return Choice("merge.target_per_class", max(train.values()) + fewest, why)
     rarest = min(train, key=lambda name: (train[name], name))
     fewest, most = train[rarest], max(train.values())
+    loose = look.unlabelled // len(train)
+    if loose > most:
+        why = f"GANs that learn from {loose} more images of each class know more than as many again"
+        return Choice("merge.target_per_class", most + loose, why)
     if most < _UNBALANCED * fewest:
         why = f"classes are about even: {fewest} to {most} training images"
         return Choice("merge.target_per_class", "ratio", why)
-    why = f"{rarest!r} has {fewest} training images, another class {most}: rare ones are brought up"
+    why = f"{rarest!r} has {fewest} training images, another class {most}: preset rare"
     return Choice("merge.target_per_class", "balance", why)

@@ -47,8 +47,9 @@ def keys(section: type[Section], prefix: str = "") -> set[str]:
 def test_a_preset_is_valid_and_says_the_whole_recipe(name: str) -> None:
     settings = preset_settings(name)
     parse_params(yaml.safe_load(edited(TEXT, settings)))
-    named = {setting.partition("=")[0].removeprefix("train_gan.") for setting in settings}
-    assert named == keys(TrainGanParams)
+    named = {setting.partition("=")[0] for setting in settings}
+    beside = {"rare": {"merge.target_per_class"}, "unlabelled": {"train_gan.unlabelled"}}
+    assert named == {f"train_gan.{key}" for key in keys(TrainGanParams)} | beside.get(name, set())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,10 +73,13 @@ CLASSICS = {
 
 def test_the_presets_are_these_and_differ() -> None:
     others = {"plain", "few", "fast", "balanced", "best", "translator", "private", "vae"}
-    assert set(NAMES) == others | set(CLASSICS)
-    found = [recipe(edited(TEXT, preset_settings(name))) for name in NAMES]
+    of_data = {"rare", "unlabelled"}  # the default's GAN, and what suits such data beside it
+    assert set(NAMES) == others | of_data | set(CLASSICS)
+    every = [edited(TEXT, preset_settings(name)) for name in NAMES]
+    assert len(set(every)) == len(NAMES)
+    found = [recipe(text) for name, text in zip(NAMES, every, strict=True) if name not in of_data]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
-    plain = found[NAMES.index("plain")]
+    plain = recipe(every[NAMES.index("plain")])
     assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)
     assert not any(plain.penalties.model_dump().values())
     assert plain.diffaug == ()

@@ -79,6 +79,25 @@ def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some
     assert settings(look(source)) == bare
 
 
+@pytest.mark.parametrize(("loose", "target"), [(20, "ratio"), (90, 12 + 45)])
+def test_images_without_a_label_are_learned_from_and_what_they_tell_is_asked_for(
+    tmp_path: Path, loose: int, target: object
+) -> None:
+    source = folder(tmp_path / "data", {"cup": 20, "fork": 20})
+    bare = settings(look(source))
+    folder(source, {"unlabelled": loose})
+    seen = look(source)
+    assert (seen.unlabelled, seen.counts) == (loose, {"cup": 20, "fork": 20})
+    found = settings(seen)
+    changed = {key: value for key, value in found.items() if bare.get(key) != value}
+    told = {"train_gan.unlabelled": "pseudo_label+unconditional"}
+    if target != "ratio":
+        told["merge.target_per_class"] = target
+    assert changed == told
+    preset = preset_settings("unlabelled")
+    assert f'train_gan.unlabelled="{told["train_gan.unlabelled"]}"' in preset
+
+
 def test_few_images_to_turn_others_into_are_not_learned_by_heart_nor_judged_by_confidence(
     tmp_path: Path,
 ) -> None:
