@@ -15,7 +15,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -77,6 +77,7 @@ class Task:
     Attributes:
         source: a folder under ``--images`` with ``train`` and ``test``, and in them the classes.
         train: labelled images of each class that are trained on.
+        rare: classes of which only so many labelled images are there.
         times: so many times as many are there, which the ceiling is trained on.
         val: images of real/val of each class.
         unlabelled: images of each class whose labels are hidden.
@@ -89,6 +90,7 @@ class Task:
 
     source: str
     train: int
+    rare: Mapping[str, int] = field(default_factory=dict)
     times: int = 2
     val: int = 30
     unlabelled: int = 0
@@ -108,6 +110,14 @@ _NEGATIVES = replace(
     settings=(*_TURNED, "train_gan.penalties.mode_seeking=0"),  # as measured (docs/log.md)
 )
 _LOOSE = "train_gan.unlabelled=pseudo_label+unconditional"
+_RARE = Task(
+    "mnist-png",
+    50,
+    rare={"1": 5, "8": 5},
+    times=1,
+    settings=(*_16PX, "retrain.fractions=[0.5]"),  # no more rare ones are there
+    preset="rare",
+)
 TASKS = {
     "mnist-5": Task("mnist-png", 5, settings=_16PX, preset="few"),
     "mnist-20": Task("mnist-png", 20, settings=_16PX),
@@ -116,6 +126,8 @@ TASKS = {
         _NEGATIVES, unlabelled=50, settings=(*_NEGATIVES.settings, _LOOSE)
     ),
     "mnist-photographed": replace(_OTHERS, look="photographed"),
+    "mnist-rare-photographed": replace(_RARE, look="photographed"),
+    "mnist-rare-over-photographs": replace(_RARE, look="over a photograph"),
     "mnist-over-photographs": replace(_OTHERS, train=20, times=5, look="over a photograph"),
 }
 
@@ -156,7 +168,7 @@ def _parts(task: Task, place: Path, draw: int) -> Iterator[tuple[str, Sequence[P
     files = sorted(place.iterdir())
     order = np.random.default_rng([draw, len(files)]).permutation(len(files))
     counts = {
-        "train": math.ceil(_SPARE * task.train * task.times),
+        "train": task.rare.get(place.name) or math.ceil(_SPARE * task.train * task.times),
         "val": task.val,
         "unlabelled": task.unlabelled,
         "other_domain": task.other_domain,

@@ -35,6 +35,7 @@ FOLLOWING = (
     "mlflow/server.env",
     "data/embedded/digits.yaml",
     "data/embedded/digits_photographed.yaml",
+    "data/embedded/digits_rare.yaml",
 )
 FILES = (PARAMS, *FOLLOWING)
 RECORD = Path("ganlift.json")

@@ -47,6 +47,15 @@ def test_no_image_stands_in_two_parts(final: bool, images: Path, tmp_path: Path)
     assert (parts["test"] == values(images / "set" / "test")) == final
 
 
+def test_a_rare_class_has_as_many_images_to_train_on_as_is_said(
+    images: Path, tmp_path: Path
+) -> None:
+    lay_out(replace(TASK, rare={"dog": 1}), images, tmp_path / "out", 0, final=False)
+    counts = {place: len(values(tmp_path / "out" / "train" / place)) for place in ("cat", "dog")}
+    assert counts == {"cat": 9, "dog": 1}
+    assert len(values(tmp_path / "out" / "val" / "dog")) == 2
+
+
 def test_own_images_have_their_look_wherever_they_stand(images: Path, tmp_path: Path) -> None:
     task = replace(TASK, look="negative", other_look="as it is")
     for folder, of in (("own", TASK), ("looked", task)):

@@ -26,6 +26,9 @@ from tasks.data.torchvision_sets import torchvision_items
 from tasks.data.trees import Leaf, Tree, folder_tree
 
 
+RARE_DIGITS = ("1", "8")
+
+
 def items_of(source: Path, group_pattern: str | None = None) -> Listing:
     """List what a source holds, in an order that does not depend on the file system.
 
@@ -114,6 +117,22 @@ def digits_photographed() -> Iterator[Item]:
         yield replace(item, split=split, open=partial(_opened, item.open, half + number))
 
 
+def digits_rare() -> Iterator[Item]:
+    """All digits photographed: 40 of each class to train on, and 4 of the digits 1 and 8.
+
+    135 digits are to validate and 414 to test, the same as in `digits_photographed`.
+    """
+    every = list(digits())
+    held_out, taken = len(every) - 549, dict.fromkeys(map(str, range(10)), 0)
+    for number, item in enumerate(every):
+        split = "train" if number < held_out else "val" if number < held_out + 135 else "test"
+        if split == "train":
+            taken[item.class_name] += 1
+            if taken[item.class_name] > (4 if item.class_name in RARE_DIGITS else 40):
+                continue
+        yield replace(item, split=split, open=partial(_opened, item.open, number))
+
+
 def _opened(scan: Callable[[], Image.Image], number: int) -> Image.Image:
     return photographed(scan(), number)
 
@@ -138,4 +157,5 @@ def photographed(scan: Image.Image, number: int) -> Image.Image:
 EMBEDDED: dict[str, Callable[[], Iterator[Item]]] = {
     "digits": digits,
     "digits_photographed": digits_photographed,
+    "digits_rare": digits_rare,
 }

@@ -115,18 +115,22 @@ def training_choices(
         for term in ("r1", "r2")
         if fewest <= _FEW
     ]
+    target = _target(expected["train"], look)
+    varied = Choice("train_gan.penalties.mode_seeking", 1.0, "preset rare: images that differ")
+    variety = [varied] if target.value == "balance" else []
     steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
     told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
     if mirror.images == 0:
         told = "too few images of a class to tell whether mirroring is safe"
     return [
         *gates,
-        _length(look, fewest, size),
+        _length(fewest, size, learned=_turns(look) or target.value == "balance"),
         *few,
+        *variety,
         *_translation(look, fewest),
         *_unlabelled(look),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
-        _target(expected["train"], look),
+        target,
         Choice(
             "retrain.steps", steps, f"{_EPOCHS} rounds of {total} training images, at least 200"
         ),
@@ -140,12 +144,18 @@ def training_choices(
     ]
 
 
-def _length(look: Look, fewest: int, size: int) -> Choice:
-    """Return how long GANs are trained on images of so many pixels a side."""
+def _length(fewest: int, size: int, *, learned: bool) -> Choice:
+    """Return how long GANs are trained on images of so many pixels a side.
+
+    Args:
+        fewest: training images of a class.
+        size: in pixels.
+        learned: more images are made of that class than it has, so few of them are shown often.
+    """
     kimg = {8: 88, 16: 88, 32: 120}.get(size, 160)
     why = "88 up to 16 pixels, 120 at 32, 160 above"
-    if _turns(look) and fewest <= _FEW and size <= 16:
-        kimg, why = 48, f"from then on a translator learns the {fewest} images of a class by heart"
+    if learned and fewest <= _FEW and size <= 16:
+        kimg, why = 48, f"from then on a GAN learns the {fewest} images of a class by heart"
     return Choice("train_gan.total_kimg", kimg, why)
 
 

@@ -72,12 +72,11 @@ CLASSICS = {
 
 
 def test_the_presets_are_these_and_differ() -> None:
-    others = {"plain", "few", "fast", "balanced", "best", "translator", "private", "vae"}
-    of_data = {"rare", "unlabelled"}  # the default's GAN, and what suits such data beside it
-    assert set(NAMES) == others | of_data | set(CLASSICS)
+    others = {"plain", "few", "fast", "balanced", "best", "rare", "translator", "private", "vae"}
+    assert set(NAMES) == others | {"unlabelled"} | set(CLASSICS)
     every = [edited(TEXT, preset_settings(name)) for name in NAMES]
     assert len(set(every)) == len(NAMES)
-    found = [recipe(text) for name, text in zip(NAMES, every, strict=True) if name not in of_data]
+    found = [recipe(text) for name, text in zip(NAMES, every, strict=True) if name != "unlabelled"]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
     plain = recipe(every[NAMES.index("plain")])
     assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)

@@ -138,6 +138,11 @@ def test_what_the_plan_decodes_holds_no_image_that_ingest_puts_into_test(tmp_pat
 def test_unbalanced_classes_are_brought_up(tmp_path: Path) -> None:
     found = settings(look(folder(tmp_path / "data", {"cup": 40, "fork": 100})))
     assert (found["generate.per_class"], found["merge.target_per_class"]) == ("auto", "balance")
+    preset = dict(setting.split("=", 1) for setting in preset_settings("rare"))
+    for key in ("merge.target_per_class", "train_gan.penalties.mode_seeking"):
+        assert str(found[key]) == preset[key].strip('"')
+    even = settings(look(folder(tmp_path / "even", {"cup": 40, "fork": 60})))
+    assert "train_gan.penalties.mode_seeking" not in even
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
