@@ -25,7 +25,6 @@ from tasks.data.shards import SHARD, is_shards, shard_listing
 from tasks.data.torchvision_sets import torchvision_items
 from tasks.data.trees import Leaf, Tree, folder_tree
 
-
 RARE_DIGITS = ("1", "8")
 
 
