@@ -90,12 +90,7 @@ def _better_gans(result: LiftResult) -> Iterator[tuple[str, str, str]]:
 
     More steps within the same ε have more noise each.
     """
-    poor = [
-        gan
-        for gan in result.gans.values()
-        if (gan.conditioning is not None and gan.conditioning < doubts.least_conditioning(gan))
-        or (gan.coverage is not None and gan.coverage < doubts.LEAST_COVERAGE)
-    ]
+    poor = doubts.poor_gans(result).values()
     private = result.sharing is not None and result.sharing.guarantee is not None
     if poor and not private and not any(gan.stopped_early for gan in poor):
         yield (

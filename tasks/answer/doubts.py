@@ -102,15 +102,32 @@ def least_conditioning(gan: GanFlags) -> float:
     return LEAST_CONDITIONING * (1.0 if real is None else real)
 
 
+def poor_gans(result: LiftResult) -> dict[str, GanFlags]:
+    """Return the GANs, by seed, whose images show too often another class or too little variety.
+
+    None where they have been measured to help: rare classes gain by images of which a judge of as
+    few real ones recognises hardly any.
+    """
+    if result.verdict == "helps":
+        return {}
+    return {
+        seed: gan
+        for seed, gan in result.gans.items()
+        if (gan.conditioning is not None and gan.conditioning < least_conditioning(gan))
+        or (gan.coverage is not None and gan.coverage < LEAST_COVERAGE)
+    }
+
+
 def _poor_gans(result: LiftResult) -> Iterator[str]:
-    gans = result.gans.items()
+    every = len(result.gans)
+    gans = poor_gans(result).items()
     hardly = [
         (seed, gan.conditioning, f"{_judge(gan)}; below {words.percent(least, 0)}")
         for seed, gan in gans
         for least in [least_conditioning(gan)]
         if gan.conditioning is not None and gan.conditioning < least
     ]
-    yield from _few_of(hardly, len(gans), "of its images show the requested class, according to ")
+    yield from _few_of(hardly, every, "of its images show the requested class, according to ")
     bound = f"(coverage); below {words.percent(LEAST_COVERAGE, 0)}"
     narrow = [
         (seed, gan.coverage, bound)
@@ -118,7 +135,7 @@ def _poor_gans(result: LiftResult) -> Iterator[str]:
         if gan.coverage is not None and gan.coverage < LEAST_COVERAGE
     ]
     near = "of the held-out real images have one of its images near them "
-    yield from _few_of(narrow, len(gans), near)
+    yield from _few_of(narrow, every, near)
 
 
 def _judge(gan: GanFlags) -> str:

@@ -118,16 +118,18 @@ def training_choices(
     target = _target(expected["train"], look)
     varied = Choice("train_gan.penalties.mode_seeking", 1.0, "preset rare: images that differ")
     variety = [varied] if target.value == "balance" else []
+    learned = bool(variety) or _turns(look)  # a class is shown more images than it has
     steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
     told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
     if mirror.images == 0:
         told = "too few images of a class to tell whether mirroring is safe"
     return [
         *gates,
-        _length(fewest, size, learned=_turns(look) or target.value == "balance"),
+        _length(fewest, size, learned=learned),
         *few,
         *variety,
-        *_translation(look, fewest),
+        *_translation(look),
+        *_trust(fewest, learned=learned),
         *_unlabelled(look),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
         target,
@@ -150,7 +152,7 @@ def _length(fewest: int, size: int, *, learned: bool) -> Choice:
     Args:
         fewest: training images of a class.
         size: in pixels.
-        learned: more images are made of that class than it has, so few of them are shown often.
+        learned: many images are made of a class that has few.
     """
     kimg = {8: 88, 16: 88, 32: 120}.get(size, 160)
     why = "88 up to 16 pixels, 120 at 32, 160 above"
@@ -159,20 +161,18 @@ def _length(fewest: int, size: int, *, learned: bool) -> Choice:
     return Choice("train_gan.total_kimg", kimg, why)
 
 
-def _translation(look: Look, fewest: int) -> Iterator[Choice]:
-    """Yield the settings of the preset ``translator`` where every class can be translated.
-
-    Args:
-        look: the data.
-        fewest: training images in a class.
-    """
+def _translation(look: Look) -> Iterator[Choice]:
+    """Yield the settings of the preset ``translator`` where every class can be translated."""
     if not _turns(look):
         return
     why = "labelled images of another domain are turned into such of yours: preset translator"
     yield Choice("train_gan.network", "translator", why)
     for term, weight in (("mode_seeking", 0.3), ("reconstruction", 2.0)):
         yield Choice(f"train_gan.penalties.{term}", weight, "preset translator")
-    if fewest <= _FEW:
+
+
+def _trust(fewest: int, *, learned: bool) -> Iterator[Choice]:
+    if learned and fewest <= _FEW:
         why = f"classifiers that saw {fewest} images of a class reject what would teach most"
         yield Choice("quality_filter.confidence_quantile", 0.0, why)
 

@@ -24,10 +24,11 @@ def test_a_sound_run_raises_no_doubt():
          "and always answering ‘Free’ reaches 99.0 %"),
         ({"floors": {"balanced_accuracy": {"chance": 0.97}}}, "and guessing reaches 97.0 %"),
         ({"per_class": {"3": {"test_images": 19}}}, "1 of 10 classes have fewer than 20"),
-        ({"gans": {"1": {"conditioning": 0.42}}},
+        ({"verdict": "inconclusive", "gans": {"1": {"conditioning": 0.42}}},
          "GAN 1: only 42.0 % of its images show the requested class, according to a classifier "
          "that recognises 97.0 % of real/val; below 68 % it"),
-        ({"gans": {"2": {"coverage": 0.31}}}, "GAN 2: only 31.0 % of the held-out real images"),
+        ({"verdict": "inconclusive", "gans": {"2": {"coverage": 0.31}}},
+         "GAN 2: only 31.0 % of the held-out real images"),
         ({"gans": {"0": {"collapsed": ["1", "2"]}}}, "GAN 0 collapsed on 2 of 10 classes: 1, 2."),
         ({"gans": {"0": {"rollbacks": 3}}}, "was rolled back 3×"),
         ({"classifier": {"settled_by": "most_steps"}}, "stopped at 800 steps"),
@@ -41,15 +42,23 @@ def test_each_doubt_is_told_with_its_figure(changes, said):
 
 
 def test_a_gan_is_not_blamed_for_a_classifier_that_recognises_few_real_images_either():
-    poor = altered(fake_lift(), gans={"1": {"conditioning": 0.5, "conditioning_real": 0.65}})
+    poor = altered(
+        fake_lift(),
+        verdict="inconclusive",
+        gans={"1": {"conditioning": 0.5, "conditioning_real": 0.65}},
+    )
     assert doubts(poor) == []
     assert not any("total_kimg" in command.line for command in commands(poor))
-    worse = altered(fake_lift(), gans={"1": {"conditioning": 0.4, "conditioning_real": 0.65}})
+    worse = altered(
+        fake_lift(),
+        verdict="inconclusive",
+        gans={"1": {"conditioning": 0.4, "conditioning_real": 0.65}},
+    )
     (found,) = doubts(worse)
     assert "GAN 1: only 40.0 %" in found
     unknown = {seed: {"conditioning_real": None} for seed in fake_lift().gans}
     unknown["1"]["conditioning"] = 0.65
-    (found,) = doubts(altered(fake_lift(), gans=unknown))
+    (found,) = doubts(altered(fake_lift(), verdict="inconclusive", gans=unknown))
     assert found.endswith("according to a classifier; below 70 % it can hardly help.")
 
 
@@ -57,9 +66,17 @@ def test_each_gan_is_held_against_its_own_judge():
     """Folds have one each."""
     judged = {"0": {"conditioning": 0.5, "conditioning_real": 0.6},
               "1": {"conditioning": 0.5, "conditioning_real": 0.9}}  # fmt: skip
-    (found,) = doubts(altered(fake_lift(), gans=judged))
+    (found,) = doubts(altered(fake_lift(), verdict="inconclusive", gans=judged))
     assert found.startswith("GAN 1: only 50.0 %")
     assert "that recognises 90.0 % of real/val; below 63 % it can" in found
+
+
+def test_gans_that_were_measured_to_help_are_not_said_hardly_to_help():
+    """Two rare classes gained 9 points by images of which a judge knew two in five."""
+    poor = altered(fake_lift(), gans={"1": {"conditioning": 0.4, "coverage": 0.3}})
+    assert poor.verdict == "helps"
+    assert doubts(poor) == []
+    assert not any("total_kimg" in command.line for command in commands(poor))
 
 
 def test_many_gans_are_told_together():
@@ -69,7 +86,7 @@ def test_many_gans_are_told_together():
     )
     gans = {f"{seed} of fold {fold}": flags for seed in (0, 1) for fold in (1, 2, 3)}
     gans["1 of fold 3"] = flags.model_copy(update={"coverage": 0.4, "collapsed": ("1", "7")})
-    assert doubts(lift.model_copy(update={"gans": gans})) == [
+    assert doubts(lift.model_copy(update={"gans": gans, "verdict": "inconclusive"})) == [
         "6 of 6 GANs: only 31.0 to 40.0 % of the held-out real images have one of its images near "
         "them (coverage); below 50 % it can hardly help.",
         "6 of 6 GANs collapsed on classes: 1 in 6, 7 in 1.",

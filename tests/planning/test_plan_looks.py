@@ -143,6 +143,10 @@ def test_unbalanced_classes_are_brought_up(tmp_path: Path) -> None:
         assert str(found[key]) == preset[key].strip('"')
     even = settings(look(folder(tmp_path / "even", {"cup": 40, "fork": 60})))
     assert "train_gan.penalties.mode_seeking" not in even
+    few = settings(look(folder(tmp_path / "few", {"cup": 12, "fork": 40}, size=(16, 16))))
+    assert few["train_gan.total_kimg"] == 48
+    assert few["quality_filter.confidence_quantile"] == 0.0
+    assert "quality_filter.confidence_quantile" not in found
 
 
 def test_nothing_readable_is_one_line(tmp_path: Path) -> None:
