@@ -146,11 +146,11 @@ def _why_no_longer(found: Classifier) -> str:
 
 
 def rarest(result: LiftResult) -> str:
-    """Return the lift of the rarest third of the classes; empty where classes are balanced."""
+    """Return the lift of the rarest classes; empty where classes are balanced."""
     found = result.rarest
     if found is None:
         return ""
-    return f"Rarest third of the classes: recall {interval(found.lift_pp, 'points')}"
+    return f"Rarest classes: recall {interval(found.lift_pp, 'points')}"
 
 
 def detectable(result: LiftResult) -> str:
@@ -228,6 +228,8 @@ def _why_inconclusive(result: LiftResult) -> str:
 def more_images(found: Worth) -> tuple[str, str]:
     """Return how many more real images a lift is worth, and the interval of that number."""
     least, most = (signed(end - found.have, 0) for end in found.ends)
+    if found.beyond == "above" and found.ends[1] == found.have:
+        return "–", "there are no more labelled images to compare with"
     if found.real_images is None:
         return f"> {most}" if found.beyond == "above" else f"< {least}", "the curve ends there"
     low = f"below {least}" if found.low is None else signed(found.low - found.have, 0)

@@ -222,10 +222,11 @@ def _per_class(
 def _rarest(
     found: Estimates, class_names: Sequence[str], train: npt.NDArray[np.int64]
 ) -> parts.RarestClasses | None:
-    """Return the lift of the rarest third of the classes, where classes are unbalanced."""
-    if train.max() < _UNBALANCED * train.min():
+    """Return the lift of the rarest third of the classes, or of those in it that are rare."""
+    third = np.argsort(train, kind="stable")[: -(-len(train) // 3)]
+    labels = third[_UNBALANCED * train[third] <= train.max()].tolist()
+    if not labels:
         return None
-    labels = np.argsort(train, kind="stable")[: -(-len(train) // 3)].tolist()
     return parts.RarestClasses(
         classes=tuple(class_names[label] for label in labels),
         lift_pp=parts.Estimate.of(found.classes_lift(labels)),

@@ -295,7 +295,7 @@ def test_doubts_and_commands_stand_on_the_page_only_where_there_are_any(pictures
 def test_the_rarest_classes_have_a_line_of_their_own(pictures):
     assert 'id="rarest"' not in page_of(fake_lift(), pictures)
     page = page_of(fake_lift(train=[5] * 2 + [20] * 8), pictures)
-    assert "Rarest third of the classes: recall +2.0 points [+0.5, +3.5]" in page
+    assert "Rarest classes: recall +2.0 points [+0.5, +3.5]" in page
 
 
 def test_mistakes_are_named_and_escaped(pictures):

@@ -204,7 +204,7 @@ def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseud
          ("< −150", "the curve ends there")),
         ({"real_images": None, "beyond": "above", "have": 400},
          "is more than 400 real images bring.",
-         ("> 0", "the curve ends there")),
+         ("–", "there are no more labelled images to compare with")),
     ],
 )  # fmt: skip
 def test_worth_is_told_inside_the_curve_and_beyond_it(found, sentence, more):

@@ -27,16 +27,24 @@ def test_floors_are_those_of_guessing_and_of_the_most_frequent_class():
     assert found["recall:cat"].majority is None
 
 
-@pytest.mark.parametrize(("train", "rarest"), [([20, 20, 11], None), ([20, 6, 20], ("dog",))])
-def test_the_rarest_classes_have_their_own_lift(train, rarest):
-    frame = fake_predictions(NAMES, effect=0.9)
-    runs = runs_of(frame, 3)
+@pytest.mark.parametrize(
+    ("names", "train", "rarest"),
+    [
+        (NAMES, [20, 20, 11], None),
+        (NAMES, [20, 6, 20], ("dog",)),
+        # of six classes the rarest third are two, of which one is as frequent as the others
+        ((*NAMES, "fox", "gnu", "hen"), [20, 6, 20, 20, 20, 20], ("dog",)),
+    ],
+)
+def test_the_rarest_classes_have_their_own_lift(names, train, rarest):
+    frame = fake_predictions(names, effect=0.9)
+    runs = runs_of(frame, len(names))
     result = lift_result(
         runs,
         frame,
-        NAMES,
+        names,
         retrained=retrained_of(runs, list(frame["image_id"].unique())),
-        merged=fake_merged(NAMES, train, gans=1, size=8).manifest,
+        merged=fake_merged(names, train, gans=1, size=8).manifest,
         control=60,
         gans={},
         params=report_params(),
