@@ -148,9 +148,7 @@ def _why_no_longer(found: Classifier) -> str:
 def rarest(result: LiftResult) -> str:
     """Return the lift of the rarest classes; empty where classes are balanced."""
     found = result.rarest
-    if found is None:
-        return ""
-    return f"Rarest classes: recall {interval(found.lift_pp, 'points')}"
+    return f"Rarest classes: recall {interval(found.lift_pp, 'points')}" if found else ""
 
 
 def detectable(result: LiftResult) -> str:
