@@ -87,7 +87,7 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
 def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
     if arm.addition == "distilled" and not len(data.distilled):
-        return "GAN images have the labels they were made for (quality_filter.labels is hard)"
+        return "it is the control of soft labels, and quality_filter.labels is hard"
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "there is no unlabelled image, or none got a label"
     if arm.addition == "other domain" and not len(data.other_domain):

@@ -17,12 +17,8 @@ from tasks.contracts.arms import (
 from tasks.contracts.errors import UserError
 from tasks.lift.metrics import METRICS, Floats
 
-_MATCHED = (
-    REPEATED,
-    DISTILLED,
-    UNFILTERED,
-    FILTERED,
-)  # of one seed: the same number of added images
+# of one seed: the same number of added images
+_MATCHED = (REPEATED, DISTILLED, UNFILTERED, FILTERED)
 _WHAT = {
     "recipe": "recipe",
     "steps": "optimiser steps",

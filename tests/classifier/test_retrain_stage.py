@@ -101,7 +101,7 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
     out = run(poor, tmp_path / "out", seeds=[0, 1])
     left_out = told(out)["left_out"]
     assert left_out == {
-        DISTILLED: "GAN images have the labels they were made for (quality_filter.labels is hard)",
+        DISTILLED: "it is the control of soft labels, and quality_filter.labels is hard",
         PSEUDO_LABELLED: "there is no unlabelled image, or none got a label",
         OTHER_DOMAIN: "there is no image of another domain",
         AFTER_OTHER_DOMAIN: "there is no image of another domain",
