@@ -9,8 +9,11 @@ from PIL import Image
 from tasks.answer.page import Rail, arm_rails, exposure_of, render_page
 from tasks.answer.words import bounds, interval
 from tasks.contracts.arms import (
+    ADAPTED,
     AFTER_OTHER_DOMAIN,
+    DISTILLED,
     FILTERED,
+    OTHER_DOMAIN,
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
@@ -188,6 +191,17 @@ def test_what_comes_after_another_domain_is_said_where_there_is_such_an_arm(pict
     told = "‘real after other domain’ always sees it before them"
     assert told not in page_of(fake_lift(), pictures)
     assert told in page_of(fake_lift(arms=(*USUAL, AFTER_OTHER_DOMAIN)), pictures)
+
+
+def test_what_else_sets_an_arm_apart_is_said_where_there_is_such_an_arm(pictures):
+    plain = page_of(fake_lift(), pictures)
+    assert "They differ in nothing else." in plain
+    assert "repeated, unfiltered and filtered images are as many" in plain
+    adapted = page_of(fake_lift(arms=(*USUAL, OTHER_DOMAIN, ADAPTED)), pictures)
+    said = "They differ in nothing else, but that ‘real+other domain, adapted’ takes the statistics"
+    assert said in adapted
+    distilled = page_of(fake_lift(arms=(*USUAL, DISTILLED)), pictures)
+    assert "repeated, distilled, unfiltered and filtered images are as many" in distilled
 
 
 def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(pictures):
