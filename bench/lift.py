@@ -82,6 +82,8 @@ class Task:
         val: images of real/val of each class.
         unlabelled: images of each class whose labels are hidden.
         other_domain: labelled images of each class that stand beside them.
+        related: classes that are not asked about, whose images stand beside instead.
+        related_images: of each of them.
         look: of the images that are asked about, a key of `LOOKS`.
         other_look: of those of the other domain.
         settings: of the run, ``SECTION.KEY=VALUE``.
@@ -95,6 +97,8 @@ class Task:
     val: int = 30
     unlabelled: int = 0
     other_domain: int = 0
+    related: tuple[str, ...] = ()
+    related_images: int = 100
     look: str = "as it is"
     other_look: str = "as it is"
     settings: tuple[str, ...] = ()
@@ -118,6 +122,17 @@ _RARE = Task(
     settings=(*_16PX, "retrain.fractions=[0.5]"),  # no more rare ones are there
     preset="rare",
 )
+_RELATED = Task(
+    "mnist-png",
+    5,
+    times=20,
+    related=("0", "1", "2", "3", "4"),
+    settings=(  # as the plan has it
+        *(*_TURNED, "merge.target_per_class=105"),
+        *(f"train_gan.penalties.{term}=0.3" for term in ("r1", "r2")),
+    ),
+    preset="related",
+)
 TASKS = {
     "mnist-5": Task("mnist-png", 5, settings=_16PX, preset="few"),
     "mnist-20": Task("mnist-png", 20, settings=_16PX),
@@ -128,6 +143,8 @@ TASKS = {
     "mnist-photographed": replace(_OTHERS, look="photographed"),
     "mnist-rare-photographed": replace(_RARE, look="photographed"),
     "mnist-rare-over-photographs": replace(_RARE, look="over a photograph"),
+    "mnist-related": _RELATED,
+    "mnist-related-photographed": replace(_RELATED, look="photographed"),
     "mnist-over-photographs": replace(_OTHERS, train=20, times=5, look="over a photograph"),
 }
 
@@ -167,6 +184,9 @@ def _parts(task: Task, place: Path, draw: int) -> Iterator[tuple[str, Sequence[P
     """Yield each part's name and the files of one class in it."""
     files = sorted(place.iterdir())
     order = np.random.default_rng([draw, len(files)]).permutation(len(files))
+    if place.name in task.related:
+        yield "related", [files[row] for row in order[: task.related_images]]
+        return
     counts = {
         "train": task.rare.get(place.name) or math.ceil(_SPARE * task.train * task.times),
         "val": task.val,

@@ -155,11 +155,13 @@ def show_look(plan: Plan) -> None:
     """Print what the source holds."""
     seen, console = plan.look, Console(highlight=False)
     splits = ", ".join(f"{name}/" for name in _SPLITS if name in seen.given)
-    short, others = sorted(seen.sizes.min(axis=1)), sum(seen.other_domain.values())
+    short = sorted(seen.sizes.min(axis=1))
+    others, related = (sum(of.values()) for of in (seen.other_domain, seen.related))
     facts = [
         f"{seen.images} labelled images in {len(seen.counts)} classes"
         + (f", {seen.unlabelled} without a label" if seen.unlabelled else "")
-        + (f", {others} labelled images of another domain" if others else ""),
+        + (f", {others} labelled images of another domain" if others else "")
+        + (f", {related} images of {len(seen.related)} related classes" if related else ""),
         f"splits: {splits} given" if splits else "splits: none given, so ganlift draws them",
         f"groups: {seen.groups}" if seen.groups else "groups: none named",
         f"shorter side: {short[0]} to {short[-1]} pixels, median {int(short[len(short) // 2])}",

@@ -17,11 +17,11 @@ from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
 from tasks.contracts.progress import progress
 from tasks.contracts.stage import Setting, stage_main
-from tasks.data.beside import decode_beside, hide_labels, join_other_domain, join_unlabelled
+from tasks.data.beside import decode_beside, hide_labels, join_labelled, join_unlabelled, renumbered
 from tasks.data.changes import changes_since
 from tasks.data.collection import check_classes, distinct, split
 from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins, with_twins
-from tasks.data.items import OTHER_DOMAIN, UNLABELLED, Rejected
+from tasks.data.items import OTHER_DOMAIN, RELATED, UNLABELLED, Rejected
 from tasks.data.reading import decode
 from tasks.data.sources import items_of
 
@@ -38,6 +38,7 @@ def run(
     test: Output,
     unlabelled: Output,
     other_domain: Output,
+    related: Output,
     spare: Output,
     splits: Output,
     rejects: Explanation,
@@ -49,8 +50,8 @@ def run(
 ) -> None:
     """Decode, normalise, de-duplicate and split the images of a source.
 
-    Images without a label, and those of another domain (`tasks.data.beside` says which), make
-    sets of their own, which may be empty. No output tells the class of one whose label is hidden.
+    Images without a label, of another domain and of related classes (`tasks.data.beside` says
+    which) make sets of their own, which may be empty. No output tells the class of one whose label is hidden.
     What the cut leaves out of the training images is kept as ``spare``: labelled, perhaps none,
     and trained on by the arms that ask what more real images would bring.
 
@@ -60,7 +61,7 @@ def run(
     _see_fold(fold, params.folds)
     refuse_own_ground(source, Path.cwd())
     listing = items_of(source, params.group_pattern)
-    beside = (UNLABELLED, OTHER_DOMAIN)
+    beside = (UNLABELLED, OTHER_DOMAIN, RELATED)
     loose_items = [item for item in listing.items if item.split in beside]
     items = [item for item in listing.items if item.split not in beside]
     with progress("ingest") as watch:
@@ -99,12 +100,16 @@ def run(
     check_classes(items, images)
     parts = split(images, given, params, seed, fold)
     hidden = hide_labels(parts.pop("hidden"))
-    named = (loose.labels >= 0).nonzero()[0]
-    others, other_copies = join_other_domain(loose.take(named), hidden, parts)
-    parts[OTHER_DOMAIN] = others
-    bare = (loose.labels < 0).nonzero()[0]
-    parts[UNLABELLED], loose_copies = join_unlabelled(hidden, loose.take(bare), parts)
-    copies += other_copies + loose_copies
+    labels, asked = loose.labels, len(images.class_names)
+    for name, rows in (
+        (OTHER_DOMAIN, (labels >= 0) & (labels < asked)),
+        (RELATED, labels >= asked),
+    ):
+        parts[name], other_copies = join_labelled(loose.take(rows), hidden, parts)
+        copies += other_copies
+    parts[RELATED] = renumbered(parts[RELATED])  # leaks may have been all of one class
+    parts[UNLABELLED], loose_copies = join_unlabelled(hidden, loose.take(labels < 0), parts)
+    copies += loose_copies
     _save_table(rejects, listing.passed_over + lost + copies + leaks)
     ledger = pd.concat(
         [part.manifest[["image_id"]].assign(split=name) for name, part in parts.items()],
@@ -117,6 +122,7 @@ def run(
         "test": test,
         UNLABELLED: unlabelled,
         OTHER_DOMAIN: other_domain,
+        RELATED: related,
         "cut": spare,
     }
     changes = changes_since({name: shown(folder) for name, folder in folders.items()}, parts)
@@ -225,8 +231,9 @@ def _save_summary(
     counts = {
         name: part.manifest["class_name"].value_counts().reindex(names, fill_value=0).to_dict()
         for name, part in parts.items()
-        if name != UNLABELLED and (len(part) or name != OTHER_DOMAIN)
+        if name not in (UNLABELLED, RELATED) and (len(part) or name != OTHER_DOMAIN)
     }
+    related = parts[RELATED].manifest["class_name"].value_counts().sort_index().to_dict()
     content = {
         "dataset": source.stem if source.is_file() else source.resolve().name,
         "image_size": size,
@@ -234,6 +241,7 @@ def _save_summary(
         "classes": list(names),
         "counts": counts,
         "unlabelled": len(parts[UNLABELLED]),
+        "related": related,
         "shares": {
             name: round(sum(of.values()) / len(images), 4)
             for name, of in counts.items()

@@ -85,6 +85,7 @@ def run(
     train: Path,
     val: Path,
     unlabelled: Path,
+    related: Path,
     gan: Path,
     pool: Path,
     accepted: Output,
@@ -105,7 +106,8 @@ def run(
     """
     labelled = ImageSet.load(train)
     images, asked = _without_asked(ImageSet.load(pool))
-    real = _Real(labelled, ImageSet.load(val), _shown(labelled, ImageSet.load(unlabelled), gan))
+    beside = {"unlabelled": ImageSet.load(unlabelled), "related": ImageSet.load(related)}
+    real = _Real(labelled, ImageSet.load(val), _shown(labelled, beside, gan))
     for path in (scores, reasons, reliability, tuning, metrics):
         path.parent.mkdir(parents=True, exist_ok=True)
     with progress("quality_filter") as watch:
@@ -197,13 +199,13 @@ def _share(marks: npt.ArrayLike) -> float:
     return round(float(np.asarray(marks).mean()), 4)
 
 
-def _shown(real: ImageSet, unlabelled: ImageSet, gan: Path) -> ImageSet:
-    """Return all that a GAN may have copied."""
-    used = any(
-        load_config(folder)["train_gan"]["unlabelled"] != "none"
-        for folder in checkpoints(gan).values()
-    )
-    return concatenate([real, unlabelled]) if used else real
+def _shown(real: ImageSet, beside: Mapping[str, ImageSet], gan: Path) -> ImageSet:
+    """Return all that a GAN may have copied; beside is what `train_gan` has a setting for."""
+    settings = [load_config(folder)["train_gan"] for folder in checkpoints(gan).values()]
+    used = [
+        images for name, images in beside.items() if any(one.get(name, "none") != "none" for one in settings)
+    ]
+    return concatenate([real, *used])
 
 
 def _judge(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tasks.classifier.arms import Arm, arm_table, missing_images
 from tasks.classifier.augmentation import ground_of
 from tasks.classifier.batch_norm import has_batch_norm
 from tasks.classifier.examples import Examples
+from tasks.classifier.pretraining import pretrained
 from tasks.classifier.runs import ClassifierRun, Conditions, KeptRuns, RunResult, runs_of
 from tasks.classifier.saved import (
     ClassifierConfig,
@@ -27,7 +28,7 @@ from tasks.classifier.saved import (
     weights_digest,
 )
 from tasks.classifier.scores import Predictions, scores_of
-from tasks.classifier.settling import SEEDS, USUAL, Settling
+from tasks.classifier.settling import SEEDS, USUAL, Settled, Settling
 from tasks.classifier.training import DivergedError, Schedule, untrained
 from tasks.classifier.training_data import TrainingData, refuse_absent_classes, refuse_leaks
 from tasks.contracts.arms import ADAPTED, FILTERED
@@ -35,13 +36,16 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.kept import Kept
 from tasks.contracts.outputs import Output
 from tasks.contracts.params.retrain import RetrainParams
-from tasks.contracts.progress import part, progress
+from tasks.contracts.progress import Report, part, progress
 from tasks.contracts.stage import stage_main
 
 SCHEMA = "ganlift/retrain/2"
 Scores = dict[str, float]
 _Said = tuple[ClassifierRun, Predictions]
 _KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
+_PRETRAINED = _KEPT.with_name("pretrained")  # apart, where finished runs do not throw them out
+_PRETRAINING = 0.3  # of settling with related classes
+_DIGITS = 6
 _LARGER = 1.5  # steps with added images cost up to twice as much; in the mean of all arms
 _KEPT_BYTES = 4 * 10**9
 _ROWS = 2**17  # of the table of predictions that are made at a time
@@ -72,6 +76,7 @@ def run(
     unlabelled: Path,
     pseudo: Path,
     other_domain: Path,
+    related: Path,
     test: Path,
     runs: Output,
     predictions: Output,
@@ -83,7 +88,8 @@ def run(
 ) -> None:
     """Train every arm with every seed in worker processes; keep scores and test predictions.
 
-    The recipe, its steps and its rates are settled on real/val before, without additions. Arms
+    The recipe, its steps and its rates are settled on real/val before, without additions, and where
+    there are images of related classes, whether every arm starts from training on those. Arms
     whose images are not there are left out, and told. Of each arm that may turn out the best, the
     classifier that is best on real/val is kept, that of the arm with filtered images apart. Runs
     that were finished before, under the same conditions, are taken from ``.ganlift`` and not
@@ -91,20 +97,15 @@ def run(
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
     sets = (merged, control, distilled, spare, unlabelled, pseudo, other_domain)
-    data = _training_data(sets, judged)
+    data, beside = _training_data(sets, related, judged)
     conditions, schedule, normed = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
         settling = _settling_share(params)
-        settled = Settling(
-            conditions,
-            schedule,
-            examples["val"],
-            kept,
-            seeds=params.seeds,
-            watch=part(watch, 0.0, settling),
-        ).settle(params.recipe_names, params.lengths, params.learning_rates, params.weight_decays)
+        conditions, settled, started = _settled(
+            conditions, schedule, examples["val"], beside, params, kept, part(watch, 0.0, settling)
+        )
         schedule = settled.schedule
         how = "as declared" if not settled.tried else "settled on real/val"
         print(f"recipe {settled.recipe}, {schedule.steps} steps, {how}")
@@ -138,6 +139,7 @@ def run(
         "batch_norm": params.batch_norm,
         "weights": None if params.weights is None else _told(Path(params.weights)),
         **settled.content(),
+        "pretraining": started,
         "arms": _sizes(told),
         "left_out": left_out,
         "test": {"images": len(judged["test"]), "digest": _digest(judged["test"])},
@@ -154,14 +156,17 @@ def run(
     )
 
 
-def _training_data(folders: Sequence[Path], judged: Mapping[str, ImageSet]) -> TrainingData:
-    """Open what is trained on; refuse what is held out, and classes that cannot be judged."""
+def _training_data(
+    folders: Sequence[Path], related: Path, judged: Mapping[str, ImageSet]
+) -> tuple[TrainingData, ImageSet]:
+    """Open what is trained on, related classes apart; refuse what is held out or cannot be judged."""
     held_out = {f"real/{name}": images for name, images in judged.items()}
     sets = {str(path): ImageSet.load(path) for path in folders}
-    refuse_leaks(sets, held_out)
+    beside = ImageSet.load(related)
+    refuse_leaks(sets | {str(related): beside}, held_out)
     data = TrainingData.of(*sets.values())
     refuse_absent_classes(data.class_names, held_out)
-    return data
+    return data, beside
 
 
 def _conditions(
@@ -181,6 +186,64 @@ def _conditions(
             print(f"{weights.name} fits but for {', '.join(fresh)}, trained from scratch")
     how = (params.flip, weights, params.schedule, params.batch_norm)
     return Conditions(data, ground_of(data.real), *how, seed), schedule, has_batch_norm(network)
+
+
+def _settled(
+    conditions: Conditions,
+    schedule: Schedule,
+    val: Examples,
+    related: ImageSet,
+    params: RetrainParams,
+    kept: Kept,
+    watch: Report,
+) -> tuple[Conditions, Settled, dict[str, Any] | None]:
+    """Settle how every arm is trained, and what it starts from; return what is told of the latter.
+
+    With related classes all is settled twice, from random weights and from classifiers of those
+    classes, and the start whose best is better on real/val is taken.
+    """
+
+    def settle(start: Conditions, first: float, last: float) -> tuple[Settling, Settled]:
+        watched = part(watch, first, last)
+        settling = Settling(start, schedule, val, kept, seeds=params.seeds, watch=watched)
+        rates = params.learning_rates, params.weight_decays
+        return settling, settling.settle(params.recipe_names, params.lengths, *rates)
+
+    if not len(related) or conditions.weights is not None:
+        return conditions, settle(conditions, 0.0, 1.0)[1], None
+    longest = replace(schedule, steps=params.lengths[-1])
+    seeds = [conditions.own_seed(seed) for seed in params.seeds]
+    files = pretrained(
+        related,
+        len(conditions.data.class_names),
+        longest,
+        flip=params.flip,
+        seeds=seeds,
+        kept=Kept(_PRETRAINED, _KEPT_BYTES),
+        watch=part(watch, 0.0, _PRETRAINING),
+    )
+    after = replace(conditions, pretrained=dict(zip(params.seeds, files, strict=True)))
+    half = _PRETRAINING + (1.0 - _PRETRAINING) / 2
+    both = [
+        (start, *settle(start, first, last))
+        for start, first, last in ((conditions, _PRETRAINING, half), (after, half, 1.0))
+    ]
+    scores = [settling.score(settled) for _, settling, settled in both]
+    better = scores[1] > scores[0]
+    told = {
+        "images": len(related),
+        "classes": len(related.class_names),
+        "steps": longest.steps,
+        "from_scratch": round(scores[0], _DIGITS),
+        "pretrained": round(scores[1], _DIGITS),
+        "used": better,
+    }
+    print(
+        "on real/val {pretrained:.1%} after {classes} related classes, {from_scratch:.1%} from "
+        "random weights".format(**told)
+    )
+    start, _, settled = both[better]
+    return start, settled, told
 
 
 def _settling_share(params: RetrainParams) -> float:

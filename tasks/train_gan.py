@@ -60,6 +60,7 @@ def run(
     val: Path,
     unlabelled: Path,
     other_domain: Path,
+    related: Path,
     gate: Path,
     dataset: Annotated[str, Setting("ingest.source")],
     out: Output,
@@ -78,14 +79,16 @@ def run(
     """
     require_passed(gate)
     labelled, held_out, loose = (ImageSet.load(path) for path in (train, val, unlabelled))
-    others = ImageSet.load(other_domain)
-    check_training_set(labelled, params, others)
+    others, beside = ImageSet.load(other_domain), ImageSet.load(related)
+    check_training_set(labelled, params, others, beside)
     if params.private:
         check_units(labelled, params)
     turned = other_domain if params.network == "translator" else None
+    joined = related if params.related == "joint" and len(beside) else None
     kept = Kept(_KEPT, _KEPT_BYTES)
     data = [labelled, held_out, *([] if params.unlabelled == "none" else [loose])]
     data += [] if turned is None else [others]
+    data += [] if joined is None else [beside]
     settings = params.model_dump(mode="json", exclude=_DECIDES_NOTHING)
     # the same images in other groups are another promise, and may not share its noise
     hidden = [units_of(labelled)[0].tolist()] if params.private else []
@@ -114,7 +117,7 @@ def run(
         for gan_seed in unlogged:
             _replay(runs[gan_seed], histories[gan_seed])
         if missing:
-            jobs = _jobs(missing, train, val, loose, sure, turned, work, params, seed)
+            jobs = _jobs(missing, train, val, loose, sure, turned, joined, work, params, seed)
             if params.private:
                 work.chmod(0o700)  # who reads a state can take its noise away
                 jobs = [_with_secret(job, decides) for job in jobs]
@@ -133,7 +136,7 @@ class Judge:
     Attributes:
         train: the set of labelled training images.
         val: the set of held-out images.
-        seen: the sets that the GAN trains on, with and without a label.
+        seen: the sets that the GAN trains on, with and without a label, and of related classes.
         network: weights of the in-domain classifier.
         in_domain: whether its features describe images, or Inception's.
     """
@@ -194,6 +197,7 @@ def _jobs(
     loose: ImageSet,
     sure: ImageSet,
     turned: Path | None,
+    joined: Path | None,
     work: Path,
     params: TrainGanParams,
     seed: int,
@@ -215,13 +219,24 @@ def _jobs(
     evaluate = Judge(
         train,
         val,
-        (shown,) if rest is None else (shown, rest),
+        tuple(seen for seen in (shown, rest, joined) if seen is not None),
         shared / "judge.safetensors",
         params.evaluation.features == "in_domain",
     )
     asked = secrets.token_hex(8)  # whom a training tells that a killed stage has left on a cluster
     return [
-        GanJob(shown, rest, params, one, seed, folder, folder / TOLD / asked, evaluate, turned)
+        GanJob(
+            shown,
+            rest,
+            params,
+            one,
+            seed,
+            folder,
+            folder / TOLD / asked,
+            evaluate,
+            other_domain=turned,
+            related=joined,
+        )
         for one, folder in ((one, work / str(one)) for one in seeds)
     ]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tasks.adapters.expectations import check_suites
 from tasks.adapters.findings import Finding, refusal
-from tasks.adapters.real_suites import groups_given, real_suites
+from tasks.adapters.real_suites import OTHER_DOMAIN, RELATED, groups_given, real_suites
 from tasks.adapters.validation_page import render_page
 from tasks.classifier.suspects import LabelSuspects, suspects
 from tasks.contracts.gate import write_gate
@@ -33,6 +33,7 @@ def run(
     val: Path,
     test: Path,
     other_domain: Path,
+    related: Path,
     rejects: Path,
     twins: Path,
     gate: Explanation,
@@ -50,6 +51,7 @@ def run(
         val: of which labels are judged, as of train.
         test: of which labels are not judged.
         other_domain: images of the same classes, taken otherwise; perhaps none.
+        related: images of classes that nobody asks about; perhaps none.
         rejects: table of the files that ingest left out, with ``reason``.
         twins: table of pairs of near-twins, with their sources, classes and correlation.
         gate: whether it is open.
@@ -72,8 +74,9 @@ def run(
         if judged.judged:
             frames |= {split: _with_suggested(frames[split], table, split) for split in _JUDGED}
         report(0.6, "checking expectations")
-        beside = ImageSet.load(other_domain)
-        findings = check_suites(real_suites(frames, params, describe(beside)))
+        beside = {OTHER_DOMAIN: ImageSet.load(other_domain), RELATED: ImageSet.load(related)}
+        described = {name: describe(images) for name, images in beside.items()}
+        findings = check_suites(real_suites(frames, params, described))
         report(1.0, f"{len(findings)} expectations checked")
     passed = not any(finding.stops for finding in findings)
     write_gate(gate, passed)
@@ -90,7 +93,7 @@ def run(
     page.write_text(
         render_page(
             findings, sets, params, labels=judged, suspects=table, twins=pairs,
-            rejects=_table(rejects), other_domain=beside,
+            rejects=_table(rejects), beside=beside,
         ),
         encoding="utf-8",
     )  # fmt: skip

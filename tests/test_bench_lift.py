@@ -56,6 +56,17 @@ def test_a_rare_class_has_as_many_images_to_train_on_as_is_said(
     assert len(values(tmp_path / "out" / "val" / "dog")) == 2
 
 
+def test_a_related_class_is_not_asked_about(images: Path, tmp_path: Path) -> None:
+    task = replace(TASK, related=("dog",), related_images=5)
+    lay_out(task, images, tmp_path / "out", 0, final=True)
+    folders = {place.name: sorted(own.name for own in place.iterdir() if own.is_dir())
+               for place in (tmp_path / "out").iterdir()}  # fmt: skip
+    assert folders.pop("related") == ["dog"]
+    assert folders.pop("unlabelled") == []
+    assert set(map(tuple, folders.values())) == {("cat",)}
+    assert len(values(tmp_path / "out/related/dog")) == 5
+
+
 def test_own_images_have_their_look_wherever_they_stand(images: Path, tmp_path: Path) -> None:
     task = replace(TASK, look="negative", other_look="as it is")
     for folder, of in (("own", TASK), ("looked", task)):

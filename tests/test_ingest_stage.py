@@ -70,7 +70,7 @@ def test_the_same_source_gives_the_same_bytes(source: Path, tmp_path: Path) -> N
     shutil.copytree(source, moved)
     one, two = run(source, tmp_path / "one"), run(moved, tmp_path / "two")
     files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
-    assert len(files) == 17
+    assert len(files) == 19
     for file in files:
         assert (one / file).read_bytes() == (two / file).read_bytes(), file
 
@@ -224,6 +224,54 @@ def test_what_shares_a_group_with_a_held_out_image_does_not_come_in_by_another_d
 def test_a_class_of_another_domain_alone_is_refused(source: Path, tmp_path: Path) -> None:
     save(source / "other_domain/star/1.png", draw_shape("circle", np.random.default_rng(1), 16))
     with pytest.raises(UserError, match="class 'star' of other_domain"):
+        run(source, tmp_path / "out")
+
+
+def test_images_of_related_classes_change_no_other_set_and_bring_no_leak(
+    source: Path, tmp_path: Path
+) -> None:
+    before = run(source, tmp_path / "before", per_class=6)
+    rng, held = np.random.default_rng(1), ImageSet.load(before / "sets/test").manifest["source"]
+    for name in ("star", "moon"):
+        for number in range(3):
+            save(source / f"related/{name}/{number}.png", draw_shape("circle", rng, 16))
+    for number, name in enumerate(("cross", "star")):  # cross is nothing but held-out images
+        (source / "related" / name).mkdir(exist_ok=True)
+        shutil.copy(source / held[number], source / f"related/{name}/copy.png")
+    after = run(source, tmp_path / "after", per_class=6)
+    for name in (*PARTS, "spare", "unlabelled", "other_domain"):
+        for file in ("images.npy", "manifest.parquet"):
+            kept = (tmp_path / run_ / f"sets/{name}/{file}" for run_ in ("before", "after"))
+            assert len({path.read_bytes() for path in kept}) == 1
+    beside = ImageSet.load(after / "sets/related")
+    assert len(ImageSet.load(before / "sets/related")) == 0
+    assert len(beside) == 6
+    assert beside.class_names == ("moon", "star")
+    assert set(beside.labels) == {0, 1}
+    folders = beside.manifest["source"].str.split("/").str[1]
+    assert (folders == beside.manifest["class_name"]).all()
+    for number, name in enumerate(("cross", "star")):
+        assert rejects_of(after)[f"related/{name}/copy.png"] == f"identical to {held[number]}"
+    summary = json.loads((after / "summary/ingest.json").read_text())
+    assert summary["related"] == {"moon": 3, "star": 3}
+    assert "related" not in summary["counts"]
+    assert summary["classes"] == list(SHAPES)
+
+
+@pytest.mark.parametrize(
+    ("folders", "why"),
+    [
+        (("circle", "moon"), "class 'circle' of related: it is asked about too"),
+        (("moon",), "class 'moon' of related: it is the only related class"),
+    ],
+)
+def test_related_classes_that_teach_nothing_are_refused(
+    source: Path, tmp_path: Path, folders: tuple[str, ...], why: str
+) -> None:
+    for number, name in enumerate(folders):
+        drawn = draw_shape("circle", np.random.default_rng(number), 16)
+        save(source / f"related/{name}/1.png", drawn)
+    with pytest.raises(UserError, match=why):
         run(source, tmp_path / "out")
 
 

@@ -27,12 +27,13 @@ from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.board import GAP
-from tasks.gan.checkpoint import checkpoint_hash
+from tasks.gan.checkpoint import check_checkpoint, checkpoint_hash, load_config
 from tasks.gan.history import History
 from tasks.gan.state import Tick
 from tasks.gan.telling import Listener, Teller
 from tasks.gan.worker import GanJob
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+from tests.data.fake_sets import related
 
 ROOT = Path(__file__).parents[1]
 
@@ -66,6 +67,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     hidden = ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
     hidden.save(tmp_path / "unlabelled")
     shape_set(5, seed=3).save(tmp_path / "other_domain")
+    shape_set(1).take([]).save(tmp_path / "related")
     write_gate(tmp_path / "gate", True)
     record = Told()
 
@@ -86,6 +88,7 @@ def run(out: str = "out", **overrides: object) -> Path:
         val=Path("val"),
         unlabelled=Path("unlabelled"),
         other_domain=Path("other_domain"),
+        related=Path("related"),
         gate=Path("gate"),
         dataset="shapes",
         out=root / "gan",
@@ -116,6 +119,32 @@ def test_a_translator_keeps_the_images_that_it_turns_and_is_made_anew_with_other
     shape_set(5, seed=4).take([]).save(Path("other_domain"))
     with pytest.raises(UserError, match="class 'circle' has none"):
         run("third", **own)
+
+
+def test_related_classes_are_learned_beside_and_no_image_is_made_of_them(told: Told) -> None:
+    plain = run("plain", seeds=[0])
+    related(shape_set(5, seed=3)).save(Path("related"))
+    joint = run("joint", seeds=[0])
+    config = load_config(joint / "gan/0")
+    assert config["class_names"] == list(SHAPES)
+    assert config["related_names"] == [f"related {name}" for name in SHAPES]
+    assert config["network"]["classes"] == 2 * len(SHAPES)
+    check_checkpoint(joint / "gan/0", ImageSet.load(Path("train")))
+    assert checkpoint_hash(joint / "gan/0") != checkpoint_hash(plain / "gan/0")
+    alone = run("alone", seeds=[0], related="none")
+    weights = "gan/0/generator.safetensors"
+    assert (alone / weights).read_bytes() == (plain / weights).read_bytes()
+    private = {
+        "privacy": {"epsilon": 8.0, "delta": 1e-3},
+        "loss": "nonsaturating",
+        "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "last"},
+    }
+    for own, name in (
+        ({"network": "translator"}, "network: translator"),
+        (private, r"privacy\.epsilon"),
+    ):
+        with pytest.raises(UserError, match=rf"{name}.*3 related classes.*\n?.*related=none"):
+            run("never", **own, penalties={}, diffaug=[], balanced=False)
 
 
 def test_private_gans_tell_what_they_promise_and_keep_the_secret(told: Told) -> None:

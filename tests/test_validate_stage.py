@@ -17,13 +17,14 @@ from tasks.contracts.image_set import ImageSet
 from tasks.contracts.params.validate import ValidateParams
 from tasks.data.last_validated import FILE
 from tasks.validate import run
-from tests.data.fake_sets import image_set, noise_set
+from tests.data.fake_sets import image_set, noise_set, related
 
 PARAMS = ValidateParams(
     min_train_per_class=2, min_val_per_class=2, min_test_per_class=2, min_pixel_std=1.0,
     useful_train_per_class=1, useful_val_per_class=1, useful_test_per_class=1,
     max_robust_z=100.0, max_drift=0.5, max_suspect_share=0.05,
 )  # fmt: skip
+SETS = ("train", "val", "test", "other_domain", "related")
 NASTY = ('<b>&"', "<script>alert(1)</script>")
 
 
@@ -32,13 +33,14 @@ def line(tmp_path, monkeypatch) -> dict[str, Path]:
     monkeypatch.chdir(tmp_path)
     for seed, split in enumerate(("train", "val", "test")):
         noise_set(4, NASTY, seed=seed).save(tmp_path / "real" / split)
-    noise_set(0, NASTY).save(tmp_path / "real" / "other_domain")
+    for name in ("other_domain", "related"):
+        noise_set(0, NASTY).save(tmp_path / "real" / name)
     rejects, twins = tmp_path / "ingest_rejects.csv", tmp_path / "ingest_twins.csv"
     rejects.write_text("source,class_name,reason,mend\n", encoding="utf-8")
     twins.write_text("", encoding="utf-8")
     made = {"gate": "gate", "result": "validation.json", "page": "validation.html"}
     return {
-        **{split: tmp_path / "real" / split for split in ("train", "val", "test", "other_domain")},
+        **{name: tmp_path / "real" / name for name in SETS},
         "rejects": rejects,
         "twins": twins,
         **{name: tmp_path / "reports" / file for name, file in made.items()},
@@ -102,6 +104,26 @@ def test_images_of_another_domain_are_checked_and_shown_apart(line):
     with pytest.raises(UserError, match="other domain"):
         run(**line, params=PARAMS, seed=0)
     assert cards(line["page"]).count("<img") == 3
+
+
+def test_images_of_related_classes_are_checked_and_shown_apart(line):
+    run(**line, params=PARAMS, seed=0)
+    without = json.loads(line["result"].read_text(encoding="utf-8"))["checked"]
+    related(noise_set(4, NASTY, seed=9)).save(line["related"])
+    run(**line, params=PARAMS, seed=0)
+    result = json.loads(line["result"].read_text(encoding="utf-8"))
+    own = [one for one in result["expectations"] if one["split"] == "related classes"]
+    assert result["success"]
+    assert len(own) == result["checked"] - without > 10
+    page = line["page"].read_text(encoding="utf-8")
+    assert "8 images of related classes" in page
+    assert "related &lt;script&gt;" in page
+    assert "<script>alert" not in page
+    assert page.split("checked in the images of related classes")[1].count("expect_") == len(own)
+    ImageSet.load(line["test"]).take([0]).save(line["other_domain"])
+    related(ImageSet.load(line["test"]).take([0])).save(line["related"])
+    with pytest.raises(UserError, match="in two splits"):
+        run(**line, params=PARAMS, seed=0)
 
 
 def test_an_image_of_another_domain_in_a_held_out_set_closes_the_gate(line):

@@ -27,7 +27,7 @@ from tasks.contracts.params.validate import ValidateParams
 from tasks.data.pixel_shift import drift, with_robust_z
 from tasks.data.tallies import class_counts, classes_of
 
-OTHER_DOMAIN = "other domain"  # what people call that set
+OTHER_DOMAIN, RELATED = "other domain", "related classes"  # what people call those sets
 SUGGESTED = "suggested"  # the column of the class that an image looks like
 
 
@@ -52,7 +52,7 @@ def recall_within(images: int) -> float:
 def real_suites(
     frames: Mapping[str, pd.DataFrame],
     params: ValidateParams,
-    other_domain: pd.DataFrame | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> list[Suite]:
     """Return what is asked of the real sets.
 
@@ -60,8 +60,9 @@ def real_suites(
         frames: split -> manifest beside pixel statistics (`pixel_stats.describe`), train first;
             with ``suggested``, where labels were judged, the class that an image looks like.
         params: least images of a class in each split, least contrast of an image, and what warns.
-        other_domain: likewise, of images of another domain. Nothing is asked of none; brightness
-            and contrast may differ, since that is what another domain is.
+        beside: likewise, of images of another domain and of related classes, under these names.
+            Nothing is asked of none; brightness and contrast may differ, and related classes have
+            labels of their own.
     """
     told = [*TELLING, *SIZE, "label", "class_name", "group"]
     everything = pd.concat([frame[told].assign(split=split) for split, frame in frames.items()])
@@ -82,11 +83,13 @@ def real_suites(
         "classes", "all splits", "classes", class_counts(everything, names),
         (rows("There are at least two classes to tell apart", 2),),
     )  # fmt: skip
-    if other_domain is not None and len(other_domain):
-        every_set = pd.concat([everything, other_domain[told].assign(split=OTHER_DOMAIN)])
-        checks = (*integrity(), *labels(names), *_real_pixels(params), *sizes(size))
-        named = with_usual_name(other_domain, names)
-        suites.append(Suite("other-domain images", OTHER_DOMAIN, "images", named, checks))
+    for name, frame in (beside or {}).items():
+        if not len(frame):
+            continue
+        every_set = pd.concat([every_set, frame[told].assign(split=name)])
+        own = classes_of(frame) if name == RELATED else names
+        checks = (*integrity(), *labels(own), *_real_pixels(params), *sizes(size))
+        suites.append(Suite(name, name, "images", with_usual_name(frame, own), checks))
     suites += [_apart(every_set, "image_id", "image_id"), total, _drift(frames, params)]
     if groups_given(frames.values()):
         suites.append(_apart(every_set, "group", "group"))

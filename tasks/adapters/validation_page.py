@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.adapters.findings import FailingRow, Finding
-from tasks.adapters.real_suites import OTHER_DOMAIN, SUGGESTED, groups_given, recall_within
+from tasks.adapters.real_suites import OTHER_DOMAIN, RELATED, SUGGESTED, groups_given, recall_within
 from tasks.adapters.validation_pictures import (
     galleries,
     original_sizes,
@@ -27,6 +27,11 @@ from tasks.data.tallies import class_counts, classes_of
 _SHOWN = 24  # pictures of a finding that failed
 _SHOWN_IN_ALL = 240
 _REASONS = 10
+_SET = {OTHER_DOMAIN: "the other domain", RELATED: "related classes"}  # after "images of"
+_USE = {
+    OTHER_DOMAIN: "The same classes, taken otherwise.",
+    RELATED: "Classes that nobody asks about.",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def render_page(
     suspects: pd.DataFrame,
     twins: pd.DataFrame,
     rejects: pd.DataFrame,
-    other_domain: ImageSet,
+    beside: Mapping[str, ImageSet],
 ) -> str:
     """Return the page: what was found, the images it concerns, and what there is of each class.
 
@@ -71,7 +76,8 @@ def render_page(
             ``p_given`` and ``p_suggested``.
         twins: pairs of near-twins, with their sources, classes and correlation.
         rejects: files that ingest left out, with ``reason``.
-        other_domain: images of the same classes, taken otherwise; perhaps none.
+        beside: images of another domain and of related classes, under what people call them;
+            perhaps none.
     """
     template = templates(Path(__file__).parent).get_template("validation.html.j2")
     asked: dict[tuple[str, str, str], dict[str, Finding]] = {}  # of every set alike, a row each
@@ -81,7 +87,7 @@ def render_page(
             asked.setdefault(kind, {})[finding.split] = finding
     broken = [finding for finding in findings if not finding.passed]
     most = max(4, min(_SHOWN, _SHOWN_IN_ALL // max(1, len(broken))))
-    pictured = {**sets, OTHER_DOMAIN: other_domain}
+    pictured = {**sets, **beside}
     failures = [
         _failure(finding, pictured, 0 if finding.column == SUGGESTED else most)
         for finding in broken
@@ -99,8 +105,11 @@ def render_page(
         useful={split: getattr(params, f"useful_{split}_per_class") for split in sets},
         groups_given=groups_given([image_set.manifest for image_set in sets.values()]),
         galleries=galleries(sets),
-        other_domain=other_domain,
-        others=galleries({OTHER_DOMAIN: other_domain}),
+        beside=[
+            (f"{len(images)} images of {_SET[name]}", _USE[name], galleries({name: images}))
+            for name, images in beside.items()
+            if len(images)
+        ],
         sizes=original_sizes(sets),
         labels=labels,
         least_recall=LEAST_RECALL,
@@ -117,9 +126,11 @@ def render_page(
 def _across(findings: Sequence[Finding], sets: Mapping[str, ImageSet]) -> dict[str, list[Finding]]:
     """Return what is not asked of each split, by where it is."""
     others = [finding for finding in findings if finding.split not in sets]
-    beside = [finding for finding in others if finding.split == OTHER_DOMAIN]
-    found = {"checked across all sets": [one for one in others if one not in beside]}
-    return found | ({"checked in the images of the other domain": beside} if beside else {})
+    found = {"checked across all sets": [one for one in others if one.split not in _SET]}
+    for name, told in _SET.items():
+        if own := [one for one in others if one.split == name]:
+            found[f"checked in the images of {told}"] = own
+    return found
 
 
 def _failure(finding: Finding, sets: Mapping[str, ImageSet], most: int) -> _Failure:

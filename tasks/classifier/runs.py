@@ -41,6 +41,7 @@ class Conditions:
         ground: colour ``[C, 1, 1]`` in 0..1 that recipes fill with what a shift uncovers.
         flip: recipes may mirror images left to right.
         weights: a file to start from; None starts from scratch.
+        pretrained: files to start from, by seed of the classifier; None where there are none.
         entry: when added images are shown, a key of `ENTRIES`.
         batch_norm: whether real and added images share its statistics in training.
         seed: the root of every draw, beside the classifier's.
@@ -53,6 +54,15 @@ class Conditions:
     entry: EntryName
     batch_norm: BatchNormName
     seed: int
+    pretrained: Mapping[int, Path] | None = None
+
+    def own_seed(self, seed: int) -> int:
+        """Return what a classifier's seed draws by."""
+        return self.seed * 1_000_003 + seed
+
+    def first_weights(self, seed: int) -> Path | None:
+        """Return the file that a classifier's seed starts from."""
+        return self.weights if self.pretrained is None else self.pretrained[seed]
 
 
 @dataclass(frozen=True)
@@ -180,9 +190,11 @@ class KeptRuns:
         own = {
             "arm": [run.name, asdict(run.arm)],
             "schedule": asdict(run.schedule),
-            "seed": _seed(self._conditions, run),
+            "seed": self._conditions.own_seed(run.seed),
             "trained on": [of.identity for of in (chosen.real, chosen.added, chosen.stand_ins)],
         }
+        if self._conditions.pretrained is not None:
+            own["pretrained"] = weights_digest(self._conditions.pretrained[run.seed])
         if len(chosen.real) and len(chosen.added):  # or it changes nothing: `Exposure`
             own["entry"] = run.arm.entry or self._conditions.entry
             own["batch_norm"] = self._conditions.batch_norm
@@ -193,12 +205,8 @@ class KeptRuns:
         return hashlib.sha256(json.dumps(self._shared | own, sort_keys=True).encode()).hexdigest()
 
 
-def _seed(conditions: Conditions, run: ClassifierRun) -> int:
-    return conditions.seed * 1_000_003 + run.seed
-
-
 def _chosen(conditions: Conditions, run: ClassifierRun) -> TrainingSet:
-    seed = _seed(conditions, run)
+    seed = conditions.own_seed(run.seed)
     return training_set(run.arm, conditions.data, gan_seed=run.turn, seed=seed)
 
 
@@ -232,12 +240,12 @@ def _trained(
             run.schedule,
             augment=recipe.augment and recipe.augment(conditions.ground, conditions.flip),
             blend=recipe.blend and recipe.blend(classes),
-            weights=conditions.weights,
+            weights=conditions.first_weights(run.seed),
             entry=run.arm.entry or conditions.entry,
             batch_norm=conditions.batch_norm,
             adapt_to=_own_domain(conditions.data) if run.arm.adapted else None,
             classes=classes,
-            seed=_seed(conditions, run),
+            seed=conditions.own_seed(run.seed),
         )
     except DivergedError:
         return RunResult(sizes, {}, None)

@@ -62,6 +62,10 @@ class Settled:
     by: Literal["plateau", "most_steps", "declared"]
     gain: tuple[float, float] | None
 
+    def is_chosen(self, one: Tried) -> bool:
+        """Tell whether every arm is trained like this."""
+        return (one.recipe, one.schedule) == (self.recipe, self.schedule)
+
     def content(self) -> dict[str, Any]:
         """Return it as ``retrain.json`` tells it."""
         gain, error = self.gain or (None, None)
@@ -85,7 +89,7 @@ class Settled:
             "val_balanced_accuracy": _told(one.mean),
             "standard_error": _told(standard_error(one.scores)),
             "seeds": len(one.scores),
-            "chosen": (one.recipe, one.schedule) == (self.recipe, self.schedule),
+            "chosen": self.is_chosen(one),
         }
 
 
@@ -176,6 +180,11 @@ class Settling:
                 tried += self._try([best.recipe], schedule)
         best = best_of([best, *(one for one in tried if _alike(one, best))])
         return Settled(best.recipe, best.schedule, tried, by, gain)
+
+    def score(self, settled: Settled) -> float:
+        """Return the balanced accuracy on real/val of what was settled, NaN if it diverged."""
+        same = [t for t in settled.tried if settled.is_chosen(t)]
+        return (same or self._try([settled.recipe], settled.schedule))[0].mean
 
     def _at(self, steps: int, rate: tuple[float, float]) -> Schedule:
         return replace(self._schedule, steps=steps, learning_rate=rate[0], weight_decay=rate[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -32,15 +34,28 @@ class ClassSampler:
         labels: of every row, int64 ``[N]``.
         rng: where draws come from.
         balanced: whether classes are equally likely, or as likely as they are frequent.
+        asked: the classes below it are drawn half the time at least, however many others there
+            are; None sets no class apart.
     """
 
-    def __init__(self, labels: Labels, rng: np.random.Generator, *, balanced: bool = True) -> None:
+    def __init__(
+        self,
+        labels: Labels,
+        rng: np.random.Generator,
+        *,
+        balanced: bool = True,
+        asked: int | None = None,
+    ) -> None:
         self._rng = rng
         self._order = np.argsort(labels, kind="stable")
         self._classes, self._first, self._count = np.unique(
             labels[self._order], return_index=True, return_counts=True
         )
-        self._edges = None if balanced else np.cumsum(self._count) / len(labels)
+        shares = np.full(len(self._classes), 1.0) if balanced else self._count
+        if asked is not None:
+            shares = _half_at_least(shares, self._classes < asked)
+        even = balanced and asked is None
+        self._edges = None if even else np.cumsum(shares)[:-1] / shares.sum()
 
     def labels(self, size: int) -> Labels:
         """Draw `size` labels."""
@@ -56,3 +71,11 @@ class ClassSampler:
         place = (self._rng.random(len(labels)) * self._count[kind]).astype(np.int64)
         rows: npt.NDArray[np.int64] = self._order[self._first[kind] + place].astype(np.int64)
         return rows
+
+
+def _half_at_least(shares: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return shares of which some together have half at least, the proportions among them kept."""
+    own = shares[some].sum() / shares.sum()
+    if own >= 0.5 or not some.any():
+        return shares
+    return np.where(some, shares * 0.5 / own, shares * 0.5 / (1.0 - own))

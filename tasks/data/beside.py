@@ -1,4 +1,4 @@
-"""Images beside the splits: those without a label, and those of another domain.
+"""Images beside the splits: without a label, of another domain, or of related classes.
 
 Without a label are those of the folder ``unlabelled/``, and those whose label is hidden.
 
@@ -11,7 +11,9 @@ No trace of a hidden label is left: the label is -1, the class name empty, the s
 are made of the id alone, as both may name the class, and the rows are in the order of their ids,
 which come from the pixels.
 
-Of another domain are those of the folder ``other_domain/``: the same classes, taken otherwise.
+Of another domain are those of the folder ``other_domain/``: the same classes, taken otherwise. Of
+related classes are those of ``related/``: other classes, which nobody asks about, with labels of
+their own.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import Images, ImageSet, Unread, concatenate, image_id
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.collection import COPY
-from tasks.data.items import OTHER_DOMAIN, Item, Rejected
+from tasks.data.items import OTHER_DOMAIN, RELATED, Item, Rejected
 from tasks.data.reading import read
 
 _TEXT = ("image_id", "class_name", "origin", "source", "group")
@@ -48,17 +50,16 @@ def decode_beside(
     them changes none of those. They are `Unread`.
 
     Raises:
-        UserError: an image of another domain is of a class that is none of ``class_names``.
+        UserError: an image of another domain is of a class that is none of ``class_names``, one of
+            a related class is of such, or there is a single related class.
+
+    Returns:
+        the images, those of related classes with labels after the others', and the unreadable.
     """
-    labels = {"": -1} | {name: label for label, name in enumerate(class_names)}
-    for item in items:
-        if item.class_name not in labels:
-            raise UserError(
-                f"class {item.class_name!r} of {OTHER_DOMAIN}",
-                f"no image outside of {OTHER_DOMAIN} is of this class ({item.source})",
-                "Give images of it in your own domain too, rename the class as it is called "
-                "there, or move its images out of the source",
-            )
+    _see_classes(items, class_names)
+    related = sorted({item.class_name for item in items if item.split == RELATED})
+    names = ("", *class_names, *related)
+    labels = {name: label for label, name in enumerate(names, start=-1)}
     asked = params.model_copy(update={"channels": shape[2]})
     done = read(items, asked, watch, white, scratch)
     ids = [image_id(image) for image in done.pixels]
@@ -72,6 +73,35 @@ def decode_beside(
         class_name=pd.Series(named, dtype="str"),
     )
     return ImageSet(unread, manifest), done.unreadable
+
+
+def _see_classes(items: Sequence[Item], class_names: Sequence[str]) -> None:
+    related = {}
+    for item in items:
+        name, asked = item.class_name, item.class_name in class_names
+        if item.split == OTHER_DOMAIN and not asked:
+            raise UserError(
+                f"class {name!r} of {OTHER_DOMAIN}",
+                f"no image outside of {OTHER_DOMAIN} is of this class ({item.source})",
+                "Give images of it in your own domain too, rename the class as it is called "
+                "there, or move its images out of the source",
+            )
+        if item.split == RELATED:
+            related[name] = item.source
+            if asked:
+                raise UserError(
+                    f"class {name!r} of {RELATED}",
+                    f"it is asked about too, since images of it stand beside ({item.source})",
+                    f"Move its images out of {RELATED} to the others of the class, or rename it "
+                    "if it is another class",
+                )
+    if len(related) == 1:
+        raise UserError(
+            f"class {next(iter(related))!r} of {RELATED}",
+            "it is the only related class, and to tell one class apart teaches a classifier "
+            f"nothing ({next(iter(related.values()))})",
+            f"Give images of at least two related classes, or move {RELATED} out of the source",
+        )
 
 
 def hide_labels(images: ImageSet) -> ImageSet:
@@ -96,18 +126,24 @@ def join_unlabelled(
     return _by_id(concatenate([hidden, kept])), copies
 
 
-def join_other_domain(
+def join_labelled(
     given: ImageSet, hidden: ImageSet, labelled: Mapping[str, ImageSet]
 ) -> tuple[ImageSet, list[Rejected]]:
-    """Return images of another domain, rows by image id, and list copies and leaks, left out.
+    """Return images with a label, rows by image id, and list copies and leaks, left out.
 
     Args:
-        given: images of another domain (`decode_beside`).
+        given: images of another domain, or of related classes (`decode_beside`).
         hidden: training images whose label was hidden (`hide_labels`).
         labelled: as in `join_unlabelled`.
     """
     kept, copies = _without_leaks(given, hidden, labelled)
     return _by_id(kept), copies
+
+
+def renumbered(images: ImageSet) -> ImageSet:
+    """Return the same images with their labels counted from 0 on, without a gap."""
+    labels = np.unique(images.labels, return_inverse=True)[1].astype(np.int64)
+    return ImageSet(images.images, images.manifest.assign(label=labels))
 
 
 def _by_id(images: ImageSet) -> ImageSet:

@@ -20,7 +20,7 @@ from tasks.data.pictures import to_picture
 
 METADATA = "metadata.csv"
 # folders that mean something else
-_TAKEN = {"train", "val", "test", "unlabelled", "unlabeled", "other_domain"}
+_TAKEN = {"train", "val", "test", "unlabelled", "unlabeled", "other_domain", "related"}
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)  # of Windows
 _NO_FILE_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _LONGEST = 120  # bytes of a folder's name

@@ -12,6 +12,7 @@ from PIL import Image
 SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
 OTHER_DOMAIN = "other_domain"  # the same classes, taken otherwise: by another camera, or drawn
+RELATED = "related"  # other classes, which nobody asks about
 HELD_OUT = {"test": 0, "val": 1, "train": 2}
 """Given splits, the most held out first: where one thing stands in two, it stays there."""
 SPLIT_NAMES = {
@@ -44,8 +45,8 @@ class Item:
         class_name: its label's name, empty for one without a label.
         source: where it came from, relative to the source.
         split: the split that the source gives it, `UNLABELLED` for one without a label,
-            `OTHER_DOMAIN` for one that is not of the domain asked about, None where ganlift is to
-            choose.
+            `OTHER_DOMAIN` for one that is not of the domain asked about, `RELATED` for one of a
+            class that is not asked about, None where ganlift is to choose.
         open: decodes it (see `open_image` for what that raises).
         group: what it belongs to (a patient, a part, a scene), None where nothing says so.
     """
@@ -73,7 +74,7 @@ class Listing:
 
     Attributes:
         items: its images, in an order that does not depend on the file system; those without a
-            label and those of another domain come last.
+            label, of another domain and of related classes come last.
         passed_over: files that are no image of any class (litter of systems, other kinds of
             files), which count for nothing but are told.
     """

@@ -1,7 +1,7 @@
 """What a tree of files means: class folders, with or without splits above them, or a table.
 
-Beside either may stand ``unlabelled/`` with images of no known class, at any depth, and
-``other_domain/`` with folders of the same classes. What is seen but not understood is refused with
+Beside either may stand ``unlabelled/`` with images of no known class, at any depth,
+``other_domain/`` with folders of the same classes and ``related/`` with folders of others. What is seen but not understood is refused with
 the command that mends it, rather than guessed.
 """
 
@@ -13,7 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.contracts.errors import UserError
-from tasks.data.items import OTHER_DOMAIN, SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
+from tasks.data.items import (
+    OTHER_DOMAIN,
+    RELATED,
+    SPLIT_NAMES,
+    UNLABELLED,
+    Item,
+    Listing,
+    Rejected,
+)
 from tasks.data.tables import TABLES, table_items
 from tasks.data.trees import Leaf, Tree
 
@@ -51,7 +59,7 @@ class _ClassFolders:
                 self._passed_over.append(leaf.no_image())
 
     def listing(self) -> Listing:
-        beside = (*_UNLABELLED_FOLDERS, OTHER_DOMAIN)
+        beside = (*_UNLABELLED_FOLDERS, OTHER_DOMAIN, RELATED)
         named = [name for name in self._below("") if name not in beside]
         splits = {name: SPLIT_NAMES[name.casefold()] for name in named if _is_split(name)}
         others = [name for name in named if name not in splits]
@@ -69,7 +77,8 @@ class _ClassFolders:
             )
         for name in _UNLABELLED_FOLDERS:
             items += [leaf.item("", UNLABELLED) for leaf in self._within(name)]
-        items += self._other_domain()
+        items += self._classes_in(OTHER_DOMAIN, "named as the classes beside it")
+        items += self._classes_in(RELATED, "with other names than the classes beside it")
         return Listing(items, sorted(self._passed_over, key=lambda one: one.source))
 
     def _split_folders(self, splits: Mapping[str, str], others: Sequence[str]) -> list[Item]:
@@ -112,16 +121,17 @@ class _ClassFolders:
                 )
         return items
 
-    def _other_domain(self) -> Iterator[Item]:
-        if loose := self._images.get((OTHER_DOMAIN,)):
+    def _classes_in(self, beside: str, named: str) -> Iterator[Item]:
+        """Yield the images of a folder beside the classes, which holds one folder a class too."""
+        if loose := self._images.get((beside,)):
             raise UserError(
-                str(self._source / OTHER_DOMAIN),
-                f"{len(loose)} images of the other domain stand outside of a class folder, such as "
+                str(self._source / beside),
+                f"{len(loose)} of its images stand outside of a class folder, such as "
                 f"{loose[0].name}",
-                "Put one folder for each class into it, named as the classes beside it",
+                f"Put one folder for each class into it, {named}",
             )
-        for folder in self._below(OTHER_DOMAIN):
-            yield from self._class_folder(f"{OTHER_DOMAIN}/{folder}", OTHER_DOMAIN)
+        for folder in self._below(beside):
+            yield from self._class_folder(f"{beside}/{folder}", beside)
 
     def _class_folder(self, folder: str, split: str | None) -> Iterator[Item]:
         leaves = self._within(folder)

@@ -2,7 +2,7 @@
 
 The columns are those of Hugging Face's ``ImageFolder``: ``file_name`` and ``label``, and perhaps
 ``split`` and ``group``. An empty label means an image without one; the split ``other_domain`` means
-one that is not of the domain asked about.
+one that is not of the domain asked about, ``related`` one of a class that is not asked about.
 """
 
 from __future__ import annotations
@@ -14,12 +14,21 @@ from pathlib import Path
 import pandas as pd
 
 from tasks.contracts.errors import UserError
-from tasks.data.items import OTHER_DOMAIN, SPLIT_NAMES, UNLABELLED, Item, Listing, Rejected
+from tasks.data.items import (
+    OTHER_DOMAIN,
+    RELATED,
+    SPLIT_NAMES,
+    UNLABELLED,
+    Item,
+    Listing,
+    Rejected,
+)
 from tasks.data.trees import Leaf, Tree, content, told
 
 TABLES = ("metadata.csv", "metadata.parquet")
 _ASKED = ("file_name", "label")
 _COLUMNS = (*_ASKED, "split", "group")
+_LAST = {OTHER_DOMAIN: 1, RELATED: 2}  # behind what is asked about
 
 
 def table_items(table: Leaf, tree: Tree, source: Path) -> Listing:
@@ -51,18 +60,18 @@ def table_items(table: Leaf, tree: Tree, source: Path) -> Listing:
         if leaf.name in seen:
             raise UserError(row, f"{file_name!r} stands in two rows", "Keep one of them")
         seen.add(leaf.name)
-        places = SPLIT_NAMES | {OTHER_DOMAIN: OTHER_DOMAIN}
+        places = SPLIT_NAMES | {OTHER_DOMAIN: OTHER_DOMAIN, RELATED: RELATED}
         if split and split.casefold() not in places:
             raise UserError(
                 row,
                 f"unknown split {split!r}",
-                f"Write train, val, test or {OTHER_DOMAIN}, or leave it empty",
+                f"Write train, val, test, {OTHER_DOMAIN} or {RELATED}, or leave it empty",
             )
         place = places[split.casefold()] if split else None
         items.append(leaf.item(told(label), place if label else UNLABELLED, told(group) or None))
     if not any(item.class_name for item in items):
         raise UserError(where, "no row has a label", "Fill the column label")
-    items.sort(key=lambda item: (not item.class_name, item.split == OTHER_DOMAIN, item.source))
+    items.sort(key=lambda item: (not item.class_name, _LAST.get(item.split or "", 0), item.source))
     passed_over = [
         Rejected(leaf.name, "", f"{table.name} does not name it", "Add a row for it")
         if leaf.is_image

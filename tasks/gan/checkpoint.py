@@ -49,6 +49,7 @@ def save_checkpoint(
     params: TrainGanParams,
     seed: int,
     contents: ImageSet | None = None,
+    related_names: Sequence[str] = (),
 ) -> str:
     """Write the averaged generator, the discriminator and how to build them; return the hash.
 
@@ -59,6 +60,7 @@ def save_checkpoint(
         params: the section that they were trained by.
         seed: of the GAN.
         contents: the images that a translator turns, of which its images are made.
+        related_names: of the classes beside, which it learned too and no image is made of.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if contents is not None:
@@ -68,6 +70,7 @@ def save_checkpoint(
         "network": dataclasses.asdict(gan.spec),
         "seed": seed,
         "class_names": list(class_names),
+        "related_names": list(related_names),
         "train_gan": params.model_dump(mode="json", exclude=_LEFT_OUT),
     }
     save_file(_weights(gan.ema), folder / GENERATOR)
@@ -109,7 +112,8 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def load_config(folder: Path) -> dict[str, Any]:
-    """Read ``config.json``: schema, network (the `NetworkSpec`), seed, class_names, train_gan.
+    """Read ``config.json``: schema, network (the `NetworkSpec`), seed, class_names, train_gan and
+    related_names.
 
     Raises:
         UserError: it is missing, damaged, of another version of ganlift or an unknown network.
@@ -168,7 +172,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], NetworkSpec]:
         if name not in NETWORKS:
             raise UserError(str(path), f"unknown network {name!r}", _MEND)
         spec = NetworkSpec(**config["network"])
-        classes = len(config["class_names"])
+        classes = len(config["class_names"]) + len(config.get("related_names", ()))
     except (ValueError, KeyError, TypeError, ValidationError):
         raise UserError(str(path), "damaged", _MEND) from None
     if spec.classes != classes:

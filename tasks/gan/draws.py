@@ -82,6 +82,12 @@ def in_two_domains(train: ImageSet, other_domain: ImageSet) -> ImageSet:
     return concatenate([train, ImageSet(other_domain.images, apart)])
 
 
+def with_related(train: ImageSet, related: ImageSet) -> ImageSet:
+    """Join images of related classes: class c of them is class K + c of the set."""
+    apart = related.manifest.assign(label=related.manifest["label"] + len(train.class_names))
+    return concatenate([train, ImageSet(related.images, apart)])
+
+
 def units_of(train: ImageSet) -> tuple[npt.NDArray[np.int64], Unit]:
     """Return the number of each image's unit, ``[N]`` in 0..U-1, and what a unit is."""
     group = train.manifest["group"]
@@ -124,6 +130,8 @@ class RealBatches:
         balanced: whether classes are drawn equally often, or as often as they occur.
         seed: of the draws.
         domain: classes of the first domain, where ``train`` holds two; None where it holds one.
+        asked: classes that are asked about, the first ones, where ``train`` holds others; they are
+            half of a batch at least. None where it holds no others.
         device: where the images lie.
         rank: this process's number.
         world: how many processes share a batch.
@@ -139,12 +147,13 @@ class RealBatches:
         seed: int,
         device: torch.device,
         domain: int | None = None,
+        asked: int | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self._domain = domain
         self._rng = np.random.default_rng([seed, 1])
-        self._sampler = ClassSampler(train.labels, self._rng, balanced=balanced)
+        self._sampler = ClassSampler(train.labels, self._rng, balanced=balanced, asked=asked)
         self._images = on_device(device, train)
         self._size, self._rank, self._world = batch_size, rank, world
         self._loose: Tensor | None = None

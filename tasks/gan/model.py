@@ -36,18 +36,24 @@ class Gan:
 
 
 def build_gan(
-    train: ImageSet, params: TrainGanParams, seed: int, other_domain: ImageSet | None = None
+    train: ImageSet,
+    params: TrainGanParams,
+    seed: int,
+    other_domain: ImageSet | None = None,
+    related: ImageSet | None = None,
 ) -> Gan:
     """Build untrained networks for the images' size, channels and classes, on their device.
 
     Torch's global random state is left as it was. A translator turns images of ``other_domain``
-    into such of this one, and while it trains those of ``train`` back.
+    into such of this one, and while it trains those of ``train`` back. The classes of ``related``
+    come after those of ``train``.
 
     Raises:
         UserError: the device asked for is not there.
     """
     device = device_of(params)
-    spec = NetworkSpec.of(params, train.image_shape, len(train.class_names))
+    beside = 0 if related is None else len(related.class_names)
+    spec = NetworkSpec.of(params, train.image_shape, len(train.class_names) + beside)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator, discriminator = build_generator(spec), build_discriminator(spec)
@@ -61,13 +67,16 @@ def build_gan(
 
 
 def check_training_set(
-    train: ImageSet, params: TrainGanParams, other_domain: ImageSet | None = None
+    train: ImageSet,
+    params: TrainGanParams,
+    other_domain: ImageSet | None = None,
+    related: ImageSet | None = None,
 ) -> None:
     """Refuse what these images cannot train; settings that never go together are refused before.
 
     Raises:
-        UserError: a single class, colour augmentation of grey images, or a translator and a class
-            that has nothing to be translated.
+        UserError: a single class, colour augmentation of grey images, a translator and a class
+            that has nothing to be translated, or related classes beside what cannot use them.
     """
     if len(train.class_names) < 2:
         raise UserError(
@@ -89,6 +98,24 @@ def check_training_set(
             f"Put images of it into the folder other_domain/{missing[0]}/ beside the classes, or "
             "choose another network",
         )
+    if params.related == "joint" and related is not None and len(related):
+        apart = {
+            "train_gan.network: translator": params.network == "translator",
+            "train_gan.privacy.epsilon": params.private,
+        }
+        why = {
+            "train_gan.network: translator": "a translator knows two domains of the same classes",
+            "train_gan.privacy.epsilon": "its guarantee is about the images of real/train alone",
+        }
+        for name, applies in apart.items():
+            if applies:
+                raise UserError(
+                    name,
+                    f"{why[name]}, and there are images of {len(related.class_names)} related "
+                    "classes",
+                    "Set train_gan.related=none, so that GANs do not see them, or move the folder "
+                    "related/ out of the source",
+                )
 
 
 def device_of(params: TrainGanParams) -> torch.device:

@@ -20,7 +20,7 @@ from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.distributed import SOLO, Group
-from tasks.gan.draws import Draws, RealBatches, in_two_domains, units_of
+from tasks.gan.draws import Draws, RealBatches, in_two_domains, units_of, with_related
 from tasks.gan.health import Watch, collapsed_classes, divergence, is_better, standstill
 from tasks.gan.model import Gan, ema_decay, update_ema
 from tasks.gan.pictures import sample_grid
@@ -53,6 +53,7 @@ def train_gan(
     *,
     unlabelled: ImageSet | None = None,
     other_domain: ImageSet | None = None,
+    related: ImageSet | None = None,
     evaluate: Evaluate | None = None,
     states: StateFolder | None = None,
     group: Group = SOLO,
@@ -71,6 +72,7 @@ def train_gan(
         seed: of every draw.
         unlabelled: images for the unconditional part of the discriminator.
         other_domain: images of the same classes, of a domain that `gan` knows beside.
+        related: images of classes that `gan` knows beside.
         evaluate: judges images of the averaged generator, every ``evaluation.every_kimg``; of
             several processes, only the first has one.
         states: where the state is kept; a run found there goes on, and its ticks so far are
@@ -84,8 +86,11 @@ def train_gan(
             private; or `tasks.gan.accounting.guarantee_of` refuses it.
     """
     known = train if other_domain is None else in_two_domains(train, other_domain)
-    domain = None if other_domain is None else len(train.class_names)
-    run = Run(gan, known, unlabelled, params, seed, group, domain, secret)
+    if related is not None:
+        known = with_related(known, related)
+    own = len(train.class_names)
+    domain, asked = (None if beside is None else own for beside in (other_domain, related))
+    run = Run(gan, known, unlabelled, params, seed, group, domain, asked, secret)
     found = states.load() if states is not None else None
     if group.rank > 0:
         states = None  # the first process writes for all
@@ -180,6 +185,7 @@ class Run:
         seed: int,
         group: Group,
         domain: int | None,
+        asked: int | None,
         secret: tuple[bytes, str] | None,
     ) -> None:
         self.gan, self.params, self.group = gan, params, group
@@ -200,6 +206,7 @@ class Run:
                 seed=seed,
                 device=device,
                 domain=domain,
+                asked=asked,
                 rank=group.rank,
                 world=group.world,
             )

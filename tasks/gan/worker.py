@@ -44,6 +44,7 @@ class GanJob:
         told: where the stage listens.
         judge: makes what judges the images, in the worker.
         other_domain: set of images that a translator turns into such of this one, None without.
+        related: set of images of classes that are not asked about, None without.
         secret: of private training, as in `train_gan`; None without.
     """
 
@@ -56,6 +57,7 @@ class GanJob:
     told: Path
     judge: Callable[[], Evaluate]
     other_domain: Path | None = None
+    related: Path | None = None
     secret: tuple[bytes, str] | None = field(default=None, repr=False)  # repr may be logged
 
 
@@ -81,7 +83,8 @@ def _train(group: Group, job: GanJob) -> int:
     own_seed = job.seed * 1_000_003 + job.gan_seed
     train = ImageSet.load(job.train)
     other_domain = None if job.other_domain is None else ImageSet.load(job.other_domain)
-    gan = build_gan(train, job.params, own_seed, other_domain)
+    related = None if job.related is None else ImageSet.load(job.related)
+    gan = build_gan(train, job.params, own_seed, other_domain, related)
     first = group.rank == 0
     for news in train_gan(
         gan,
@@ -90,6 +93,7 @@ def _train(group: Group, job: GanJob) -> int:
         own_seed,
         unlabelled=None if job.unlabelled is None else ImageSet.load(job.unlabelled),
         other_domain=other_domain,
+        related=related,
         evaluate=job.judge() if first else None,
         states=StateFolder(job.folder / STATES),
         group=group,
@@ -99,7 +103,13 @@ def _train(group: Group, job: GanJob) -> int:
             if isinstance(news, GanOutcome):
                 folder = job.folder / CHECKPOINT
                 save_checkpoint(
-                    folder, gan, train.class_names, job.params, job.gan_seed, other_domain
+                    folder,
+                    gan,
+                    train.class_names,
+                    job.params,
+                    job.gan_seed,
+                    other_domain,
+                    () if related is None else related.class_names,
                 )
             teller.tell(news)
         if group.agree(not teller.heard):

@@ -134,12 +134,22 @@ def _retrained(folds: Sequence[Fold], arms: Sequence[str]) -> dict[str, Any]:
         "settled_by": min(ways, key=_WAYS.index),
         "gain": None,
         "gain_standard_error": None,
+        "pretraining": _pretraining([of.get("pretraining") for of in each]),
         "kept": None,
         "arms": {
             arm: {"real": round(np.mean([of["arms"][arm]["real"] for of in each]))} for arm in arms
         },
         "test": {"digest": _digest(str(of["test"]["digest"]) for of in each)},
     }
+
+
+def _pretraining(each: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """Return the means over folds, where they agree on what arms start from."""
+    told = [of for of in each if of is not None]
+    if len(told) < len(each) or len({of["used"] for of in told}) > 1:
+        return None
+    means = {key: float(np.mean([of[key] for of in told])) for key in told[0]}
+    return means | {key: round(means[key]) for key in ("images", "classes", "steps", "used")}
 
 
 def _trained_on(folds: Sequence[Fold], class_names: Sequence[str]) -> TrainedOn:

@@ -317,6 +317,27 @@ class SettlingRow(Part):
     chosen: bool
 
 
+class Pretraining(Part):
+    """Whether arms start from training on related classes, as was settled on real/val.
+
+    Attributes:
+        images: of related classes.
+        classes: how many these are.
+        steps: of that training.
+        from_scratch: balanced accuracy on real/val of the best that was settled from random
+            weights, 0 to 1.
+        pretrained: likewise, from classifiers of related classes.
+        used: the latter is better, and every arm starts from it.
+    """
+
+    images: int
+    classes: int
+    steps: int
+    from_scratch: Rounded
+    pretrained: Rounded
+    used: bool
+
+
 class Classifier(Part):
     """The classifier of every arm, how it is trained, and the one that was kept.
 
@@ -329,6 +350,7 @@ class Classifier(Part):
             ``declared`` in ``params.yaml``.
         gain: what the last doubling of the steps gained in balanced accuracy on real/val.
         gain_standard_error: of that gain.
+        pretraining: on related classes; None without such, or over folds that differ in it.
     """
 
     name: str
@@ -340,6 +362,7 @@ class Classifier(Part):
     settled_by: Literal["plateau", "most_steps", "declared"]
     gain: Rounded | None
     gain_standard_error: Rounded | None
+    pretraining: Pretraining | None = None
     kept: KeptClassifier | None
 
 

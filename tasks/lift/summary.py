@@ -241,12 +241,13 @@ def _flags(gan: Mapping[str, Any]) -> parts.GanFlags:
 
 
 def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:
-    same = set(parts.Classifier.model_fields) - {"name", "kept"}
+    same = set(parts.Classifier.model_fields) - {"name", "kept", "pretraining"}
     kept = retrained["kept"]
     return parts.Classifier(
         name=retrained["classifier"],
         kept=kept
         and parts.KeptClassifier(**{key: kept[key] for key in parts.KeptClassifier.model_fields}),
+        pretraining=retrained.get("pretraining"),
         **{key: retrained[key] for key in same},
     )
 

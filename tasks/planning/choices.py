@@ -116,8 +116,10 @@ def training_choices(
         if fewest <= _FEW
     ]
     target = _target(expected["train"], look)
-    varied = Choice("train_gan.penalties.mode_seeking", 1.0, "preset rare: images that differ")
-    variety = [varied] if target.value == "balance" else []
+    beside = bool(look.related) and not _turns(look)
+    preset = "related" if beside else "rare"
+    varied = Choice("train_gan.penalties.mode_seeking", 1.0, f"preset {preset}: images that differ")
+    variety = [varied] if beside or target.value == "balance" else []
     learned = bool(variety) or _turns(look)  # a class is shown more images than it has
     steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
     told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
@@ -129,6 +131,7 @@ def training_choices(
         *few,
         *variety,
         *_translation(look),
+        *_related(look),
         *_trust(fewest, learned=learned),
         *_unlabelled(look),
         Choice("generate.per_class", "auto", "it follows from what the merge asks for"),
@@ -171,6 +174,16 @@ def _translation(look: Look) -> Iterator[Choice]:
         yield Choice(f"train_gan.penalties.{term}", weight, "preset translator")
 
 
+def _related(look: Look) -> Iterator[Choice]:
+    if look.related and _turns(look):
+        why = "translators know two domains of the same classes; classifiers learn of related ones"
+        yield Choice("train_gan.related", "none", why)
+    elif look.related:
+        number = sum(look.related.values())
+        why = f"preset related: GANs learn {number} images of {len(look.related)} other classes too"
+        yield Choice("train_gan.related", "joint", why)
+
+
 def _trust(fewest: int, *, learned: bool) -> Iterator[Choice]:
     if learned and fewest <= _FEW:
         why = f"classifiers that saw {fewest} images of a class reject what would teach most"
@@ -194,6 +207,10 @@ def _target(train: dict[str, int], look: Look) -> Choice:
         return Choice("merge.target_per_class", max(train.values()) + fewest, why)
     rarest = min(train, key=lambda name: (train[name], name))
     fewest, most = train[rarest], max(train.values())
+    if look.related:
+        usual = round(float(np.median(list(look.related.values()))))
+        why = f"a related class has about {usual} images, whose variety GANs carry over"
+        return Choice("merge.target_per_class", most + usual, why)
     loose = look.unlabelled // len(train)
     if loose > most:
         why = f"GANs that learn from {loose} more images of each class know more than as many again"

@@ -297,4 +297,8 @@ def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) ->
         chosen * (additions * beside + others * alone)
         + (additions + others) * judged * costs.judged
     )
-    return float((trials * settling + arms) / cores)
+    pretraining = 0.0
+    if look.related and own.weights is None:  # all is settled twice, after it and without
+        pretraining = own.lengths[-1] * costs.step.get("classical", alone) * len(own.seeds)
+        pretraining += trials * settling
+    return float((trials * settling + pretraining + arms) / cores)

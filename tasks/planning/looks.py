@@ -16,7 +16,7 @@ from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet, image_id
 from tasks.contracts.params.ingest import IngestParams
 from tasks.data.decoding import is_grey, open_for, original_size, to_pixels
-from tasks.data.items import OTHER_DOMAIN, SPLITS, UNLABELLED, Item
+from tasks.data.items import OTHER_DOMAIN, RELATED, SPLITS, UNLABELLED, Item
 from tasks.data.reading import read
 from tasks.data.sources import items_of
 from tasks.data.splits import hash_uniform
@@ -34,6 +34,7 @@ class Look:
         given: images by split and class where the source says the split; empty where it does not.
         unlabelled: images without a label.
         other_domain: labelled images of another domain by class, as far as there are any.
+        related: images of related classes by class, likewise.
         groups: how many groups its images name.
         passed_over: files that are no image of any class.
         sample: images of every class that are no given test images, and could be read.
@@ -47,6 +48,7 @@ class Look:
     given: Mapping[str, Mapping[str, int]]
     unlabelled: int
     other_domain: Mapping[str, int]
+    related: Mapping[str, int]
     groups: int
     passed_over: int
     sample: Sequence[Item]
@@ -129,7 +131,11 @@ def look(source: Path) -> Look:
         UserError: as `items_of`, or no image of the sample can be read.
     """
     listing = items_of(source)
-    labelled = [item for item in listing.items if item.split not in (UNLABELLED, OTHER_DOMAIN)]
+    beside = {name: Counter[str]() for name in (UNLABELLED, OTHER_DOMAIN, RELATED)}
+    for item in listing.items:
+        if item.split in beside:
+            beside[item.split][item.class_name] += 1
+    labelled = [item for item in listing.items if item.split not in beside]
     given: dict[str, Counter[str]] = {}
     for item in labelled:
         if item.split:
@@ -158,10 +164,9 @@ def look(source: Path) -> Look:
     return Look(
         counts=dict(sorted(Counter(item.class_name for item in labelled).items())),
         given=given,
-        unlabelled=sum(item.split == UNLABELLED for item in listing.items),
-        other_domain=Counter(
-            item.class_name for item in listing.items if item.split == OTHER_DOMAIN
-        ),
+        unlabelled=beside[UNLABELLED].total(),
+        other_domain=beside[OTHER_DOMAIN],
+        related=beside[RELATED],
         groups=len({item.group for item in labelled if item.group is not None}),
         passed_over=len(listing.passed_over),
         sample=could,

@@ -20,6 +20,7 @@ from tasks.contracts.arms import (
     SYNTHETIC_ONLY,
     fraction_arm,
 )
+from tasks.lift.parts import Pretraining
 from tests.answer.fake_report import USUAL, altered, fake_evidence, fake_lift
 
 PICTURES = (
@@ -202,6 +203,21 @@ def test_what_else_sets_an_arm_apart_is_said_where_there_is_such_an_arm(pictures
     assert said in adapted
     distilled = page_of(fake_lift(arms=(*USUAL, DISTILLED)), pictures)
     assert "repeated, distilled, unfiltered and filtered images are as many" in distilled
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_what_arms_start_from_is_said_where_there_are_related_classes(pictures, used: bool):
+    lift = fake_lift()
+    assert "related classes" not in page_of(lift, pictures)
+    found = Pretraining(
+        images=1234, classes=5, steps=1600, from_scratch=0.5, pretrained=0.612, used=used
+    )
+    own = lift.classifier.model_copy(update={"pretraining": found})
+    page = page_of(lift.model_copy(update={"classifier": own}), pictures)
+    assert "1,234 images of 5 related classes" in page
+    assert "real/val is 61.2 %, and from random weights 50.0 %" in page
+    assert ("every arm starts from classifiers of the related classes" in page) is used
+    assert ("trained on related classes first" in page) is used
 
 
 def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(pictures):

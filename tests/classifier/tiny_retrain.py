@@ -18,7 +18,7 @@ GANS = (3, 7)
 SEEDS = [0, 5, 6]
 SETS = (
     *("merged", "control", "distilled", "val", "spare", "unlabelled", "pseudo", "other_domain"),
-    "test",
+    *("related", "test"),
 )
 
 
@@ -37,6 +37,7 @@ def save_inputs(root: Path) -> Path:
     ):
         noise_set(10, seed=seed).save(root / name)
     noise_set(7, seed=53).save(root / "spare")
+    noise_set(0).save(root / "related")
     soft_set(3, seed=55).save(root / "distilled")
     return root
 

@@ -80,6 +80,7 @@ def tiny_values() -> dict[str, Any]:
             "balanced": True,
             "ema_halflife_kimg": 1,
             "unlabelled": "none",
+            "related": "joint",
             "privacy": {"epsilon": None},
             "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "kid"},
             "health": {

@@ -30,6 +30,7 @@ def run(source: Path, out: Path, fold: int = 0, **overrides: object) -> Path:
         test=out / "sets/test",
         unlabelled=out / "sets/unlabelled",
         other_domain=out / "sets/other_domain",
+        related=out / "sets/related",
         spare=out / "sets/spare",
         splits=out / "ledger/splits.parquet",
         rejects=out / "rejects/rejects.csv",

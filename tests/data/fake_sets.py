@@ -42,6 +42,12 @@ def noise_set(
     return image_set(images, labels, names, **columns)
 
 
+def related(images: ImageSet) -> ImageSet:
+    """The same images as of related classes, with other names."""
+    names = "related " + images.manifest["class_name"]
+    return ImageSet(images.images, images.manifest.assign(class_name=names))
+
+
 def soft_set(per_class: int, names: Sequence[str] = ("cat", "dog"), seed: int = 0) -> ImageSet:
     """Noise with soft labels drawn at random, mostly of each image's own class."""
     hard = noise_set(per_class, names, seed)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,3 +67,33 @@ def test_the_same_generator_draws_the_same() -> None:
         drawn = one.labels(50)
         np.testing.assert_array_equal(drawn, two.labels(50))
         np.testing.assert_array_equal(one.rows_of(drawn), two.rows_of(drawn))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+@pytest.mark.parametrize("asked", [1, 2, 5])
+def test_classes_that_are_asked_about_are_half_at_least(balanced: bool, asked: int) -> None:
+    """However many others there are, and the proportions among each part stay."""
+    own, others = [60, 20], [10, 10, 10, 300, 70]
+    counts = np.array([*own, *others])
+    labels = np.repeat(np.arange(len(counts)), counts)
+    sampler = ClassSampler(labels, np.random.default_rng(0), balanced=balanced, asked=asked)
+    drawn = np.bincount(sampler.labels(40_000), minlength=len(counts)) / 40_000
+    weight = np.ones(len(counts)) if balanced else counts
+    share = max(0.5, weight[:asked].sum() / weight.sum())
+    wanted = np.concatenate(
+        [
+            share * weight[:asked] / weight[:asked].sum(),
+            (1 - share) * weight[asked:] / weight[asked:].sum(),
+        ]
+    )
+    assert np.abs(drawn - wanted).max() < 5 * (0.25 / 40_000) ** 0.5
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(0, 2**32))
+def test_what_is_set_apart_and_alone_is_drawn_as_ever(labels: list[int], seed: int) -> None:
+    array = np.array(labels, np.int64)
+    one, two = (
+        ClassSampler(array, np.random.default_rng(seed), balanced=False, asked=asked)
+        for asked in (None, 6)
+    )
+    np.testing.assert_array_equal(one.labels(40), two.labels(40))

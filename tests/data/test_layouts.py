@@ -21,7 +21,7 @@ from PIL import Image
 
 from tasks.contracts.errors import UserError
 from tasks.data import archives
-from tasks.data.items import OTHER_DOMAIN, UNLABELLED, Listing
+from tasks.data.items import OTHER_DOMAIN, RELATED, UNLABELLED, Listing
 from tasks.data.sources import items_of
 
 
@@ -99,30 +99,39 @@ def test_a_folder_and_its_archives_mean_the_same(source: Path) -> None:
     assert meaning(Listing(again)) == meaning(listing)
 
 
-DRAWN = {"other_domain/cat/7.png": png(7), "other_domain/dog/deep/8.png": png(8)}
+BESIDE = {
+    "other_domain/cat/7.png": png(7),
+    "other_domain/dog/deep/8.png": png(8),
+    "related/fox/9.png": png(9),
+}
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_another_domain_stands_beside_classes_and_splits(tmp_path: Path, given: bool) -> None:
+def test_another_domain_and_related_classes_stand_beside_classes_and_splits(
+    tmp_path: Path, given: bool
+) -> None:
     files = {name if given else name.partition("/")[2]: content for name, content in IMAGES.items()}
     if not given:
         del files["6.png"]
     bare = meaning(items_of(write(tmp_path / "bare", files)))
-    both = meaning(items_of(write(tmp_path / "both", files | DRAWN)))
-    assert both == [*bare, ("cat", OTHER_DOMAIN, 7), ("dog", OTHER_DOMAIN, 8)]
+    both = meaning(items_of(write(tmp_path / "both", files | BESIDE)))
+    others = [("cat", OTHER_DOMAIN, 7), ("dog", OTHER_DOMAIN, 8), ("fox", RELATED, 9)]
+    assert both == [*bare, *others]
 
 
-def test_a_table_may_name_another_domain(tmp_path: Path) -> None:
-    rows = "file_name,label,split\n2.png,dog,Other_Domain\n1.png,cat,\n3.png,,\n"
-    files = {f"{level}.png": png(level) for level in (1, 2, 3)}
+def test_a_table_may_name_another_domain_and_related_classes(tmp_path: Path) -> None:
+    rows = "file_name,label,split\n2.png,dog,Other_Domain\n4.png,ant,Related\n1.png,cat,\n3.png,,\n"
+    files = {f"{level}.png": png(level) for level in (1, 2, 3, 4)}
     source = write(tmp_path, files | {"metadata.csv": rows.encode()})
-    told = [("cat", None, 1), ("dog", OTHER_DOMAIN, 2), ("", UNLABELLED, 3)]
+    others = [("dog", OTHER_DOMAIN, 2), ("ant", RELATED, 4), ("", UNLABELLED, 3)]
+    told = [("cat", None, 1), *others]
     assert meaning(items_of(source)) == told
 
 
-def test_images_of_another_domain_without_a_class_are_refused(tmp_path: Path) -> None:
-    source = write(tmp_path, IMAGES | {"other_domain/7.png": png(7)})
-    with pytest.raises(UserError, match=r"1 images .* such as other_domain/7\.png.*one folder"):
+@pytest.mark.parametrize("beside", ["other_domain", "related"])
+def test_images_beside_without_a_class_are_refused(tmp_path: Path, beside: str) -> None:
+    source = write(tmp_path, IMAGES | {f"{beside}/7.png": png(7)})
+    with pytest.raises(UserError, match=rf"1 of its images .* such as {beside}/7\.png.*one folder"):
         items_of(source)
 
 

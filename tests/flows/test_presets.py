@@ -24,7 +24,7 @@ TEXT = (Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8")
 NAMES = tuple(yaml.safe_load(TABLE.read_text(encoding="utf-8"))["presets"])
 # What depends on the data, the machine or how closely one looks, and is no recipe.
 LEFT = {
-    *("seeds", "unlabelled", "health", "device", "precision", "processes"),
+    *("seeds", "unlabelled", "related", "health", "device", "precision", "processes"),
     *("tick_kimg", "grid_kimg", "state_kimg", "evaluation.every_kimg", "evaluation.features"),
 }
 
@@ -48,7 +48,11 @@ def test_a_preset_is_valid_and_says_the_whole_recipe(name: str) -> None:
     settings = preset_settings(name)
     parse_params(yaml.safe_load(edited(TEXT, settings)))
     named = {setting.partition("=")[0] for setting in settings}
-    beside = {"rare": {"merge.target_per_class"}, "unlabelled": {"train_gan.unlabelled"}}
+    beside = {
+        "rare": {"merge.target_per_class"},
+        "unlabelled": {"train_gan.unlabelled"},
+        "related": {"train_gan.related"},
+    }
     assert named == {f"train_gan.{key}" for key in keys(TrainGanParams)} | beside.get(name, set())
 
 
@@ -71,12 +75,15 @@ CLASSICS = {
 }
 
 
+DATA = {"unlabelled", "related"}  # which differ in what GANs see, not in how they are trained
+
+
 def test_the_presets_are_these_and_differ() -> None:
     others = {"plain", "few", "fast", "balanced", "best", "rare", "translator", "private", "vae"}
-    assert set(NAMES) == others | {"unlabelled"} | set(CLASSICS)
+    assert set(NAMES) == others | DATA | set(CLASSICS)
     every = [edited(TEXT, preset_settings(name)) for name in NAMES]
     assert len(set(every)) == len(NAMES)
-    found = [recipe(text) for name, text in zip(NAMES, every, strict=True) if name != "unlabelled"]
+    found = [recipe(text) for name, text in zip(NAMES, every, strict=True) if name not in DATA]
     assert all(a != b for k, a in enumerate(found) for b in found[:k])
     plain = recipe(every[NAMES.index("plain")])
     assert (plain.network, plain.loss, plain.beta1) == ("dcgan", "nonsaturating", 0.5)

@@ -79,6 +79,26 @@ def test_images_of_another_domain_are_told_and_turned_where_every_class_has_some
     assert settings(look(source)) == bare
 
 
+def test_related_classes_are_told_and_learned_beside(tmp_path: Path) -> None:
+    source = folder(tmp_path / "data", {"cup": 20, "fork": 20})
+    bare = settings(look(source))
+    folder(source / "related", {"bowl": 9, "pan": 7, "pot": 90})
+    seen = look(source)
+    assert seen.related == {"bowl": 9, "pan": 7, "pot": 90}
+    assert (seen.counts, seen.given) == ({"cup": 20, "fork": 20}, {})
+    found = settings(seen)
+    changed = {key: value for key, value in found.items() if bare.get(key) != value}
+    assert changed == {
+        "train_gan.related": "joint",
+        "train_gan.penalties.mode_seeking": 1.0,
+        "merge.target_per_class": 12 + 9,
+    }
+    folder(source / "other_domain", {"cup": 9, "fork": 7})
+    both = settings(look(source))
+    assert (both["train_gan.network"], both["train_gan.related"]) == ("translator", "none")
+    assert both["train_gan.penalties.mode_seeking"] == 0.3
+
+
 @pytest.mark.parametrize(("loose", "target"), [(20, "ratio"), (90, 12 + 45)])
 def test_images_without_a_label_are_learned_from_and_what_they_tell_is_asked_for(
     tmp_path: Path, loose: int, target: object

@@ -15,6 +15,7 @@ from tasks.gan.model import build_gan
 from tasks.quality.neighbours import some
 from tasks.quality.selection import REASONS
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
+from tests.data.fake_sets import related
 
 GANS = (0, 11)
 PER_CLASS = 8
@@ -39,15 +40,20 @@ def unlabelled() -> ImageSet:
     return ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
 
 
+def beside() -> ImageSet:
+    return related(shape_set(1, seed=8))
+
+
 def make_pool(train: ImageSet) -> ImageSet:
     """Of the first GAN, row 2 is a training image and row 11 nearly one, under their labels; of
-    the second, row 5 is an unlabelled image.
+    the second, row 5 is an unlabelled image and row 6 one of a related class.
     """
     one, two = (shape_set(PER_CLASS, seed=seed) for seed in (2, 3))
     one.images[2] = train.images[4]
     one.images[11] = train.images[12]
     one.images[11, 0, 0, 0] += 1
     two.images[5] = unlabelled().images[1]
+    two.images[6] = beside().images[2]
     return concatenate([as_pool(one, GANS[0]), as_pool(two, GANS[1])])
 
 
@@ -60,6 +66,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train.save(root / "train")
     shape_set(6, seed=1).save(root / "val")
     unlabelled().save(root / "unlabelled")
+    beside().save(root / "related")
     make_pool(train).save(root / "pool")
     for seed in GANS:
         save_checkpoint(
@@ -73,6 +80,7 @@ def run(inputs: Path, out: Path, pool: Path | None = None, **overrides: object) 
         train=inputs / "train",
         val=inputs / "val",
         unlabelled=inputs / "unlabelled",
+        related=inputs / "related",
         gan=inputs / "gan",
         pool=pool or inputs / "pool",
         accepted=out / "sets/accepted",
@@ -98,8 +106,9 @@ def test_copies_are_thrown_out(inputs: Path, out: Path) -> None:
     scores = pd.read_parquet(out / "a/scores.parquet")
     train = ImageSet.load(inputs / "train").manifest["image_id"]
     row = 3 * PER_CLASS + 5
-    assert scores["reason"][[2, 11, row]].tolist() == ["copy", "copy", "copy"]
+    assert scores["reason"][[2, 11, row, row + 1]].tolist() == ["copy"] * 4
     assert scores["nearest_real"][row] == unlabelled().manifest["image_id"][1]
+    assert scores["nearest_real"][row + 1] == beside().manifest["image_id"][2]
     assert scores["nearest_distance"][2] == 0
     assert scores["nearest_real"][[2, 11]].tolist() == train[[4, 12]].tolist()
     assert scores["nearest_distance"][11] == pytest.approx(1 / 8)

@@ -113,6 +113,7 @@ class TrainGanParams(Section):
     balanced: bool
     ema_halflife_kimg: Positive
     unlabelled: Literal["none", "pseudo_label", "pseudo_label+unconditional"]
+    related: Literal["none", "joint"]
     privacy: Privacy
     evaluation: Evaluation
     health: Health
