@@ -114,9 +114,10 @@ def run(
             metavar="NAME",
             help="Write a whole recipe for the GAN to params.yaml: fast, balanced or best by the "
             "time you have; few for 5 to 10 images of each class; rare for classes with far fewer "
-            "images than others; unlabelled for images without a label; translator for images of "
-            "another domain; private, with a guarantee; plain, a DCGAN; vae, an autoencoder; "
-            "dcgan, wgan, wgan_gp, sn_hinge, progressive and stylegan as their papers have them. "
+            "images than others; unlabelled for images without a label; related for images of "
+            "other classes; translator for images of another domain; private, with a guarantee; "
+            "plain, a DCGAN; vae, an autoencoder; dcgan, wgan, wgan_gp, sn_hinge, progressive and "
+            "stylegan as their papers have them. "
             "--set comes after it.",
         ),
     ] = None,

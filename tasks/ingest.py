@@ -51,9 +51,9 @@ def run(
     """Decode, normalise, de-duplicate and split the images of a source.
 
     Images without a label, of another domain and of related classes (`tasks.data.beside` says
-    which) make sets of their own, which may be empty. No output tells the class of one whose label is hidden.
-    What the cut leaves out of the training images is kept as ``spare``: labelled, perhaps none,
-    and trained on by the arms that ask what more real images would bring.
+    which) make sets of their own, which may be empty. No output tells the class of one whose label
+    is hidden. What the cut leaves out of the training images is kept as ``spare``: labelled,
+    perhaps none, and trained on by the arms that ask what more real images would bring.
 
     Args as in ``dvc.yaml``; ``fold`` is the one of ``ingest.folds`` that is tested on, from 1, or 0
     in the line that splits by shares.

@@ -203,7 +203,9 @@ def _shown(real: ImageSet, beside: Mapping[str, ImageSet], gan: Path) -> ImageSe
     """Return all that a GAN may have copied; beside is what `train_gan` has a setting for."""
     settings = [load_config(folder)["train_gan"] for folder in checkpoints(gan).values()]
     used = [
-        images for name, images in beside.items() if any(one.get(name, "none") != "none" for one in settings)
+        images
+        for name, images in beside.items()
+        if any(one.get(name, "none") != "none" for one in settings)
     ]
     return concatenate([real, *used])
 

@@ -159,7 +159,7 @@ def run(
 def _training_data(
     folders: Sequence[Path], related: Path, judged: Mapping[str, ImageSet]
 ) -> tuple[TrainingData, ImageSet]:
-    """Open what is trained on, related classes apart; refuse what is held out or cannot be judged."""
+    """Open what is trained on, related classes apart; refuse leaks and what cannot be judged."""
     held_out = {f"real/{name}": images for name, images in judged.items()}
     sets = {str(path): ImageSet.load(path) for path in folders}
     beside = ImageSet.load(related)

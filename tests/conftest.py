@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.fake_train_gan import Told
 
 # The same examples each time, and no clock: a busy machine must not fail a test.
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=40)
@@ -28,6 +31,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Go into a project with images, ready for the stage `train_gan`."""
+    from tests.fake_train_gan import project  # not at the top, likewise
+
+    return project(tmp_path, monkeypatch)
 
 
 def _gone(pid: int) -> bool:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,80 +27,17 @@ from tasks.contracts.gate import write_gate
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.board import GAP
-from tasks.gan.checkpoint import check_checkpoint, checkpoint_hash, load_config
+from tasks.gan.checkpoint import checkpoint_hash
 from tasks.gan.history import History
 from tasks.gan.state import Tick
 from tasks.gan.telling import Listener, Teller
 from tasks.gan.worker import GanJob
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
-from tests.data.fake_sets import related
+from tests.fake_train_gan import Told, run
 
 ROOT = Path(__file__).parents[1]
 
 METRICS = {"kid", "fid", "precision", "recall", "density", "coverage", "diversity"}
-
-
-class Told:
-    """What the stage says to MLflow."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *said: self.calls.append((name, said))
-
-    def logged(self, _: str, checkpoint: str) -> bool:
-        return any(name == "finish" and said[1] == checkpoint for name, said in self.calls)
-
-    def count(self) -> dict[str, int]:
-        said = [name for name, _ in self.calls]
-        return {name: said.count(name) for name in set(said)}
-
-
-@pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """A project with images, and what would have gone to MLflow."""
-    monkeypatch.chdir(tmp_path)
-    shape_set(6, seed=0).save(tmp_path / "train")
-    shape_set(4, seed=1).save(tmp_path / "val")
-    loose = shape_set(10, seed=2)
-    hidden = ImageSet(loose.images, loose.manifest.assign(label=-1, class_name=""))
-    hidden.save(tmp_path / "unlabelled")
-    shape_set(5, seed=3).save(tmp_path / "other_domain")
-    shape_set(1).take([]).save(tmp_path / "related")
-    write_gate(tmp_path / "gate", True)
-    record = Told()
-
-    @contextmanager
-    def fake_run(**_: object) -> Iterator[Told]:
-        yield record
-
-    monkeypatch.setattr(train_gan, "gan_run", fake_run)
-    monkeypatch.setattr(train_gan, "is_logged", record.logged)
-    monkeypatch.setattr(train_gan, "_JUDGE_STEPS", 30)
-    return record
-
-
-def run(out: str = "out", **overrides: object) -> Path:
-    root = Path(out)
-    train_gan.run(
-        train=Path("train"),
-        val=Path("val"),
-        unlabelled=Path("unlabelled"),
-        other_domain=Path("other_domain"),
-        related=Path("related"),
-        gate=Path("gate"),
-        dataset="shapes",
-        out=root / "gan",
-        pseudo=root / "pseudo",
-        metrics=root / "gan.json",
-        curves=root / "curves.csv",
-        evaluations=root / "evaluations.csv",
-        grids=root / "grids",
-        params=tiny_params(train_gan=overrides).train_gan,
-        seed=0,
-    )
-    return root
 
 
 def test_a_translator_keeps_the_images_that_it_turns_and_is_made_anew_with_others(
@@ -119,32 +56,6 @@ def test_a_translator_keeps_the_images_that_it_turns_and_is_made_anew_with_other
     shape_set(5, seed=4).take([]).save(Path("other_domain"))
     with pytest.raises(UserError, match="class 'circle' has none"):
         run("third", **own)
-
-
-def test_related_classes_are_learned_beside_and_no_image_is_made_of_them(told: Told) -> None:
-    plain = run("plain", seeds=[0])
-    related(shape_set(5, seed=3)).save(Path("related"))
-    joint = run("joint", seeds=[0])
-    config = load_config(joint / "gan/0")
-    assert config["class_names"] == list(SHAPES)
-    assert config["related_names"] == [f"related {name}" for name in SHAPES]
-    assert config["network"]["classes"] == 2 * len(SHAPES)
-    check_checkpoint(joint / "gan/0", ImageSet.load(Path("train")))
-    assert checkpoint_hash(joint / "gan/0") != checkpoint_hash(plain / "gan/0")
-    alone = run("alone", seeds=[0], related="none")
-    weights = "gan/0/generator.safetensors"
-    assert (alone / weights).read_bytes() == (plain / weights).read_bytes()
-    private = {
-        "privacy": {"epsilon": 8.0, "delta": 1e-3},
-        "loss": "nonsaturating",
-        "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "last"},
-    }
-    for own, name in (
-        ({"network": "translator"}, "network: translator"),
-        (private, r"privacy\.epsilon"),
-    ):
-        with pytest.raises(UserError, match=rf"{name}.*3 related classes.*\n?.*related=none"):
-            run("never", **own, penalties={}, diffaug=[], balanced=False)
 
 
 def test_private_gans_tell_what_they_promise_and_keep_the_secret(told: Told) -> None:

@@ -1,8 +1,8 @@
 """Classifiers that were trained on related classes first, for every arm to start from.
 
-Pretraining and fine-tuning is what related classes bring without a GAN, and it is strong (Dhillon et
-al. 2020, arXiv:1909.02729). So it is no arm of its own: where it does better on real/val than random
-weights, every arm starts from it, those with GAN images too.
+Pretraining and fine-tuning is what related classes bring without a GAN, and it is strong (Dhillon
+et al. 2020, arXiv:1909.02729). So it is no arm of its own: where it does better on real/val than
+random weights, every arm starts from it, those with GAN images too.
 """
 
 from __future__ import annotations

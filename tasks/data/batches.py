@@ -78,4 +78,5 @@ def _half_at_least(shares: npt.NDArray[Any], some: npt.NDArray[np.bool_]) -> npt
     own = shares[some].sum() / shares.sum()
     if own >= 0.5 or not some.any():
         return shares
-    return np.where(some, shares * 0.5 / own, shares * 0.5 / (1.0 - own))
+    halved: npt.NDArray[Any] = np.where(some, shares * 0.5 / own, shares * 0.5 / (1.0 - own))
+    return halved

@@ -1,8 +1,8 @@
 """What a tree of files means: class folders, with or without splits above them, or a table.
 
 Beside either may stand ``unlabelled/`` with images of no known class, at any depth,
-``other_domain/`` with folders of the same classes and ``related/`` with folders of others. What is seen but not understood is refused with
-the command that mends it, rather than guessed.
+``other_domain/`` with folders of the same classes and ``related/`` with folders of others. What is
+seen but not understood is refused with the command that mends it, rather than guessed.
 """
 
 from __future__ import annotations

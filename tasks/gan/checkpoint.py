@@ -112,8 +112,9 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def load_config(folder: Path) -> dict[str, Any]:
-    """Read ``config.json``: schema, network (the `NetworkSpec`), seed, class_names, train_gan and
-    related_names.
+    """Read ``config.json``.
+
+    It holds schema, network (the `NetworkSpec`), seed, class_names, related_names and train_gan.
 
     Raises:
         UserError: it is missing, damaged, of another version of ganlift or an unknown network.

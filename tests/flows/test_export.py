@@ -92,8 +92,8 @@ def test_an_export_is_a_source_that_gives_the_same_images(project) -> None:
     }  # fmt: skip
     assert set(pd.read_csv(out / "metadata.csv")["label"]) == set(HARD)
     names = (
-        *("train", "val", "test", "unlabelled", "other_domain", "spare", "splits", "rejects"),
-        *("twins", "cut", "summary"),
+        *("train", "val", "test", "unlabelled", "other_domain", "related", "spare", "splits"),
+        *("rejects", "twins", "cut", "summary"),
     )
     again = {name: Path("again") / name for name in names}
     ingest.run(source=out, fold=0, **again, params=tiny_params().ingest, seed=0)

@@ -12,7 +12,13 @@ import torch
 
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
-from tasks.gan.checkpoint import check_checkpoint, load_config, load_generator, save_checkpoint
+from tasks.gan.checkpoint import (
+    check_checkpoint,
+    checkpoint_hash,
+    load_config,
+    load_generator,
+    save_checkpoint,
+)
 from tasks.gan.draws import RealBatches, with_related
 from tasks.gan.model import build_gan
 from tasks.gan.pool import make_pool
@@ -20,6 +26,7 @@ from tasks.gan.state import StateFolder
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import SHAPES, shape_set, tiny_params
 from tests.data.fake_sets import related
+from tests.fake_train_gan import Told, run
 
 OTHERS = tuple(f"related {name}" for name in SHAPES)
 
@@ -108,3 +115,29 @@ def test_a_run_that_was_cut_off_ends_with_the_bytes_of_one_that_was_not(
     trained(tmp_path / "cut", stop_after=cut)
     torch.rand(7)  # another process has another global state
     assert trained(tmp_path / "cut") == whole
+
+
+def test_related_classes_are_learned_beside_and_no_image_is_made_of_them(told: Told) -> None:
+    plain = run("plain", seeds=[0])
+    beside(5, seed=3).save(Path("related"))
+    joint = run("joint", seeds=[0])
+    config = load_config(joint / "gan/0")
+    assert config["class_names"] == list(SHAPES)
+    assert config["related_names"] == [f"related {name}" for name in SHAPES]
+    assert config["network"]["classes"] == 2 * len(SHAPES)
+    check_checkpoint(joint / "gan/0", ImageSet.load(Path("train")))
+    assert checkpoint_hash(joint / "gan/0") != checkpoint_hash(plain / "gan/0")
+    alone = run("alone", seeds=[0], related="none")
+    weights = "gan/0/generator.safetensors"
+    assert (alone / weights).read_bytes() == (plain / weights).read_bytes()
+    private = {
+        "privacy": {"epsilon": 8.0, "delta": 1e-3},
+        "loss": "nonsaturating",
+        "evaluation": {"every_kimg": 0.032, "features": "in_domain", "keep": "last"},
+    }
+    for own, name in (
+        ({"network": "translator"}, "network: translator"),
+        (private, r"privacy\.epsilon"),
+    ):
+        with pytest.raises(UserError, match=rf"{name}.*3 related classes.*\n?.*related=none"):
+            run("never", **own, penalties={}, diffaug=[], balanced=False)
