@@ -44,7 +44,7 @@ Scores = dict[str, float]
 _Said = tuple[ClassifierRun, Predictions]
 _KEPT = Path(".ganlift/kept/retrain")  # outside the outputs, for when more seeds are asked for
 _PRETRAINED = _KEPT.with_name("pretrained")  # apart, where finished runs do not throw them out
-_PRETRAINING = 0.3  # of settling with related classes
+_PRETRAINING = 0.2  # of settling with related classes
 _DIGITS = 6
 _LARGER = 1.5  # steps with added images cost up to twice as much; in the mean of all arms
 _KEPT_BYTES = 4 * 10**9
@@ -97,12 +97,13 @@ def run(
     """
     judged = {"test": ImageSet.load(test), "val": ImageSet.load(val)}
     sets = (merged, control, distilled, spare, unlabelled, pseudo, other_domain)
-    data, beside = _training_data(sets, related, judged)
+    data, others = _training_data(sets, related, judged)
+    beside = others if len(others) and params.weights is None else None
     conditions, schedule, normed = _conditions(data, params, seed)
     kept = Kept(_KEPT, _KEPT_BYTES)
     examples = {name: Examples.of(images) for name, images in judged.items()}
     with progress("retrain") as watch:
-        settling = _settling_share(params)
+        settling = _settling_share(params, twice=beside is not None)
         conditions, settled, started = _settled(
             conditions, schedule, examples["val"], beside, params, kept, part(watch, 0.0, settling)
         )
@@ -192,7 +193,7 @@ def _settled(
     conditions: Conditions,
     schedule: Schedule,
     val: Examples,
-    related: ImageSet,
+    related: ImageSet | None,
     params: RetrainParams,
     kept: Kept,
     watch: Report,
@@ -209,7 +210,7 @@ def _settled(
         rates = params.learning_rates, params.weight_decays
         return settling, settling.settle(params.recipe_names, params.lengths, *rates)
 
-    if not len(related) or conditions.weights is not None:
+    if related is None:
         return conditions, settle(conditions, 0.0, 1.0)[1], None
     longest = replace(schedule, steps=params.lengths[-1])
     seeds = [conditions.own_seed(seed) for seed in params.seeds]
@@ -246,11 +247,12 @@ def _settled(
     return start, settled, told
 
 
-def _settling_share(params: RetrainParams) -> float:
+def _settling_share(params: RetrainParams, *, twice: bool) -> float:
     """Return how much of the stage settling usually takes, 0 to 1, by steps trained."""
     recipes, lengths, seeds = params.recipe_names, params.lengths[:USUAL], len(params.seeds)
     tried = 0 if len(recipes) == len(lengths) == 1 else len(recipes) * min(seeds, SEEDS)
-    ahead, arms = tried * sum(lengths), len(arm_table(recipes[0], params.fractions))
+    times = 2.0 / (1.0 - _PRETRAINING) if twice else 1.0
+    ahead, arms = times * tried * sum(lengths), len(arm_table(recipes[0], params.fractions))
     chosen = lengths[min(1, len(lengths) - 1)]  # the last doubling gains nothing
     return ahead / (ahead + _LARGER * arms * seeds * chosen)
 

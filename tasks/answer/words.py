@@ -288,7 +288,7 @@ def what_would_change(result: LiftResult) -> list[str]:
         said.append(_uncertainty(result.noise_pp.runs**2 / variance))
     if result.more_real is not None:
         said.append(_more_real(result, result.more_real))
-    said.extend(_few_added(result))
+    said.extend(_what_else(result))
     if result.classifier.settled_by != "plateau":
         said.append(_why_no_longer(result.classifier))
     if result.counts.gan_seeds == 1:
@@ -385,16 +385,13 @@ def _more_real(result: LiftResult, more: MoreReal) -> str:
     return f"Whether more images of any kind would help is open: {found}."
 
 
-def _few_added(result: LiftResult) -> list[str]:
-    """Say it where GANs learned from unlabelled images too, and little of that was added."""
-    train, pseudo = result.counts.train, [gan.pseudo_labelled for gan in result.gans.values()]
-    if not any(pseudo):
-        return []
-    learned, added = train + max(pseudo), max(result.counts.synthetic.values())
-    if added >= learned / 2:
+def _what_else(result: LiftResult) -> list[str]:
+    """Say what would tell GANs more, where they saw the labelled images alone and do not help."""
+    arms_beside = {arms.OTHER_DOMAIN, arms.PSEUDO_LABELLED} & set(result.arms)
+    if result.verdict == "helps" or arms_beside or result.classifier.pretraining:
         return []
     return [
-        f"A GAN learned from {learned:,} images, {max(pseudo):,} of them pseudo-labelled, and a "
-        f"run adds at most {added:,} of the GAN’s own: merge.synthetic_per_real="
-        f"{learned // train} would add about as many as it learned from."
+        "The GANs saw the labelled images alone, and turning and mixing those tells a classifier "
+        "nearly as much. Images without a label, of related classes, or of these classes taken "
+        "otherwise would tell GANs more: docs/data.md says where to put them."
     ]

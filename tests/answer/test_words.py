@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tasks.answer.commands import commands
 from tasks.answer.terminal import terminal
 from tasks.answer.words import (
     against,
@@ -15,7 +16,16 @@ from tasks.answer.words import (
     worth,
     worth_in_full,
 )
-from tasks.contracts.arms import ARMS, FILTERED, PSEUDO_LABELLED, REAL, REPEATED, SYNTHETIC_ONLY
+from tasks.contracts.arms import (
+    ARMS,
+    FILTERED,
+    OTHER_DOMAIN,
+    PSEUDO_LABELLED,
+    REAL,
+    REPEATED,
+    SYNTHETIC_ONLY,
+)
+from tasks.lift.parts import Pretraining
 from tests.answer.fake_report import altered, fake_lift
 
 VAL = {REAL: 0.9, REPEATED: 0.95, PSEUDO_LABELLED: 0.96}
@@ -180,14 +190,40 @@ def test_what_would_change_tells_what_real_images_bring(mean, said):
     ("pseudo", "added", "said"),
     [(1800, 200, True), (1800, 1000, False), (0, 20, False)],
 )
-def test_what_would_change_tells_when_little_of_what_gans_learned_is_added(pseudo, added, said):
+def test_adding_more_is_advised_where_gans_learned_far_more_than_is_added(pseudo, added, said):
     lift = fake_lift()
     assert lift.counts.train == 200
     gans = {seed: {"pseudo_labelled": pseudo} for seed in lift.gans}
     counts = {"synthetic": dict.fromkeys(gans, added)}
-    told = " ".join(what_would_change(altered(lift, gans=gans, counts=counts)))
-    assert ("learned from 2,000 images, 1,800 of them pseudo-labelled" in told) == said
-    assert ("merge.synthetic_per_real=10 would add" in told) == said
+    found = commands(altered(lift, gans=gans, counts=counts))
+    told = {one.line: one.reason for one in found}
+    line = "ganlift run --set merge.synthetic_per_real=10"
+    assert (line in told) == said
+    assert not said or "learned from 2,000 images" in told[line]
+
+
+@pytest.mark.parametrize(
+    ("saw_more", "mean", "said"),
+    [(None, 0.1, True), (None, -2.0, True), (None, 2.0, False), (OTHER_DOMAIN, 0.1, False),
+     (PSEUDO_LABELLED, 0.1, False), ("related", 0.1, False)],
+)  # fmt: skip
+def test_what_would_tell_gans_more_is_said_where_they_saw_little_and_do_not_help(
+    saw_more, mean, said
+):
+    few = (REAL, REPEATED, FILTERED)
+    lift = fake_lift(
+        mean=mean,
+        half=0.7,
+        arms=few if saw_more == "related" else (*few, *filter(None, [saw_more])),
+    )
+    if saw_more == "related":
+        found = Pretraining(
+            images=9, classes=3, steps=1, from_scratch=0.5, pretrained=0.6, used=False
+        )
+        own = lift.classifier.model_copy(update={"pretraining": found})
+        lift = lift.model_copy(update={"classifier": own})
+    told = " ".join(what_would_change(lift))
+    assert ("of related classes" in told) == said
 
 
 @pytest.mark.parametrize(
