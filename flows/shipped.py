@@ -36,7 +36,6 @@ FOLLOWING = (
     "data/embedded/digits.yaml",
     "data/embedded/digits_photographed.yaml",
     "data/embedded/digits_rare.yaml",
-    "data/embedded/digits_related.yaml",
 )
 FILES = (PARAMS, *FOLLOWING)
 RECORD = Path("ganlift.json")

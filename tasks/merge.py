@@ -67,7 +67,8 @@ def run(
         if of["short"]:
             print(
                 f"class {name!r} got {of['synthetic']} of the {of['share']} images asked for; "
-                "`ganlift run --set generate.per_class=auto` makes as many as the merge asks for"
+                "set generate.per_class=auto, which makes as many as are needed, and where it is "
+                "auto already raise generate.per_needed"
             )
 
 

@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 
 from tasks.contracts.errors import UserError
 from tasks.data.archives import archive_reader
-from tasks.data.items import OTHER_DOMAIN, RELATED, Item, Listing
+from tasks.data.items import OTHER_DOMAIN, Item, Listing
 from tasks.data.layouts import listing_of
 from tasks.data.shards import SHARD, is_shards, shard_listing
 from tasks.data.torchvision_sets import torchvision_items
@@ -132,20 +132,6 @@ def digits_rare() -> Iterator[Item]:
         yield replace(item, split=split, open=partial(_opened, item.open, number))
 
 
-def digits_related() -> Iterator[Item]:
-    """All digits photographed; the digits 5 to 9 are asked about, 0 to 4 are related classes.
-
-    Of those that are asked about, 200 are to train on, 200 to validate and 496 to test.
-    """
-    asked = 0
-    for number, item in enumerate(digits()):
-        split = RELATED
-        if item.class_name >= "5":
-            split = "train" if asked < 200 else "val" if asked < 400 else "test"
-            asked += 1
-        yield replace(item, split=split, open=partial(_opened, item.open, number))
-
-
 def _opened(scan: Callable[[], Image.Image], number: int) -> Image.Image:
     return photographed(scan(), number)
 
@@ -171,5 +157,4 @@ EMBEDDED: dict[str, Callable[[], Iterator[Item]]] = {
     "digits": digits,
     "digits_photographed": digits_photographed,
     "digits_rare": digits_rare,
-    "digits_related": digits_related,
 }

@@ -184,17 +184,6 @@ def test_two_rare_digits_are_judged_by_as_many_images_as_the_others() -> None:
     assert len({item.source for item in listing}) == len(listing)
 
 
-def test_related_digits_are_no_split_of_those_that_are_asked_about() -> None:
-    listing = items_of(EMBEDDED / "digits_related.yaml").items
-    splits = Counter(item.split for item in listing)
-    assert splits == {"related": 901, "train": 200, "val": 200, "test": 496}
-    for split in splits:
-        own = Counter(item.class_name for item in listing if item.split == split)
-        assert set(own) == set("01234" if split == "related" else "56789")
-        assert min(own.values()) >= 39
-    assert len({item.source for item in listing}) == len(listing)
-
-
 def test_photographed_digits_and_their_scans_have_no_digit_in_common() -> None:
     """Seen through light, ink and noise: a photograph is dark where its scan is bright."""
     listing = items_of(EMBEDDED / "digits_photographed.yaml").items
