@@ -16,11 +16,12 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from tasks.classifier.examples import Examples
+from tasks.classifier.runs import machinery
 from tasks.classifier.saved import WEIGHTS, state_of
 from tasks.classifier.training import Schedule, fit
 from tasks.contracts.image_set import ImageSet
-from tasks.contracts.kept import Kept, code_of
-from tasks.contracts.machine import processor, reduced_by
+from tasks.contracts.kept import Kept
+from tasks.contracts.machine import reduced_by
 from tasks.contracts.workers import spread
 
 Watch = Callable[[float, str], None]
@@ -56,9 +57,7 @@ def pretrained(
     apart = related.manifest.assign(label=related.manifest["label"] + asked)
     examples = Examples.of(ImageSet(related.images, apart))
     classes = asked + len(related.class_names)
-    facts = {
-        "code": hashlib.sha256(code_of("retrain")).hexdigest(),
-        "processor": processor(),
+    facts = machinery() | {
         "reduced by": None if schedule.precision == "float32" else reduced_by(),
         "images": examples.identity,
         "schedule": asdict(schedule),

@@ -134,6 +134,15 @@ def runs_of(
     ]
 
 
+def machinery() -> dict[str, object]:
+    """Return what decides every training of the stage beside data and settings."""
+    return {
+        "code": hashlib.sha256(code_of("retrain")).hexdigest(),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "processor": processor(),
+    }
+
+
 class KeptRuns:
     """Runs under the same conditions, judged on the same sets; a finished one is kept.
 
@@ -152,10 +161,7 @@ class KeptRuns:
     def __init__(self, conditions: Conditions, judged: Mapping[str, Examples], kept: Kept) -> None:
         self._conditions, self._judged, self._kept = conditions, judged, kept
         self.taken = 0
-        self._shared = {
-            "code": hashlib.sha256(code_of("retrain")).hexdigest(),
-            "libraries": {name: version(name) for name in _LIBRARIES},
-            "processor": processor(),
+        self._shared = machinery() | {
             "judged": {name: images.identity for name, images in judged.items()},
             "classes": len(conditions.data.class_names),
             "ground": conditions.ground.tolist(),
