@@ -217,7 +217,8 @@ def test_what_arms_start_from_is_said_where_there_are_related_classes(pictures, 
     assert "1,234 images of 5 related classes" in page
     assert "real/val is 61.2 %, and from random weights 50.0 %" in page
     assert ("every arm starts from classifiers of the related classes" in page) is used
-    assert ("trained on related classes first" in page) is used
+    assert page.count("trained on related classes first") == used
+    assert page.count("small_cnn, which was trained on the related classes first, with") == used
 
 
 def test_recipe_and_steps_are_said_once_above_the_arms_and_images_shown_in_each(pictures):
