@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -106,3 +108,21 @@ def test_each_fold_may_settle_a_recipe_of_its_own_and_an_arm_that_one_lacks_is_l
 def test_an_image_that_two_folds_test_on_is_refused(folds):
     with pytest.raises(UserError, match="two of them test on one image"):
         over_folds([folds[0], *folds], NAMES, report_params(), 0)
+
+
+@pytest.mark.parametrize(("used", "agree"), [((True,) * 3, True), ((True, True, False), False)])
+def test_what_arms_start_from_is_told_where_all_folds_agree(folds, used, agree):
+    def pretraining(number, used):
+        told = {"images": 90 + number, "classes": 3, "steps": 400}
+        return told | {"from_scratch": 0.5, "pretrained": 0.6 + 0.1 * number, "used": used}
+
+    each = [
+        replace(fold, retrained={**fold.retrained, "pretraining": pretraining(n, used[n])})
+        for n, fold in enumerate(folds)
+    ]
+    found = over_folds(each, NAMES, report_params(), 0).classifier.pretraining
+    assert (found is not None) == agree
+    if found is not None:
+        assert (found.images, found.classes, found.steps, found.used) == (91, 3, 400, True)
+        assert (found.from_scratch, found.pretrained) == pytest.approx((0.5, 0.7))
+    assert over_folds(folds, NAMES, report_params(), 0).classifier.pretraining is None
