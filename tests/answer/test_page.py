@@ -215,7 +215,8 @@ def test_what_arms_start_from_is_said_where_there_are_related_classes(pictures, 
     own = lift.classifier.model_copy(update={"pretraining": found})
     page = page_of(lift.model_copy(update={"classifier": own}), pictures)
     assert "1,234 images of 5 related classes" in page
-    assert "real/val is 61.2 %, and from random weights 50.0 %" in page
+    assert "which reached 61.2 % balanced accuracy on real/val" in page
+    assert "from random weights, which reached 50.0 %. So" in page
     assert ("every arm starts from classifiers of the related classes" in page) is used
     assert page.count("trained on related classes first") == used
     assert page.count("small_cnn, which was trained on the related classes first, with") == used
