@@ -22,6 +22,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from flows.child import environment
+
 ROOT = Path(__file__).parents[1]
 NUMBER, ROUNDS, SIZE = 2_000, 3, 64
 _CLASSES, _WIDTH, _HEIGHT, _QUALITY = 4, 640, 480, 85
@@ -157,9 +159,8 @@ def versioned(content: Path, home: Path) -> dict[str, float]:
 
     def dvc(*words: str) -> float:
         since = time.perf_counter()
-        subprocess.run(
-            [sys.executable, "-m", "dvc", *words], cwd=work, check=True, stdout=subprocess.DEVNULL
-        )
+        command = [sys.executable, "-m", "dvc", *words]
+        subprocess.run(command, cwd=work, env=environment(), check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - since
 
     dvc("init", "--no-scm", "-q")

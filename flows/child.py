@@ -23,10 +23,13 @@ SECONDS_FOR_OTHERS = 1.0  # that outlive it: to read on, and to tidy up
 
 
 def environment() -> dict[str, str]:
-    """Return ours, with this interpreter's ``python`` and ``dvc`` first on ``PATH``."""
+    """Return ours, with this interpreter's ``python`` and ``dvc`` first on ``PATH``.
+
+    DVC tells its makers of no command: ``dvc init`` would, before a project can say otherwise.
+    """
     here = str(Path(sys.executable).parent)
     path = os.pathsep.join([here, *filter(None, [os.environ.get("PATH")])])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How long stages took here before, by their settings: what the line's time left is told from."""
+"""How long stages took here, or will by their plan: what the time left of the line is told from."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Place:
     Attributes:
         number: of the stage, from 1.
         of: how many stages the line has.
-        later_seconds: what the stages still to visit took when they last ran by these settings;
-            None where one of them never did.
+        later_seconds: what the stages still to visit took when they last ran by these settings, or
+            what their plan says; None where one has neither.
     """
 
     number: int
@@ -29,7 +29,7 @@ class Place:
 
 
 class Durations:
-    """Seconds of each stage's last run, and the settings that it ran by.
+    """Seconds of each stage's last run, or of its plan, and the settings that these belong to.
 
     A stage's time hangs on the images and on every setting above it, so all sections up to its
     own count: another data set's times are never taken.
@@ -48,6 +48,16 @@ class Durations:
         ):
             return None
         return float(sum(one["seconds"] for one in told))
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Keep what a plan says of each stage, until it has run; what ran by these settings stays.
+
+        Args:
+            seconds: of one run of each stage.
+        """
+        for stage, expected in seconds.items():
+            if self.later([stage]) is None:
+                self.add(stage, expected)
 
     def add(self, stage: str, seconds: float) -> None:
         """Keep how long a stage took that has run from end to end."""

@@ -63,10 +63,13 @@ def default_source() -> str:
     return source
 
 
-def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tuple[str, ...]:
+def settings_for(
+    source: Path, root: Path, own: Sequence[str], text: str
+) -> tuple[tuple[str, ...], dict[str, float]]:
     """Return the settings of a run on a new ``source``, and say which they are and why.
 
-    It takes the plan, and the built-in digits the shipped settings; ``own`` come last and win.
+    It takes the plan, and the built-in digits the shipped settings; ``own`` come last and win. How
+    long it will take and what it could find are said too.
 
     Args:
         source: a folder, or a file that names a built-in set.
@@ -74,16 +77,23 @@ def settings_for(source: Path, root: Path, own: Sequence[str], text: str) -> tup
         own: of ``--preset`` and ``--set``.
         text: of ``params.yaml``.
 
+    Returns:
+        The settings, and the seconds that each stage is expected to take (of one fold, with folds),
+        which nobody measures for the built-in digits.
+
     Raises:
         UserError: the source cannot be used.
     """
     named = source_setting(source, root)
     if yaml.safe_load(named.partition("=")[2]) == default_source():
         Console().print("The settings that ganlift ships for this data set are written again.")
-        return (*default_settings(), *own, named)
+        return (*default_settings(), *own, named), {}
     plan = make_plan(source, root, own, text)
     show_settings(plan, own)
-    return plan.settings
+    times = show_times(plan)
+    show_reach(plan)
+    folds = plan.params.ingest.folds or 1
+    return plan.settings, {one.stage: one.seconds / folds for one in times}
 
 
 def make_plan(source: Path, root: Path, own: Sequence[str], text: str) -> Plan:
@@ -145,9 +155,7 @@ def show_plan(root: Path, source: Path | None, own: Sequence[str]) -> None:
         show_settings(plan, own)
     else:
         Console().print("This data set has its settings; they stay as they are.\n")
-    with Console().status("measuring a few steps"):
-        costs = measured(plan.look.decoded(plan.params.ingest, plan.params.seed), plan.params)
-    show_times(stage_times(plan.look, plan.params, costs), plan.params.ingest.folds)
+    show_times(plan)
     show_reach(plan)
 
 
@@ -204,8 +212,12 @@ def show_settings(plan: Plan, own: Sequence[str]) -> None:
     console.print("Every other setting is as shipped; --set and --preset win over the plan.\n")
 
 
-def show_times(times: Sequence[StageTime], folds: int | None) -> None:
-    """Print the time of each stage, and of all."""
+def show_times(plan: Plan) -> list[StageTime]:
+    """Measure a few steps, print the time of each stage and of all, and return them."""
+    params = plan.params
+    with Console().status("measuring a few steps"):
+        costs = measured(plan.look.decoded(params.ingest, params.seed), params)
+    times, folds = stage_times(plan.look, params, costs), params.ingest.folds
     over = f", over {folds} folds" if folds else ""
     title = f"Time on this machine{over}, by a few measured steps"
     table = Table(title=title, title_justify="left")
@@ -228,6 +240,7 @@ def show_times(times: Sequence[StageTime], folds: int | None) -> None:
         fewer = " --set ingest.folds=null" if folds else ""
         console.print(f"Less: --set ingest.per_class=100 --set 'train_gan.seeds=[0, 1]'{fewer}")
     console.print()
+    return times
 
 
 def show_reach(plan: Plan) -> None:

@@ -15,10 +15,11 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from flows import prefect_server
+from flows.durations import Durations
 from flows.early import see_names
 from flows.edit_params import check_source, edit_params, edited, source_setting
 from flows.folds import ANSWERS, Visit
-from flows.line import is_all_done, laid_out, selected
+from flows.line import STAGES, is_all_done, laid_out, selected
 from flows.nights import is_quiet, note_night, nothing_new
 from flows.notify import failures_told
 from flows.project import run_lock, schedule_lock
@@ -27,6 +28,7 @@ from flows.verdict import COLOURS, lines
 from flows.versions import log_line
 from tasks.answer.words import MEANING
 from tasks.contracts.params.line import Params, load_params, parse_params
+from tasks.contracts.params.reading import read_values
 from tasks.lift.result import LiftResult
 
 PARAMS = Path("params.yaml")
@@ -53,12 +55,19 @@ class Chosen:
         params: all there are, with these.
         source_before: the data set that params.yaml names now.
         changes: whether the file changes.
+        seconds: that each stage is expected to take; none where nothing was planned.
     """
 
     settings: Sequence[str]
     params: Params
     source_before: str
     changes: bool
+    seconds: Mapping[str, float]
+
+    def write(self, root: Path) -> None:
+        """Write the settings to params.yaml, and beside it what their plan expects."""
+        edit_params(root / PARAMS, self.settings)
+        Durations(root, STAGES, read_values(root / PARAMS)).expect(self.seconds)
 
 
 def choose_settings(root: Path, source: Path | None, own: Sequence[str]) -> Chosen:
@@ -71,7 +80,8 @@ def choose_settings(root: Path, source: Path | None, own: Sequence[str]) -> Chos
     """
     before = load_params(root / PARAMS).ingest.source
     text = (root / PARAMS).read_text(encoding="utf-8")
-    settings = own
+    settings: Sequence[str] = own
+    seconds: Mapping[str, float] = {}
     if source is not None:
         named = source_setting(source, root)
         if yaml.safe_load(named.partition("=")[2]) == before:
@@ -79,11 +89,12 @@ def choose_settings(root: Path, source: Path | None, own: Sequence[str]) -> Chos
         else:
             from flows.plan import settings_for  # which imports torch
 
-            settings = settings_for(source, root, own, text)
+            settings, seconds = settings_for(source, root, own, text)
     after = edited(text, settings)
     if settings and text == after:
         Console().print("params.yaml has these settings already: nothing in it changes.")
-    return Chosen(settings, parse_params(yaml.safe_load(after)), before, text != after)
+    params = parse_params(yaml.safe_load(after))
+    return Chosen(settings, params, before, text != after, seconds)
 
 
 def run_line(root: Path, wishes: Wishes) -> None:
@@ -124,7 +135,7 @@ def run_line(root: Path, wishes: Wishes) -> None:
 
             from flows.pipeline import pipeline
 
-            edit_params(root / PARAMS, chosen.settings)
+            chosen.write(root)
             wait()
         states = pipeline(wishes.from_stage, wishes.until, wishes.force, wishes.push)
         _show_summary(root, states, time.monotonic() - started)
@@ -175,7 +186,7 @@ def serve_line(
             from flows.schedule import parse_cron, serve
 
             schedule = parse_cron(cron, timezone)
-            edit_params(root / PARAMS, chosen.settings)
+            chosen.write(root)
         wait()
         page = os.environ["PREFECT_API_URL"].removesuffix("/api")
         console = Console()

@@ -18,7 +18,8 @@ from tasks.adapters.tracking.store import local_uri
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import log_gan, log_results, runs_of
 from tests.adapters.shared_server import PASSWORD, USER, SharedServer, shared_server
-from tests.flows.tracked import command, tracked_project
+from tests.flows.command_line import command
+from tests.flows.tracked import tracked_project
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tasks.adapters.tracking.lineage import DVC_LOCK, NOTE
 from tasks.contracts.outputs import LOCKS
 from tests.adapters.fake_results import REPOSITORY
 from tests.adapters.logged import client
-from tests.flows.tracked import command
+from tests.flows.command_line import command
 from tests.flows.versioned import DATA, LIFT, PARAMS, git, log_run, runs, state
 
 CACHE = Path(".dvc/cache/files/md5")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import cli, prefect_server
+from flows import prefect_server
 from flows.child import environment
 from flows.edit_params import edited
 from flows.mending import DVC_HOLDS
@@ -24,18 +24,9 @@ from flows.presets import TABLE
 from flows.project import NOTES, SCHEDULE_LOCK, run_lock
 from tasks.contracts.errors import UserError
 from tasks.contracts.outputs import ASIDE, KEPT_LOCKS, MOVING
+from tests.flows.command_line import command
 
 PARAMS = "params.yaml"
-
-
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process; return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["ganlift", *arguments])
-    try:
-        cli.main()
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    return 0
 
 
 @pytest.fixture
@@ -58,14 +49,14 @@ def test_every_help_shows_an_example(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # help needs no project
-    assert _main(monkeypatch, command, "--help") == 0
+    assert command(monkeypatch, command, "--help") == 0
     assert f"Example: ganlift {command}" in capsys.readouterr().out
 
 
 def test_the_help_of_run_names_every_preset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main(monkeypatch, "run", "--help") == 0
+    assert command(monkeypatch, "run", "--help") == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in yaml.safe_load(TABLE.read_text())["presets"])
 
@@ -119,7 +110,7 @@ def test_a_mistake_is_one_line_and_changes_nothing(
 ) -> None:
     (line / "empty").mkdir()
     before = (line / PARAMS).read_bytes()
-    assert _main(monkeypatch, *arguments) == 1
+    assert command(monkeypatch, *arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -133,11 +124,11 @@ def test_a_mistake_is_one_line_and_changes_nothing(
 def test_settings_that_change_nothing_or_came_from_other_data_are_told(
     line: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert _main(monkeypatch, "run", "--preset", "balanced", "--until", "ingest") == 0
+    assert command(monkeypatch, "run", "--preset", "balanced", "--until", "ingest") == 0
     assert "nothing in it changes" in capfd.readouterr().out
     (line / "others").mkdir()
     (line / "others" / "file").touch()
-    assert _main(monkeypatch, "run", "--set", "ingest.source=others", "--until", "ingest") == 0
+    assert command(monkeypatch, "run", "--set", "ingest.source=others", "--until", "ingest") == 0
     said = " ".join(capfd.readouterr().out.split())
     assert "The settings of orders are used for others" in said
 
@@ -146,7 +137,7 @@ def test_outside_a_project_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert _main(monkeypatch, "run") == 1
+    assert command(monkeypatch, "run") == 1
     assert "no ganlift project" in capsys.readouterr().err
 
 
@@ -156,7 +147,7 @@ def test_run_writes_the_settings_and_ends_with_the_verdict(
 ) -> None:
     monkeypatch.chdir(line / "orders")  # a path is the caller's, the project is found above it
     settings = ("--preset", "fast", "--set", "train_gan.total_kimg=40")  # the latter wins
-    assert _main(monkeypatch, "run", *settings, "--source", ".") == 0
+    assert command(monkeypatch, "run", *settings, "--source", ".") == 0
     written = (line / PARAMS).read_text(encoding="utf-8")
     assert "source: orders #" in written
     assert "total_kimg: 40 #" in written
@@ -175,13 +166,13 @@ def test_a_run_with_nothing_to_do_starts_no_server_and_is_noted(
     for name in prefect_server.CHOSEN_BY_USER:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(prefect_server, "ready", lambda *_: pytest.fail("a server was started"))
-    assert _main(monkeypatch, "run") == 0
+    assert command(monkeypatch, "run") == 0
     shown = capfd.readouterr().out
     assert "unchanged: ingest, validate" in shown
     assert "nothing new" in shown
     assert "helps" in shown
     assert len(noted_nights(line)) == 1
-    assert _main(monkeypatch, "run", "--from", "merge", "--until", "retrain") == 0
+    assert command(monkeypatch, "run", "--from", "merge", "--until", "retrain") == 0
     assert "merge, retrain: in place" in capfd.readouterr().out
     assert len(noted_nights(line)) == 1  # the stages before were not looked at
 
@@ -205,7 +196,7 @@ def test_a_run_with_something_to_do_goes_through_prefect(
 
     monkeypatch.setattr(prefect_server, "ready", started)
     asked = ["--force"] if what == "--force" else []
-    assert _main(monkeypatch, "run", *asked) == 1
+    assert command(monkeypatch, "run", *asked) == 1
     assert noted_nights(line) == []
 
 
@@ -223,7 +214,7 @@ def test_nobody_comes_between_writing_params_and_running(
         return {"ingest": "done"}
 
     monkeypatch.setattr(flows.pipeline, "pipeline", second_start)
-    assert _main(monkeypatch, "run", "--set", "seed=3") == 0
+    assert command(monkeypatch, "run", "--set", "seed=3") == 0
     (second,) = tried
     assert second.returncode == 1
     assert "another run is at work here" in second.stderr
@@ -239,7 +230,7 @@ def test_a_schedule_writes_its_source_before_it_is_served(
     there = (line / PARAMS).read_text(encoding="utf-8")
     shutil.copytree(line / "orders", line / "tiles")
     planned = ["ingest.image_size=16", "ingest.source=tiles"]
-    monkeypatch.setattr("flows.plan.settings_for", lambda *_: planned)
+    monkeypatch.setattr("flows.plan.settings_for", lambda *_: (planned, {}))
     served: list[str] = []
 
     def serve(root: Path, _: object, wishes: dict[str, object]) -> None:
@@ -250,7 +241,7 @@ def test_a_schedule_writes_its_source_before_it_is_served(
 
     monkeypatch.setattr("flows.schedule.serve", serve)
     asked = ("--source", "tiles", "--push", "--keep", "30")
-    assert _main(monkeypatch, "schedule", "--cron", cron, *asked) == status
+    assert command(monkeypatch, "schedule", "--cron", cron, *asked) == status
     if status == 0:
         assert served == [edited(there, planned)]
     else:
@@ -290,7 +281,7 @@ def test_a_second_schedule_of_a_project_is_refused(
         held.write("1234")
         held.flush()
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert _main(monkeypatch, "schedule", "--cron", "0 3 * * *") == 1
+        assert command(monkeypatch, "schedule", "--cron", "0 3 * * *") == 1
     assert "another schedule is at work here (process 1234)" in capsys.readouterr().err
 
 
@@ -308,7 +299,7 @@ def test_any_command_first_mends_what_a_killed_one_left(
     (line / KEPT_LOCKS / "dvc.lock").write_text(lock)
     (line / "dvc.lock").write_text(lock[:-9])
     (line / DVC_HOLDS).write_text("")
-    assert _main(monkeypatch, "export", "nothing", "folder") == 1
+    assert command(monkeypatch, "export", "nothing", "folder") == 1
     assert (line / "out" / "merge" / "data").is_file()
     assert not list((line / "out").glob(".*"))
     assert not (line / DVC_HOLDS).exists()

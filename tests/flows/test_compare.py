@@ -15,7 +15,8 @@ from tasks.contracts.arms import REAL
 from tasks.lift.result import LiftResult
 from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
-from tests.flows.tracked import command, enter_copy, tracked_project
+from tests.flows.command_line import command
+from tests.flows.tracked import enter_copy, tracked_project
 
 
 @pytest.fixture(scope="module")

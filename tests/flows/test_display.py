@@ -24,6 +24,16 @@ def test_the_line_has_a_time_only_where_every_later_stage_has_one(tmp_path: Path
     assert again.later([]) == 0.0
 
 
+def test_a_plan_tells_of_stages_that_never_ran_by_these_settings(tmp_path: Path) -> None:
+    durations = Durations(tmp_path, STAGES, VALUES)
+    durations.add("ingest", 5.0)
+    durations.expect({"ingest": 50.0, "train_gan": 200.0, "report": 40.0})
+    assert durations.later(["ingest"]) == 5.0
+    assert durations.later(["train_gan", "report"]) == 240.0
+    durations.add("train_gan", 300.0)  # now it has run
+    assert Durations(tmp_path, STAGES, VALUES).later(["train_gan", "report"]) == 340.0
+
+
 @pytest.mark.parametrize(
     ("changed", "known"),
     [

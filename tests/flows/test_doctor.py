@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from flows import cli, doctor, prefect_server
+from flows import doctor, prefect_server
 from tasks.contracts.errors import UserError
+from tests.flows.command_line import command
 
 NOWHERE = "http://127.0.0.1:9"  # the port of `discard`, which nobody serves
 
@@ -26,15 +26,6 @@ def _no_answer() -> None:
     raise UserError(f"Prefect's server {NOWHERE}/api", "it does not answer", "Start it")
 
 
-def _status(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["ganlift", "doctor"])
-    try:
-        cli.main()
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    return 0
-
-
 def test_a_new_project_is_well_and_stays_as_it_is(
     project: Path,
     held_elsewhere: Callable[[Path], AbstractContextManager[int]],
@@ -42,7 +33,7 @@ def test_a_new_project_is_well_and_stays_as_it_is(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = sorted(path for path in project.rglob("*") if ".dvc/tmp" not in str(path))
-    assert _status(monkeypatch) == 0
+    assert command(monkeypatch, "doctor") == 0
     said = capsys.readouterr().out
     assert "mend" not in said
     assert "none is at work here" in said
@@ -90,7 +81,7 @@ def test_what_dvc_needs_first_is_looked_at(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(project / ".git")
-    assert _status(monkeypatch) == 1
+    assert command(monkeypatch, "doctor") == 1
     said = capsys.readouterr().out
     assert "Run `git init` there" in said
     assert "clock" in said  # what comes after is looked at as well

@@ -19,7 +19,8 @@ from tasks.contracts.errors import UserError
 from tests.adapters.fake_results import CLASSES, LIFT
 from tests.adapters.logged import log_results
 from tests.answer.fake_report import altered
-from tests.flows.tracked import command, tracked_project
+from tests.flows.command_line import command
+from tests.flows.tracked import tracked_project
 
 
 @pytest.fixture

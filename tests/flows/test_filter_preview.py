@@ -4,7 +4,6 @@ import base64
 import io
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,14 @@ import yaml
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from flows import cli, filter_preview, run
+from flows import filter_preview, run
 from flows.filter_preview import PAGE, write_preview
 from flows.run import Wishes
 from tasks.contracts.errors import UserError
 from tasks.contracts.image_set import ImageSet
 from tests.contracts.tiny import shape_set, tiny_values
 from tests.data.fake_sets import noise_set, synthetic_set
+from tests.flows.command_line import command
 
 NAMES = ("<b>cat</b>", "dog & co")
 SHOWN = re.compile(r'<img src="data:image/png;base64,([^"]+)"')
@@ -167,9 +167,7 @@ def test_the_command_runs_the_line_up_to_the_filter(
 ) -> None:
     asked: list[Wishes] = []
     monkeypatch.setattr(run, "run_line", lambda root, wishes: asked.append(wishes))
-    monkeypatch.setattr(sys, "argv", ["ganlift", "filter", *(["--preview"] if preview else [])])
-    with pytest.raises(SystemExit, match="0"):
-        cli.main()
+    assert command(monkeypatch, "filter", *(["--preview"] if preview else [])) == 0
     assert asked == [Wishes(None, (), None, "quality_filter", False)]
     assert PAGE.exists() is preview
     assert (str(filter_preview.PAGE) in capsys.readouterr().out) is preview

@@ -15,7 +15,7 @@ from flows.gc import free_after_run
 from tasks.adapters.tracking.retention import Wanted
 from tasks.adapters.tracking.store import Store
 from tests.adapters.logged import client
-from tests.flows.tracked import command
+from tests.flows.command_line import command
 from tests.flows.versioned import git, runs, state
 
 CACHE = Path(".dvc/cache/files/md5")

@@ -37,7 +37,8 @@ from tasks.lift.result import LiftResult
 from tests.adapters.fake_results import DATASET
 from tests.adapters.logged import client, log_results, runs_of
 from tests.answer.fake_report import altered, fake_lift
-from tests.flows.tracked import command, enter_copy, tracked_project
+from tests.flows.command_line import command
+from tests.flows.tracked import enter_copy, tracked_project
 
 START = datetime(2026, 11, 1, 3, 12, tzinfo=UTC)
 

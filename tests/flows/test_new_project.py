@@ -9,24 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, prefect_server
+from flows import prefect_server
 from flows.child import environment
 from flows.edit_params import edit_params
 from flows.new_project import make_project
 from flows.outs import is_up_to_date
 from flows.shipped import CODE, FILES, follow_code
 from tasks.contracts.errors import UserError
+from tests.flows.command_line import command
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def _main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["ganlift", *arguments])
-    try:
-        cli.main()
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    return 0
 
 
 def test_the_line_runs_outside_the_clone_where_proxies_know_nothing_of_this_machine(
@@ -94,7 +86,7 @@ def test_before_any_run_each_command_says_what_is_missing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(prefect_server, "ready", lambda *_: lambda: None)
-    assert _main(monkeypatch, *arguments) == 1
+    assert command(monkeypatch, *arguments) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert said in error.replace(f"{project}/", "")
@@ -105,7 +97,7 @@ def test_track_in_a_clone_does_not_blame_a_server(
 ) -> None:
     (project / "reports").mkdir()
     shutil.copy(REPOSITORY / "reports" / "gan.json", project / "reports")  # Git keeps this one
-    assert _main(monkeypatch, "track") == 1
+    assert command(monkeypatch, "track") == 1
     error = capsys.readouterr().err
     assert "reports/gan_curves.csv: missing" in error
     assert "server" not in error
@@ -115,8 +107,17 @@ def test_track_after_a_cross_validation_says_how_to_get_one_split(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     edit_params(project / "params.yaml", ["ingest.folds=3"])
-    assert _main(monkeypatch, "track") == 1
+    assert command(monkeypatch, "track") == 1
     assert "Run `ganlift run --set ingest.folds=null`" in capsys.readouterr().err
+
+
+def test_a_new_project_is_told_to_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC's own `init` leaves a report for its makers there, and a process that sends it."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    make_project(tmp_path / "project")
+    assert not list(scratch.iterdir())
 
 
 def test_a_folder_in_use_is_refused_untouched(project: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from flows.nightly_commit import BRANCH, commit_after_run, commit_night, see_git
 from tasks.contracts.errors import UserError
-from tests.flows.tracked import command
+from tests.flows.command_line import command
 from tests.flows.versioned import git
 
 

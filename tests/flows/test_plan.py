@@ -7,11 +7,14 @@ import pytest
 import yaml
 
 from flows import former, plan
+from flows.durations import Durations
 from flows.edit_params import edited
+from flows.line import STAGES
 from flows.presets import preset_settings
 from flows.run import choose_settings
 from tasks.contracts.outputs import published
 from tasks.contracts.params.line import Params, parse_params
+from tasks.contracts.params.reading import read_values
 from tasks.planning.clock import Costs, StageTime, stage_times
 from tasks.planning.looks import look
 from tests.contracts.tiny import draw_shape, tiny_params
@@ -29,6 +32,15 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name, number in {"_PAIRS": 1, "_SHORT": 1, "_LONG": 2}.items():
         monkeypatch.setattr(f"tasks.planning.clock.{name}", number)
+
+
+STEP = {"plain": 0.1, "classical": 0.1}
+COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001)
+
+
+@pytest.fixture
+def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "measured", lambda *_: COSTS)
 
 
 @pytest.fixture
@@ -55,11 +67,12 @@ def test_the_shipped_settings_are_the_params_as_committed() -> None:
     assert plan.DEFAULTS.read_text(encoding="utf-8") == PARAMS
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_another_source_takes_its_plan_and_nothing_of_the_one_before(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = edited(PARAMS, ["train_gan.total_kimg=7", "report.primary_metric='recall:5'"])
-    settings = plan.settings_for(shapes, tmp_path, ["train_gan.width=8"], before)
+    settings, seconds = plan.settings_for(shapes, tmp_path, ["train_gan.width=8"], before)
     found = written(settings, before)
     assert found.ingest.source == "shapes"
     assert (found.ingest.image_size, found.ingest.per_class) == (32, None)
@@ -69,13 +82,34 @@ def test_another_source_takes_its_plan_and_nothing_of_the_one_before(
     shown = capsys.readouterr().out
     assert "ingest.image_size=32" in shown
     assert "median" in shown
+    assert "Time on this machine" in shown
+    assert "This cannot answer your question" in shown
+    assert tuple(seconds) == STAGES
 
 
+@pytest.mark.usefixtures("known_costs")
+def test_a_new_source_is_told_how_long_is_left_of_the_whole_line_from_its_first_stage_on(
+    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With folds the plan speaks of all of them, and a line visits them one by one."""
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    own = ("ingest.folds=2",)
+    chosen = choose_settings(tmp_path, shapes, own)
+    chosen.write(tmp_path)
+    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    planned = plan.make_plan(shapes, tmp_path, own, text)
+    every = sum(one.seconds for one in plan.show_times(planned))
+    durations = Durations(tmp_path, STAGES, read_values(tmp_path / "params.yaml"))
+    assert durations.later([*STAGES, *STAGES]) == pytest.approx(every, abs=1.0)
+    assert "over 2 folds" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("known_costs")
 def test_ones_own_setting_wins_and_is_told_as_such(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ["ingest.image_size=16"]
-    found = written(plan.settings_for(shapes, tmp_path, own, PARAMS))
+    found = written(plan.settings_for(shapes, tmp_path, own, PARAMS)[0])
     assert found.ingest.image_size == 16
     assert found.train_gan.total_kimg == 88  # which follows from the size asked for
     assert "as you asked" in capsys.readouterr().out
@@ -89,22 +123,22 @@ def test_the_same_source_keeps_its_settings(shapes: Path, tmp_path: Path) -> Non
     assert not chosen.changes
 
 
+@pytest.mark.usefixtures("known_costs")
 def test_the_built_in_digits_get_their_settings_back(shapes: Path, tmp_path: Path) -> None:
     digits = tmp_path / plan.default_source()
     digits.parent.mkdir(parents=True)
     shutil.copy(REPOSITORY / plan.default_source(), digits)
-    other = edited(PARAMS, plan.settings_for(shapes, tmp_path, (), PARAMS))
-    settings = plan.settings_for(digits, tmp_path, (), other)
+    other = edited(PARAMS, plan.settings_for(shapes, tmp_path, (), PARAMS)[0])
+    settings, seconds = plan.settings_for(digits, tmp_path, (), other)
+    assert not seconds
     assert edited(other, settings) == PARAMS
 
 
 def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
-    step = {"plain": 0.1, "classical": 0.1}
-    costs = Costs(0.5, 1.0, 0.01, step, dict.fromkeys(step, 0.2), 0.001)
 
     def seconds(**sections: dict[str, object]) -> dict[str, StageTime]:
-        times = stage_times(look(shapes), tiny_params(**sections), costs)
+        times = stage_times(look(shapes), tiny_params(**sections), COSTS)
         return {one.stage: one for one in times}
 
     gan = {"total_kimg": 0.08, "seeds": [0, 1], "device": "cpu"}  # 10 steps

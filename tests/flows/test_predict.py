@@ -20,7 +20,8 @@ from tasks.data.decoding import open_image, to_pixels
 from tests.adapters.fake_results import DATASET, LIFT
 from tests.adapters.logged import client, log_results
 from tests.answer.fake_report import altered
-from tests.flows.tracked import command, tracked_project
+from tests.flows.command_line import command
+from tests.flows.tracked import tracked_project
 
 
 @pytest.fixture

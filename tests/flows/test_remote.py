@@ -1,41 +1,32 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from flows import cli, doctor
+from flows import doctor
 from flows.remote import add_remote, default_remote
 from flows.remote_words import remote_error
 from tasks.contracts.errors import UserError
-
-
-def _said(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["ganlift", *words])
-    try:
-        cli.main()
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    return 0
+from tests.flows.command_line import command
 
 
 def test_a_remote_is_set_once_and_shown(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _said(monkeypatch, "remote") == 0
+    assert command(monkeypatch, "remote") == 0
     assert "No remote is set" in capsys.readouterr().out
-    assert _said(monkeypatch, "push") == 1
+    assert command(monkeypatch, "push") == 1
     assert "`ganlift remote add URL` sets one" in capsys.readouterr().err
     monkeypatch.chdir(project / "data")
-    assert _said(monkeypatch, "remote", "add", "../../nas") == 0
+    assert command(monkeypatch, "remote", "add", "../../nas") == 0
     nas = (project.parent / "nas").resolve()
     assert str(nas) in capsys.readouterr().out
     assert nas.is_dir()
     assert f"url = {nas}" in (project / ".dvc" / "config").read_text()
-    assert _said(monkeypatch, "remote") == 0
+    assert command(monkeypatch, "remote") == 0
     assert capsys.readouterr().out == f"storage: {nas} (push and pull use it)\n"
-    assert _said(monkeypatch, "remote", "add", "s3://bucket/tiles") == 1
+    assert command(monkeypatch, "remote", "add", "s3://bucket/tiles") == 1
     told = capsys.readouterr().err
     assert f"versions go to {nas} already" in told
     assert "`dvc remote remove storage`" in told

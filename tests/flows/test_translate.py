@@ -16,7 +16,7 @@ from tasks.gan.checkpoint import load_generator, save_checkpoint
 from tasks.gan.model import build_gan
 from tasks.gan.sampling import translate
 from tests.contracts.tiny import shape_set, tiny_params
-from tests.flows.tracked import command
+from tests.flows.command_line import command
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from mlflow.tracking._tracking_service import utils
 
-from flows import cli
 from tasks.adapters.tracking.store import store_at, tracking_uri
 from tests.adapters.fake_results import make_results, make_store
 
@@ -43,13 +42,3 @@ def _shield(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     # a loaded model puts its own copy of `tasks` in front, which later worker processes inherit
     monkeypatch.setattr(sys, "path", [*sys.path])
-
-
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process; return its exit status."""
-    monkeypatch.setattr(sys, "argv", ["ganlift", *arguments])
-    try:
-        cli.main()
-    except SystemExit as ending:
-        return int(ending.code or 0)
-    return 0

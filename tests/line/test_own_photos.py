@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from flows.edit_params import edit_params
-from tests.flows.tracked import command
+from tests.flows.command_line import command
 from tests.line.conftest import call, copy_project
 
 pytestmark = pytest.mark.line
