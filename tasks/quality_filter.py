@@ -43,9 +43,10 @@ from tasks.quality.selection import (
     ACCEPTED,
     Scored,
     Shortfall,
-    check_every_gan,
+    check_any_gan,
     decide,
     emptied,
+    emptied_gans,
     random_control,
     real_scores,
     shortfalls,
@@ -122,19 +123,23 @@ def run(
     table = decide(judged.scored, params, seed)
     table.to_parquet(scores, index=False)
     count_reasons(table).to_csv(reasons, index=False)
-    check_every_gan(table, params, asked)
+    check_any_gan(table, params, asked)
+    lost = emptied_gans(table, asked)
     drawn = random_control(table, seed)
     images.take(np.flatnonzero(table["reason"] == ACCEPTED)).save(accepted)
     images.take(drawn).save(control)
     wanted = _most_accepted(table) if params.labels == "ensemble" else {}
     distil(labelled, wanted, judged.ensemble, seed).save(distilled)
     report = _report(judged, table, drawn, params, seed) | {"tuned": summary(log)}
-    short = shortfalls(table, asked) if asked is not None else {}
+    rest = table[~table["gan_seed"].isin([one.gan_seed for one in lost])]
+    short = shortfalls(rest, asked) if asked is not None else {}
     if asked is not None:
         report["short"] = {name: asdict(of) for name, of in short.items()}
     metrics.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("accepted {accepted} of {pool}, {copies} copies thrown out".format(**report))
-    for one in emptied(table, asked):
+    for one in lost:
+        print(f"{one}; this GAN is left out, and the arms rest on the others")
+    for one in emptied(rest, asked):
         print(f"{one}; its real images stand in for them")
     if any(of.per_needed for of in short.values()):
         print(_told(short))

@@ -25,6 +25,7 @@ def doubts(result: LiftResult) -> list[str]:
     return [
         *_near_floor(result),
         *_little_to_judge_by(result),
+        *_left_out(result),
         *_poor_gans(result),
         *_unhealthy_gans(result),
         *_too_short(result),
@@ -118,6 +119,17 @@ def poor_gans(result: LiftResult) -> dict[str, GanFlags]:
     }
 
 
+def _left_out(result: LiftResult) -> list[str]:
+    seeds = [seed for seed, gan in result.gans.items() if gan.left_out]
+    if not seeds:
+        return []
+    named = f"GAN {seeds[0]}" if len(seeds) == 1 else f"GANs {_listed(seeds)}"
+    return [
+        f"The filter accepted no image of {named}. The arms rest on the other "
+        f"{len(result.gans) - len(seeds)}, and the interval speaks of GANs that get images through."
+    ]
+
+
 def _poor_gans(result: LiftResult) -> Iterator[str]:
     every = len(result.gans)
     gans = poor_gans(result).items()
@@ -168,10 +180,6 @@ def _unhealthy_gans(result: LiftResult) -> list[str]:
         if gan.collapsed and len(lost) <= _MOST_GANS:
             share = f"{len(gan.collapsed)} of {len(result.per_class)} classes"
             said.append(f"GAN {seed} collapsed on {share}: {_listed(gan.collapsed)}.")
-        if gan.rollbacks:
-            said.append(
-                f"The training of GAN {seed} diverged and was rolled back {gan.rollbacks}×."
-            )
     return said
 
 

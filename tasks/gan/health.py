@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.train_gan import Health, Rule
 
 _LOWER_IS_BETTER = ("kid", "fid")
+_SETTLED = 5  # ticks; the first ones are unlike those that follow
 _STILL = 1e-8  # L2 norm of a gradient that moves nothing; healthy ones are 0.001 and more
 
 
@@ -30,6 +32,26 @@ def divergence(curves: Mapping[str, float], limits: Health) -> str | None:
         )
         if abs(value) > limit:
             return f"{name} is {value:.3g}, past {limit:g}"
+    return None
+
+
+def burst(
+    curves: Mapping[str, float], before: Sequence[Mapping[str, float]], limits: Health
+) -> str | None:
+    """Say which gradient (L2, mean over a tick) broke away from those of ticks before, or None.
+
+    That is past ``max_burst`` times their median. What follows is a discriminator that has won, and
+    images that learn nothing any more. To go back and pass such a burst by is what large language
+    models are trained with too (Chowdhery et al. 2022, PaLM, section 5.1).
+    """
+    if len(before) < _SETTLED:
+        return None
+    for name, value in curves.items():
+        if not name.startswith("grad_norm_"):
+            continue
+        usual = median(tick[name] for tick in before)
+        if value > limits.max_burst * usual:
+            return f"{name} is {value:.3g}, where {usual:.3g} is usual"
     return None
 
 
@@ -86,16 +108,18 @@ class Watch:
     in_a_row: int = 0
     events: list[str] = field(default_factory=list)
 
-    def roll_back(self, kimg: float, reason: str) -> bool:
-        """Note a divergence; return False where no rollback is left."""
-        if self.rollbacks >= self.limits.max_rollbacks:
-            return False
+    @property
+    def may_roll_back(self) -> bool:
+        """Whether a rollback is left."""
+        return self.rollbacks < self.limits.max_rollbacks
+
+    def roll_back(self, kimg: float, reason: str) -> None:
+        """Note a divergence after which the run goes back."""
         self.rollbacks += 1
         self.events.append(
             f"{kimg:g} kimg: diverged ({reason}); back to the last good state, half the "
             "learning rate, twice the r1 and r2 weights"
         )
-        return True
 
     def evaluated(self, kimg: float, evaluation: GanEvaluation) -> bool:
         """Note an evaluation; return whether the run is hopeless and should stop."""

@@ -21,7 +21,7 @@ from tasks.contracts.params.train_gan import TrainGanParams
 from tasks.contracts.privacy import Guarantee
 from tasks.gan.distributed import SOLO, Group
 from tasks.gan.draws import Draws, RealBatches, in_two_domains, units_of, with_related
-from tasks.gan.health import Watch, collapsed_classes, divergence, is_better, standstill
+from tasks.gan.health import Watch, burst, collapsed_classes, divergence, is_better, standstill
 from tasks.gan.model import Gan, ema_decay, update_ema
 from tasks.gan.pictures import sample_grid
 from tasks.gan.sampling import sample
@@ -103,6 +103,8 @@ def train_gan(
         curves = run.train_tick()
         speed = (run.kimg - before) * 1000 / (time.perf_counter() - since)
         reason = divergence(curves, params.health) or standstill(run.last_gradient)
+        if reason is None and run.may_go_back:  # what it can live with where none is left
+            reason = burst(curves, [tick.curves for tick in run.ticks], params.health)
         if reason is not None:
             _roll_back(run, good, reason)
             continue
@@ -133,16 +135,15 @@ def train_gan(
 
 
 def _roll_back(run: Run, good: Snapshot, reason: str) -> None:
-    kimg, last = run.kimg, run.params.total_minutes is not None and run.ended
-    # a step that is taken again would be spent twice, and that it is tells of real images
-    if last or run.params.private or not run.watch.roll_back(kimg, reason):
+    if not run.may_go_back:
         raise UserError(
             "train_gan",
-            f"the GAN diverged within {kimg:g} kimg ({reason}), after {run.watch.rollbacks} "
+            f"the GAN diverged within {run.kimg:g} kimg ({reason}), after {run.watch.rollbacks} "
             "rollbacks to gentler settings",
             "Lower train_gan.learning_rate"
             + ("" if run.params.private else " or raise train_gan.penalties.r1 and r2"),
         )
+    run.watch.roll_back(run.kimg, reason)
     run.go_back(good)
     run.soften(run.watch.rollbacks)
 
@@ -238,6 +239,15 @@ class Run:
     def ended(self) -> bool:
         """Whether nothing is left to train."""
         return self.hopeless or self.done >= 1.0
+
+    @property
+    def may_go_back(self) -> bool:
+        """Whether a rollback is left, and time to train again; private training has none.
+
+        A step that is taken again would be spent twice, and that it is tells of real images.
+        """
+        late = self.params.total_minutes is not None and self.ended
+        return self.watch.may_roll_back and not late and not self.params.private
 
     def train_tick(self) -> dict[str, float]:
         """Train until the next tick is due or the budget is spent; return means over its steps."""

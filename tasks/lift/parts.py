@@ -255,6 +255,7 @@ class GanFlags(Part):
         conditioning: share of its images for which a classifier predicts the requested class.
         conditioning_real: the same classifier's balanced accuracy on held-out real images.
         coverage: share of held-out real images that one of its images is near to.
+        left_out: whether the filter accepted none of its images, so that no arm has any.
     """
 
     collapsed: tuple[str, ...]
@@ -265,6 +266,7 @@ class GanFlags(Part):
     conditioning: Rounded | None
     conditioning_real: Rounded | None = None
     coverage: Rounded | None
+    left_out: bool = False
 
 
 class ImageCounts(Part):

@@ -86,7 +86,7 @@ def lift_result(
         synthetic={str(gan): int((seeds == gan).sum()) for gan in seeds.unique()},
         control=control,
         digest=_digest(merged),
-        gans={gan: _flags(of) for gan, of in gans.items()},
+        gans={gan: _flags(of, left_out=int(gan) not in set(seeds)) for gan, of in gans.items()},
     )
     return judged(runs, predictions, class_names, retrained, trained_on, params, seed)
 
@@ -233,11 +233,11 @@ def _rarest(
     )
 
 
-def _flags(gan: Mapping[str, Any]) -> parts.GanFlags:
+def _flags(gan: Mapping[str, Any], *, left_out: bool) -> parts.GanFlags:
     asked = ("conditioning", "conditioning_real", "coverage")
     measured = {key: gan["evaluation"].get(key) for key in asked}
-    own = {key: gan[key] for key in parts.GanFlags.model_fields if key not in measured}
-    return parts.GanFlags(**own, **measured)
+    own = parts.GanFlags.model_fields.keys() - {*measured, "left_out"}
+    return parts.GanFlags(**{key: gan[key] for key in own}, **measured, left_out=left_out)
 
 
 def _classifier(retrained: Mapping[str, Any]) -> parts.Classifier:

@@ -100,27 +100,28 @@ def decide(scored: Scored, params: QualityFilterParams, seed: int) -> pd.DataFra
 
 @dataclass(frozen=True)
 class Emptied:
-    """A class of which no image of a GAN was accepted.
+    """A GAN of which no image was accepted, or none of one of its classes.
 
     Attributes:
         gan_seed: the GAN.
-        class_name: the class.
+        class_name: the class; None is all of them.
         made: how many images of it the GAN made.
         reason: for which most of them were rejected, one of `REASONS`.
         rejected: how many of them for that reason.
     """
 
     gan_seed: int
-    class_name: str
+    class_name: str | None
     made: int
     reason: str
     rejected: int
 
     def __str__(self) -> str:
         """Return it as a person reads it."""
+        of_class = "" if self.class_name is None else f" of class {self.class_name!r}"
         return (
-            f"none of GAN {self.gan_seed}'s {self.made} images of class {self.class_name!r} was "
-            f"accepted; {self.rejected} fell to {self.reason}"
+            f"none of GAN {self.gan_seed}'s {self.made:,} images{of_class} was accepted; "
+            f"{self.rejected:,} fell to {self.reason}"
         )
 
 
@@ -139,16 +140,30 @@ def emptied(table: pd.DataFrame, asked: Mapping[int, int] | None = None) -> list
     return found
 
 
+def emptied_gans(table: pd.DataFrame, asked: Mapping[int, int] | None = None) -> list[Emptied]:
+    """Return the GANs that are left without any image of what is asked for.
+
+    Args:
+        table: as in `emptied`.
+        asked: as in `Scored`.
+    """
+    return [
+        Emptied(int(str(gan_seed)), None, len(rows), *fell)
+        for gan_seed, rows in _asked_for(table, asked).groupby("gan_seed")
+        if (fell := _fell(rows))
+    ]
+
+
 def _fell(rows: pd.DataFrame) -> tuple[str, int] | None:
     """Return what most of these images were rejected for, and how many; None if one was not."""
     counts = rows["reason"].value_counts()
     return None if ACCEPTED in counts else (str(counts.index[0]), int(counts.iloc[0]))
 
 
-def check_every_class(
+def check_any_gan(
     table: pd.DataFrame, params: QualityFilterParams, asked: Mapping[int, int] | None = None
 ) -> None:
-    """Refuse a filter that leaves a class of a GAN without images, unless none are asked for.
+    """Refuse a filter that leaves no GAN with an image: there would be nothing to judge.
 
     Args:
         table: as in `emptied`.
@@ -156,52 +171,21 @@ def check_every_class(
         asked: as in `Scored`.
 
     Raises:
-        UserError: names the class, the GAN and the rule that rejected most.
+        UserError: names the rule that rejected most images.
     """
-    for one in emptied(table, asked):
-        raise _refusal(one, params)
-
-
-def check_every_gan(
-    table: pd.DataFrame, params: QualityFilterParams, asked: Mapping[int, int] | None = None
-) -> None:
-    """Refuse a filter that leaves a GAN without any image: there would be nothing to judge.
-
-    Args:
-        table: as in `emptied`.
-        params: with which it was decided.
-        asked: as in `Scored`.
-
-    Raises:
-        UserError: names the GAN and the rule that rejected most of its images.
-    """
-    mends = _mends(params)
-    for gan_seed, rows in _asked_for(table, asked).groupby("gan_seed"):
-        if fell := _fell(rows):
-            reason, most = fell
-            raise UserError(
-                f"GAN {gan_seed}",
-                f"none of its {len(rows):,} images was accepted; {most:,} fell to {reason}",
-                f"{mends[reason]}, train longer (train_gan.total_kimg), or take its number out of "
-                "train_gan.seeds",
-            )
+    if fell := _fell(rows := _asked_for(table, asked)):
+        reason, most = fell
+        mends = {rule.reason: rule.mend for rule in in_force(params)}
+        seeds = rows["gan_seed"].unique()
+        raise UserError(
+            f"GAN {seeds[0]}" if len(seeds) == 1 else f"all {len(seeds)} GANs",
+            f"none of {len(rows):,} images was accepted; {most:,} fell to {reason}",
+            f"{mends[reason]}, or train longer (train_gan.total_kimg)",
+        )
 
 
 def _asked_for(table: pd.DataFrame, asked: Mapping[int, int] | None) -> pd.DataFrame:
     return table if asked is None else table[table["label"].map(dict(asked)) > 0]
-
-
-def _mends(params: QualityFilterParams) -> dict[str, str]:
-    return {rule.reason: rule.mend for rule in in_force(params)}
-
-
-def _refusal(one: Emptied, params: QualityFilterParams) -> UserError:
-    return UserError(
-        f"class {one.class_name!r}",
-        str(one),
-        f"{_mends(params)[one.reason]}, raise generate.per_class, or train longer "
-        "(train_gan.total_kimg)",
-    )
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ def tiny_values() -> dict[str, Any]:
                 "max_rollbacks": 1,
                 "max_logit": 1000.0,
                 "max_gradient": 1e5,
+                "max_burst": 1000.0,
                 "collapse_below": 0.1,
                 "collapse_patience": 3,
             },

@@ -10,7 +10,7 @@ import torch
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation, Sample
 from tasks.contracts.params.train_gan import Health
-from tasks.gan.health import Watch, collapsed_classes, divergence, is_better
+from tasks.gan.health import Watch, burst, collapsed_classes, divergence, is_better
 from tasks.gan.model import build_gan
 from tasks.gan.state import GanOutcome, Tick
 from tasks.gan.step import AdversarialStep
@@ -18,7 +18,12 @@ from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
 LIMITS = Health(
-    max_rollbacks=2, max_logit=50, max_gradient=1e4, collapse_below=0.3, collapse_patience=2
+    max_rollbacks=2,
+    max_logit=50,
+    max_gradient=1e4,
+    max_burst=20,
+    collapse_below=0.3,
+    collapse_patience=2,
 )
 
 
@@ -44,6 +49,23 @@ def test_divergence_is_named(curves: dict[str, float], words: str | None) -> Non
     if words is not None:
         assert reason is not None
         assert re.fullmatch(words, reason)
+
+
+@pytest.mark.parametrize(
+    ("before", "curves", "words"),
+    [
+        ([1.0, 3.0, 2.0, 1.0, 2.0], 40.0, None),
+        ([1.0, 3.0, 2.0, 1.0, 2.0], 41.0, "grad_norm_d is 41, where 2 is usual"),
+        ([1.0, 2.0, 2.0, 2.0], 1e3, None),  # too early to tell what is usual
+        ([2.0, 900.0, 2.0, 2.0, 2.0], 41.0, "grad_norm_d is 41, where 2 is usual"),
+    ],
+)
+def test_a_burst_is_held_against_what_is_usual(
+    before: list[float], curves: float, words: str | None
+) -> None:
+    ticks = [{"grad_norm_d": value, "logit_fake": 1e-9, "grad_norm_g": 7.0} for value in before]
+    told = {"grad_norm_d": curves, "logit_fake": 40.0, "grad_norm_g": 7.0}
+    assert burst(told, ticks, LIMITS) == words
 
 
 def test_collapsed_classes_are_named() -> None:
@@ -143,6 +165,30 @@ def test_a_generator_whose_gradient_vanished_goes_back_to_where_it_had_one(
     assert "gradient has vanished" in outcome.events[0]
     assert gentle == [0] * 6 + [1] * 4
     assert all(tick.curves["grad_norm_g"] > 1e-4 for tick in ticks if isinstance(tick, Tick))
+
+
+@pytest.mark.parametrize(("allowed", "last"), [(2, [0, 1, 2, 2]), (0, [0, 0])])
+def test_a_burst_is_taken_back_as_often_as_allowed_and_then_lived_with(
+    allowed: int, last: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each tick is one step, and the last two of the eight are bursts however often they come."""
+    true_step, gentle = AdversarialStep.step, []
+
+    def step(self: AdversarialStep, done: float) -> dict[str, torch.Tensor]:
+        curves = true_step(self, done)
+        gentle.append(self.gentleness)
+        return curves | {"grad_norm_d": torch.tensor(300.0 if done > 5 / 8 else 3.0)}
+
+    monkeypatch.setattr(AdversarialStep, "step", step)
+    health = LIMITS.model_dump() | {"max_rollbacks": allowed}
+    params = tiny_params(train_gan={"tick_kimg": 0.008, "health": health}).train_gan
+    train = shape_set(4)
+    *ticks, outcome = train_gan(build_gan(train, params, 0), train, params, 0)
+    assert isinstance(outcome, GanOutcome)
+    assert outcome.rollbacks == allowed
+    assert len(ticks) == 8
+    assert all("where 3 is usual" in event for event in outcome.events)
+    assert gentle == [0] * 6 + last
 
 
 def test_too_many_divergences_are_an_error_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

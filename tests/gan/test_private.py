@@ -347,7 +347,7 @@ def test_epsilon_rises_with_the_steps_and_ends_at_the_budget() -> None:
 
 
 def test_a_private_training_never_goes_back_and_never_stops_by_what_it_sees() -> None:
-    limits = {"max_rollbacks": 3, "max_logit": 1e-9, "max_gradient": 1e5}
+    limits = {"max_rollbacks": 3, "max_logit": 1e-9, "max_gradient": 1e5, "max_burst": 20.0}
     health = {**limits, "collapse_below": 0.1, "collapse_patience": 1}
     with pytest.raises(UserError, match=r"diverged.*after 0 rollbacks.*learning_rate.$"):
         trained(params(health=health), SECRET)

@@ -116,6 +116,7 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     lift = outcome(line)
     well = {"collapsed": [], "rollbacks": 0, "stopped_early": False, "pseudo_labelled": 0}
     told = {"kimg": 200.0, "conditioning": 0.95, "conditioning_real": 0.97, "coverage": 0.73}
+    told["left_out"] = False
     assert lift["gans"] == {"0": well | told, "1": {k: gans["1"][k] for k in well} | told}
     assert "collapse GAN 1: cat, <b>dog</b>" in capsys.readouterr().out
     page = line["page"].read_text(encoding="utf-8")
@@ -131,6 +132,23 @@ def test_collapsed_classes_are_named_wherever_the_result_is_told(tmp_path, capsy
     assert page.count("kept at 168 of 200 kimg") == 2
     assert row_of(page, "gan_classes", "eel") == ["0.75", "0.80", "90.0 %", ""]
     assert row_of(page, "gan_classes", "cat")[3] == "1"
+
+
+def test_a_gan_of_which_no_image_was_accepted_is_told_and_counts_for_nothing(tmp_path, capsys):
+    line = fake_line(tmp_path, ["cat", "dog"], gans=2)
+    before = outcome(line)
+    gans = json.loads(line["gan_metrics"].read_text(encoding="utf-8"))
+    line["gan_metrics"].write_text(json.dumps(gans | {"5": gans["0"]}), encoding="utf-8")
+    lift = outcome(line)
+    assert [seed for seed, gan in lift["gans"].items() if gan["left_out"]] == ["5"]
+    assert (lift["lift_pp"], lift["counts"]) == (before["lift_pp"], before["counts"])
+    page = line["page"].read_text(encoding="utf-8")
+    alert = page[page.index('<p class="alert">') :].partition("</p>")[0]
+    assert "GAN 5" in alert
+    assert "accepted none of its images" in alert
+    assert "doubt    The filter accepted no image of GAN 5. The arms rest on the other 2" in (
+        capsys.readouterr().out
+    )
 
 
 def test_well_gans_raise_no_alert_and_unjudged_ones_no_error(tmp_path):

@@ -23,6 +23,7 @@ HEALTH = {
     "max_rollbacks": 1,
     "max_logit": 1000.0,
     "max_gradient": 1e5,
+    "max_burst": 1000.0,
     "collapse_below": 0.3,
     "collapse_patience": 3,
 }

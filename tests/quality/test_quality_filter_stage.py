@@ -254,11 +254,28 @@ def test_an_emptied_class_is_said_and_does_not_end_the_line(
     assert "square" not in set(accepted.manifest["class_name"])
 
 
-def test_a_gan_without_an_accepted_image_is_refused_and_the_scores_are_kept(
+def test_a_gan_without_an_accepted_image_is_left_out(
+    inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost, kept = GANS
+    pool, train = ImageSet.load(inputs / "pool"), ImageSet.load(inputs / "train")
+    images, rows = np.array(pool.images), pool.manifest["gan_seed"].to_numpy() == lost
+    images[rows] = train.images[np.resize(np.arange(len(train)), rows.sum())]
+    ids = [image_id(image) for image in images]
+    ImageSet(images, pool.manifest.assign(image_id=ids)).save(tmp_path / "pool")
+    out = run(inputs, tmp_path / "out", tmp_path / "pool")
+    said = capsys.readouterr().out
+    assert f"none of GAN {lost}'s 24 images was accepted; 24 fell to copy; this GAN is" in said
+    assert "stand in" not in said  # for the classes of a GAN that no arm has
+    for name in ("accepted", "control"):
+        assert set(ImageSet.load(out / "sets" / name).manifest["gan_seed"]) == {kept}
+
+
+def test_where_no_gan_has_an_accepted_image_the_scores_are_kept(
     inputs: Path, tmp_path: Path
 ) -> None:
     pool = copied(inputs, tuple(range(3)), tmp_path / "pool")
-    with pytest.raises(UserError, match=r"GAN 0: none of its 24 images .*24 fell to copy"):
+    with pytest.raises(UserError, match=r"all 2 GANs: none of 48 images .*48 fell to copy"):
         run(inputs, tmp_path / "out", pool, classifier_steps=3)
     assert (pd.read_parquet(tmp_path / "out/a/scores.parquet")["reason"] == "copy").all()
     assert (tmp_path / "out/b/reasons.csv").is_file()

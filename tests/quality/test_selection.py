@@ -17,10 +17,10 @@ from tasks.quality.selection import (
     REASONS,
     Scored,
     Shortfall,
-    check_every_class,
-    check_every_gan,
+    check_any_gan,
     decide,
     emptied,
+    emptied_gans,
     real_scores,
     shortfalls,
     with_thresholds,
@@ -234,30 +234,35 @@ def judged(*reasons: str) -> pd.DataFrame:
         ("already sure", "informative", "Raise quality_filter.top_share"),
     ],
 )
-def test_an_emptied_class_names_the_rule_that_emptied_it(
-    worst: str, select: str, mend: str
-) -> None:
+def test_what_empties_every_gan_is_refused_by_its_name(worst: str, select: str, mend: str) -> None:
     strict = params(**STRICT, select=select, top_share=0.6)
     other = "copy" if worst != "copy" else "low p_real"
-    with pytest.raises(UserError, match=f"class 'bee'.*GAN 7's 5 .*3 fell to {worst}.*{mend}"):
-        check_every_class(judged(other, worst, worst, other, worst), strict)
+    table = judged(other, worst, worst, other, worst)
+    check_any_gan(table, strict)
+    table["reason"] = table["reason"].replace(ACCEPTED, worst)
+    with pytest.raises(UserError, match=f"GAN 7: none of 8 images .*6 fell to {worst}.*{mend}"):
+        check_any_gan(table, strict)
 
 
 def test_a_gan_that_cannot_make_one_class_is_judged_with_the_others_it_makes() -> None:
     table = judged_by_class({(0, 0): 9, (0, 1): 0, (3, 0): 9, (3, 1): 9})
-    check_every_gan(table, params())
+    assert not emptied_gans(table)
     (lost,) = emptied(table)
     assert str(lost).startswith("none of GAN 0's 10 images of class 'bee' was accepted; 10 fell to")
     assert shortfalls(table, {0: 5, 1: 5}) == {"bee": Shortfall(5, 0, None)}
 
 
-def test_a_gan_without_any_accepted_image_is_refused() -> None:
+def test_a_gan_without_any_accepted_image_is_named_and_only_all_of_them_are_refused() -> None:
     table = judged_by_class({(0, 0): 9, (0, 1): 9, (3, 0): 0, (3, 1): 0})
-    with pytest.raises(UserError, match=r"GAN 3: none of its 20 images was accepted; 20 fell to"):
-        check_every_gan(table, params())
-    one_class = judged_by_class({(3, 0): 9, (3, 1): 0})
-    with pytest.raises(UserError, match="none of its 10 images"):  # the other is not asked for
-        check_every_gan(one_class, params(), {0: 0, 1: 4})
+    check_any_gan(table, params())
+    (lost,) = emptied_gans(table)
+    assert str(lost) == "none of GAN 3's 20 images was accepted; 20 fell to copy"
+    one_class = judged_by_class({(0, 0): 9, (0, 1): 0, (3, 0): 9, (3, 1): 0})
+    assert not emptied_gans(one_class)
+    asked = {0: 0, 1: 4}  # the other class is not asked for
+    assert [one.gan_seed for one in emptied_gans(one_class, asked)] == [0, 3]
+    with pytest.raises(UserError, match="all 2 GANs: none of 20 images was accepted; 20 fell to"):
+        check_any_gan(one_class, params(), asked)
 
 
 def test_every_mend_names_a_setting() -> None:
@@ -267,11 +272,10 @@ def test_every_mend_names_a_setting() -> None:
         assert {*keys} <= {*QualityFilterParams.model_fields}
 
 
-def test_one_accepted_image_of_each_class_and_gan_is_enough() -> None:
-    check_every_class(judged("copy", ACCEPTED, "copy"), params())
+def test_one_accepted_image_of_a_class_and_gan_is_enough() -> None:
+    assert not emptied(judged("copy", ACCEPTED, "copy"))
     both = pd.concat([judged(ACCEPTED), judged("copy").assign(gan_seed=8)])
-    with pytest.raises(UserError, match="GAN 8"):
-        check_every_class(both, params())
+    assert [(one.gan_seed, one.class_name) for one in emptied(both)] == [(8, "bee")]
 
 
 def judged_by_class(accepted: Mapping[tuple[int, int], int], made: int = 10) -> pd.DataFrame:
@@ -291,9 +295,8 @@ def judged_by_class(accepted: Mapping[tuple[int, int], int], made: int = 10) -> 
 
 def test_a_class_of_which_none_are_asked_for_may_be_empty() -> None:
     table = judged_by_class({(0, 0): 4, (0, 1): 0})
-    check_every_class(table, params(), {0: 4, 1: 0})
-    with pytest.raises(UserError, match="class 'bee'"):
-        check_every_class(table, params(), {0: 4, 1: 1})
+    assert not emptied(table, {0: 4, 1: 0})
+    assert [one.class_name for one in emptied(table, {0: 4, 1: 1})] == ["bee"]
 
 
 def test_a_class_falls_short_by_the_gan_that_has_fewest() -> None:

@@ -96,5 +96,15 @@ def test_what_empties_a_class_is_logged_and_never_chosen() -> None:
         tune(case, candidates(params(reject_copies=True), 20), lambda kept: [], 0)
 
 
+def test_a_gan_that_gets_no_image_through_leaves_the_choice_to_the_others() -> None:
+    case = scored()
+    case.table["is_copy"] = case.table["is_duplicate"] = case.table["gan_seed"] == 3
+    chosen, log = tune(
+        case, candidates(params(reject_copies=True), 20), lambda kept: [0.5] * len(kept), 0
+    )
+    assert log["val_balanced_accuracy"].notna().all()
+    assert chosen.per_class == 20
+
+
 def test_no_tuning_is_no_summary() -> None:
     assert summary(pd.DataFrame(columns=list(COLUMNS))) is None

@@ -75,6 +75,7 @@ class Health(Section):
     max_rollbacks: int = Field(ge=0)
     max_logit: Positive
     max_gradient: Positive
+    max_burst: float = Field(gt=1.0, allow_inf_nan=False)
     collapse_below: Share
     collapse_patience: int = Field(ge=1)
 
