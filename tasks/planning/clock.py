@@ -245,10 +245,10 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
     pool = _pool(look, params) * seeds
     images["generate"] = pool * costs.made
     quality = params.quality_filter
-    fits = math.ceil(quality.folds / min(cores, quality.folds))
+    fits = 1 + math.ceil(quality.folds / min(cores, quality.folds))  # one gives features alone
     classical = costs.step.get("classical", plain)
-    images["quality_filter"] = (
-        fits * quality.classifier_steps * classical + pool * (quality.folds + 2) * costs.judged
+    images["quality_filter"] = fits * quality.classifier_steps * classical + pool * (
+        (quality.folds + 2) * costs.judged + costs.made  # a discriminator takes as long as that
     )
     retrain = {doublings: _retrain(look, params, costs, doublings) for doublings in (1, 2, None)}
     times = []
