@@ -186,6 +186,20 @@ def test_page_shows_classes_sizes_twins_and_files_left_out(line):
     assert json.loads(line["result"].read_text(encoding="utf-8"))["twin_pairs"] == 2
 
 
+@pytest.mark.parametrize("wrong", [0, 10])
+def test_what_is_left_to_gain_is_told_where_that_is_little(wrong, line, capsys):
+    """The probe names every image but those that carry a wrong label."""
+    for seed, split in enumerate(("train", "val", "test")):
+        whole = noise_set(200, NASTY, seed=10 + seed)
+        images = whole.images // 4 + (whole.labels * 128).astype(np.uint8)[:, None, None, None]
+        labels = whole.labels
+        labels[:wrong] = 1
+        image_set(images, labels.tolist(), NASTY, source=f"{split}.png").save(line[split])
+    run(**line, params=PARAMS, seed=0)
+    said = "hardly more than 0.0 points are left for GAN images to add" in capsys.readouterr().out
+    assert said is (wrong == 0)
+
+
 def test_wrong_labels_are_shown_and_test_is_not_judged(line):
     for seed, split in enumerate(("train", "val", "test")):
         whole = noise_set(40, NASTY, seed=10 + seed)

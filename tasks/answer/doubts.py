@@ -24,6 +24,7 @@ def doubts(result: LiftResult) -> list[str]:
     """
     return [
         *_near_floor(result),
+        *_near_ceiling(result),
         *_little_to_judge_by(result),
         *_left_out(result),
         *_poor_gans(result),
@@ -76,6 +77,19 @@ def _near_floor(result: LiftResult) -> list[str]:
                 f"reaches {words.value(floor, metric)} without looking at an image."
             )
     return said
+
+
+def _near_ceiling(result: LiftResult) -> list[str]:
+    if not result.no_room:
+        return []
+    found = words.value(
+        result.arms[result.baseline][result.primary_metric].mean, result.primary_metric
+    )
+    return [
+        f"There was nothing to gain: the baseline’s {result.metric_name} is {found}, and a "
+        f"classifier without an error would be {result.room_pp:.1f} points above it. Whether GAN "
+        "images help, only images that this classifier gets wrong can tell."
+    ]
 
 
 def _little_to_judge_by(result: LiftResult) -> list[str]:

@@ -340,8 +340,8 @@ def _undecided(result: LiftResult) -> str:
     if abs(mean) < max(smallest, 1e-9):
         return (
             f"More evidence would narrow the interval, but with a mean of {found}, smaller than "
-            f"the {smallest:g} that matter, the verdict would stay inconclusive: only better GAN "
-            "images could change it."
+            f"the {smallest:g} that matter, the verdict would stay inconclusive"
+            + ("." if result.no_room else ": only better GAN images could change it.")
         )
     ways = settle_ways(result)
     if not ways:

@@ -139,6 +139,21 @@ class LiftResult(Part):
             reason = f"is no result of schema ganlift/lift/5 ({where}: {found['msg']})"
             raise UserError(name, reason, _MEND) from None
 
+    @property
+    def room_pp(self) -> float | None:
+        """What a classifier without an error would be above the baseline, in points.
+
+        None of the log loss, where being surer is always worth something.
+        """
+        if self.primary_metric == "log_loss":
+            return None
+        return 100.0 * (1.0 - self.arms[self.baseline][self.primary_metric].mean)
+
+    @property
+    def no_room(self) -> bool:
+        """Whether not even a classifier without an error would be a lift that matters above it."""
+        return self.room_pp is not None and self.room_pp <= self.rule.smallest_lift_pp
+
     def dumps(self) -> str:
         """Return the text of ``lift.json``."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"

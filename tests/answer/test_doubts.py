@@ -24,6 +24,9 @@ def test_a_sound_run_raises_no_doubt():
         ({"floors": {"accuracy": {"majority": 0.99}}, "majority_class": "Free"},
          "and always answering ‘Free’ reaches 99.0 %"),
         ({"floors": {"balanced_accuracy": {"chance": 0.97}}}, "and guessing reaches 97.0 %"),
+        ({"arms": {"real+repeated": {"balanced_accuracy": {"mean": 0.996}}}},
+         "nothing to gain: the baseline’s balanced accuracy is 99.6 %, and a classifier without an "
+         "error would be 0.4 points above it."),
         ({"per_class": {"3": {"test_images": 19}}}, "1 of 10 classes have fewer than 20"),
         ({"verdict": "inconclusive", "gans": {"1": {"conditioning": 0.42}}},
          "GAN 1: only 42.0 % of its images show the requested class, according to a classifier "

@@ -150,7 +150,10 @@ def test_what_would_change_names_the_way_out():
     nothing = dict.fromkeys(("gans", "seeds", "test_images"))
     stuck = altered(fake_lift(mean=0.6, half=0.9), settle=nothing)
     assert "would not be enough to exclude 0" in what_would_change(stuck)[0]
-    assert "better GAN" in what_would_change(fake_lift(mean=0.1, half=1))[0]
+    weak = fake_lift(mean=0.1, half=1)
+    assert "better GAN" in what_would_change(weak)[0]
+    perfect = altered(weak, arms={weak.baseline: {weak.primary_metric: {"mean": 0.996}}})
+    assert what_would_change(perfect)[0].endswith("would stay inconclusive.")
     assert "the interval is 1.0 points from 0" in what_would_change(fake_lift(mean=-2, half=1))[0]
     assert "a true lift of 1.1 points would be detected in 80 %" in open_[1]
 
