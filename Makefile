@@ -24,8 +24,9 @@ help:
 run: $(READY)
 	@ganlift run
 
+# One process more than there are cores: a test often waits for processes that it has started.
 test: $(READY)
-	@OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 LOKY_MAX_CPU_COUNT=1 python -m pytest --numprocesses $$(($$(nproc) + 1)) --dist loadgroup --no-loadscope-reorder
 
 check: $(READY)
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target format lint types imports

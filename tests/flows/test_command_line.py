@@ -36,21 +36,21 @@ def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command",
+    "name",
     [
         *("run", "plan", "init", "filter", "schedule", "ui", "grid", "predict", "export"),
         *("compare", "track", "docs", "doctor", "notify", "checkout", "gc"),
     ],
 )
 def test_every_help_shows_an_example(
-    command: str,
+    name: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)  # help needs no project
-    assert command(monkeypatch, command, "--help") == 0
-    assert f"Example: ganlift {command}" in capsys.readouterr().out
+    assert command(monkeypatch, name, "--help") == 0
+    assert f"Example: ganlift {name}" in capsys.readouterr().out
 
 
 def test_the_help_of_run_names_every_preset(

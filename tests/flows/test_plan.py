@@ -89,17 +89,19 @@ def test_another_source_takes_its_plan_and_nothing_of_the_one_before(
 
 @pytest.mark.usefixtures("known_costs")
 def test_a_new_source_is_told_how_long_is_left_of_the_whole_line_from_its_first_stage_on(
-    shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    shapes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With folds the plan speaks of all of them, and a line visits them one by one."""
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
-    own = ("ingest.folds=2",)
-    chosen = choose_settings(tmp_path, shapes, own)
-    chosen.write(tmp_path)
-    text = (tmp_path / "params.yaml").read_text(encoding="utf-8")
-    planned = plan.make_plan(shapes, tmp_path, own, text)
-    every = sum(one.seconds for one in plan.show_times(planned))
+    shown: list[StageTime] = []
+    show = plan.show_times
+    monkeypatch.setattr(plan, "show_times", lambda of: shown.extend(times := show(of)) or times)
+    choose_settings(tmp_path, shapes, ("ingest.folds=2",)).write(tmp_path)
     durations = Durations(tmp_path, STAGES, read_values(tmp_path / "params.yaml"))
+    every = sum(one.seconds for one in shown)
     assert durations.later([*STAGES, *STAGES]) == pytest.approx(every, abs=1.0)
     assert "over 2 folds" in capsys.readouterr().out
 
