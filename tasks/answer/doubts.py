@@ -139,8 +139,9 @@ def _left_out(result: LiftResult) -> list[str]:
         return []
     named = f"GAN {seeds[0]}" if len(seeds) == 1 else f"GANs {_listed(seeds)}"
     return [
-        f"The filter accepted no image of {named}. The arms rest on the other "
-        f"{len(result.gans) - len(seeds)}, and the interval speaks of GANs that get images through."
+        f"The filter accepted no image of {named}. The arms rest on "
+        f"{len(result.gans) - len(seeds)} of {len(result.gans)} GANs, and the interval speaks of "
+        "GANs that get images through."
     ]
 
 

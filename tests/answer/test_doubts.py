@@ -35,7 +35,7 @@ def test_a_sound_run_raises_no_doubt():
          "GAN 2: only 31.0 % of the held-out real images"),
         ({"gans": {"0": {"collapsed": ["1", "2"]}}}, "GAN 0 collapsed on 2 of 10 classes: 1, 2."),
         ({"gans": {"0": {"left_out": True}, "2": {"left_out": True}}},
-         "The filter accepted no image of GANs 0, 2. The arms rest on the other 2"),
+         "The filter accepted no image of GANs 0, 2. The arms rest on 2 of 4 GANs"),
         ({"classifier": {"settled_by": "most_steps"}}, "stopped at 800 steps"),
         ({"mde_pp": 1.6}, "a lift would most often be missed"),
     ],

@@ -24,6 +24,7 @@ from tasks.gan.state import (
     optimizer_tensors,
     restore_optimizer,
 )
+from tasks.gan.step import AdversarialStep
 from tasks.gan.training import train_gan
 from tests.contracts.tiny import shape_set, tiny_params
 
@@ -120,6 +121,29 @@ def test_a_run_that_was_cut_off_ends_with_the_bytes_of_one_that_was_not(
     run(train, settings, tmp_path / "twice", stop_after=1)
     run(train, settings, tmp_path / "twice", stop_after=3)
     assert run(train, settings, tmp_path / "twice") == whole
+
+
+def test_a_run_that_was_cut_off_around_a_burst_ends_with_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seventh and the eighth of the ticks, each of one step, are bursts until none is left."""
+    true_step = AdversarialStep.step
+
+    def step(self: AdversarialStep, done: float) -> dict[str, torch.Tensor]:
+        burst = torch.tensor(300.0 if done > 5 / 8 else 3.0)
+        return true_step(self, done) | {"grad_norm_d": burst}
+
+    monkeypatch.setattr(AdversarialStep, "step", step)
+    health = params().health.model_dump() | {"max_burst": 20.0, "max_rollbacks": 2}
+    settings = params(tick_kimg=0.008, state_kimg=0.008, health=health)
+    train = shape_set(4)
+    whole = run(train, settings, tmp_path / "whole")
+    *_, outcome = train_gan(build_gan(train, settings, 3), train, settings, 3)
+    assert isinstance(outcome, GanOutcome)
+    assert outcome.rollbacks == 2
+    for cut in (5, 6, 7):
+        run(train, settings, tmp_path / str(cut), stop_after=cut)
+        assert run(train, settings, tmp_path / str(cut)) == whole, cut
 
 
 def test_a_finished_run_is_told_again_and_not_trained(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_gan_of_which_no_image_was_accepted_is_told_and_counts_for_nothing(tmp
     alert = page[page.index('<p class="alert">') :].partition("</p>")[0]
     assert "GAN 5" in alert
     assert "accepted none of its images" in alert
-    assert "doubt    The filter accepted no image of GAN 5. The arms rest on the other 2" in (
+    assert "doubt    The filter accepted no image of GAN 5. The arms rest on 2 of 3 GANs" in (
         capsys.readouterr().out
     )
 
