@@ -85,7 +85,7 @@ def main() -> None:
             of[len(images)], kinds[len(images)] = number, kind
             images.append(pixels(KINDS[kind](image, rng)))
         began = time.process_time()
-        found = find_twins(np.stack(images), threshold)
+        found = find_twins(np.stack(images), threshold, lambda share, text: None)
         seconds = time.process_time() - began
         pairs = set(zip(found["a"], found["b"], strict=True))
         true = {(number, row) for row, number in of.items()}

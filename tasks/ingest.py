@@ -15,7 +15,7 @@ from tasks.contracts.ground import refuse_own_ground
 from tasks.contracts.image_set import ImageSet
 from tasks.contracts.outputs import Explanation, Output, shown
 from tasks.contracts.params.ingest import IngestParams
-from tasks.contracts.progress import progress
+from tasks.contracts.progress import part, progress
 from tasks.contracts.stage import Setting, stage_main
 from tasks.data.beside import decode_beside, hide_labels, join_labelled, join_unlabelled, renumbered
 from tasks.data.changes import changes_since
@@ -24,6 +24,7 @@ from tasks.data.groups import copies_across, join_groups, part_leaks, told_twins
 from tasks.data.items import OTHER_DOMAIN, RELATED, UNLABELLED, Rejected
 from tasks.data.reading import decode
 from tasks.data.sources import items_of
+from tasks.data.twins import is_sought
 
 CHANGES = Path(".ganlift/ingest_changes.csv")  # tells of history, so it is no output of the stage
 _SCRATCH = Path(".ganlift")  # on the disk, where the system's own may lie in memory
@@ -65,18 +66,20 @@ def run(
     loose_items = [item for item in listing.items if item.split in beside]
     items = [item for item in listing.items if item.split not in beside]
     with progress("ingest") as watch:
-        images, done = decode(items, params, watch, _SCRATCH)
+        sought = is_sought(params.twins, params.image_size)
+        reading = part(watch, 0.0, 0.5 if sought else 1.0)
+        images, done = decode(items, params, reading, _SCRATCH)
         shape = images.image_shape
         loose, loose_unreadable = decode_beside(
-            loose_items, shape, images.class_names, params, watch, done.white, _SCRATCH
+            loose_items, shape, images.class_names, params, reading, done.white, _SCRATCH
         )
         across = copies_across(images, done.given)
         found = distinct(join_groups(images), done.given, done.digest)
         images, copies = found.images, found.copies
         crossing = [one for one in copies if one.source in across]
         unnamed = int((images.manifest["group"] == images.manifest["image_id"]).sum())
-        watch(1.0, "looking for twins")
-        images, loose, pairs = with_twins(images, loose, params.twins, _SCRATCH)
+        seeking = part(watch, 0.5, 1.0)
+        images, loose, pairs = with_twins(images, loose, params.twins, seeking, _SCRATCH)
     images, given, leaks = part_leaks(images, found.given)
     lost = done.unreadable + loose_unreadable
     _save_table(rejects, listing.passed_over + lost + copies + leaks)

@@ -10,6 +10,7 @@ import atexit
 import bz2
 import gzip
 import lzma
+import os
 import tarfile
 import tempfile
 import zipfile
@@ -36,7 +37,7 @@ _BROKEN = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, 
 _AGAIN = "Make the archive again, or unpack it and give the folder"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ZipMember:
     """One file of a zip archive."""
 
@@ -51,7 +52,7 @@ class ZipMember:
             raise OSError(str(error)) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TarMember:
     """One file of a tar archive: where its bytes lie in the unpacked stream."""
 
@@ -61,9 +62,8 @@ class TarMember:
 
     def read(self) -> bytes:
         """Return its bytes; OSError where the archive ends before them."""
-        stream = _stream(self.archive)
-        stream.seek(self.offset)
-        content = stream.read(self.size)
+        # by its place, since threads share the stream
+        content = os.pread(_stream(self.archive).fileno(), self.size, self.offset)
         if len(content) != self.size:
             raise OSError("the archive ends inside this file")
         return content
@@ -176,4 +176,5 @@ def _stream(path: Path) -> IO[bytes]:
             unpacked.write(block)
             if unpacked.tell() > _MOST:
                 raise OSError(f"more than {_MOST / 2**30:.0f} GiB unpacked")
+    unpacked.flush()
     return unpacked

@@ -48,7 +48,7 @@ _UPRIGHT = {
 _ON_ITS_SIDE = frozenset(_UPRIGHT[orientation] for orientation in (5, 6, 7, 8))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file that holds an image, or several. Calling it decodes one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,11 @@ _WHOLE = "Put the whole group into one split to use it"
 
 
 def with_twins(
-    images: ImageSet, loose: ImageSet, threshold: float | None, scratch: Path | None = None
+    images: ImageSet,
+    loose: ImageSet,
+    threshold: float | None,
+    watch: Callable[[float, str], None],
+    scratch: Path | None = None,
 ) -> tuple[ImageSet, ImageSet, pd.DataFrame]:
     """Join near-twins into groups, also those among images without a label.
 
@@ -26,6 +30,7 @@ def with_twins(
         images: labelled images, no two equal.
         loose: images without a label, perhaps copies.
         threshold: see `find_twins`; None seeks none.
+        watch: told the share that is done.
         scratch: see `find_twins`.
 
     Returns:
@@ -36,7 +41,7 @@ def with_twins(
     everything = concatenate([images, loose]) if len(loose) else images
     table = everything.manifest
     first = np.flatnonzero(~table["image_id"].duplicated())
-    pairs = find_twins(everything.take(first).images, threshold, scratch)
+    pairs = find_twins(everything.take(first).images, threshold, watch, scratch)
     pairs = pairs.assign(a=first[pairs["a"]], b=first[pairs["b"]])
     joined = join_groups(everything, pairs).manifest
     ids = table["image_id"].to_numpy()

@@ -37,7 +37,7 @@ Place = Path | Packed
 """Where the bytes of a file are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One image of a source, not yet decoded.
 
@@ -58,7 +58,7 @@ class Item:
     group: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A file or an image that was left out, why, and what would bring it in."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
@@ -28,9 +29,10 @@ from tasks.data.items import Item, Rejected
 from tasks.data.pixel_file import PixelFile
 
 _VIEWER = "Check the file with an image viewer; mend or remove it"
+_BATCH = 8  # images that a thread decodes before it takes the next ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Original:
     """An image before it was fitted: its size in pixels, and how many frames its file has."""
 
@@ -105,18 +107,17 @@ def read(
     deep: dict[int, int] = {}  # row -> largest level
     items = list(_frames(items, unreadable)) if params.frames == "all" else items
     packed = PixelFile(params.image_size, scratch)
-    for number, item in enumerate(items, start=1):
-        try:
-            image = open_for(item.open, params.image_size, params.fit)
-        except Exception as error:  # a decoder raises whatever its parser runs into
-            unreadable.append(_unreadable(item, error))
+    # threads, since Pillow's decoders do not hold Python's lock; they come in the order of items
+    threads = joblib.Parallel(joblib.cpu_count(), "threading", "generator", batch_size=_BATCH)
+    calls = (joblib.delayed(_one)(item, params, white) for item in items)
+    for number, (item, one) in enumerate(zip(items, threads(calls), strict=True), start=1):
+        if isinstance(one, Rejected):
+            unreadable.append(one)
         else:
-            largest = int(np.asarray(image).max(initial=0)) if image.mode == DEEP else 0
-            if image.mode == DEEP:
-                deep[len(kept)] = largest
-            packed.add(_fitted(image, params, white or white_of(largest)))
-            frames = int(image.info.get("frames", 1)) if params.frames == "first" else 1
-            originals.append(Original(*original_size(image), frames))
+            if one.largest is not None:
+                deep[len(kept)] = one.largest
+            packed.add(one.pixels)
+            originals.append(one.original)
             kept.append(item)
         watch(number / len(items), f"{number}/{len(items)} images")
     if not deep:
@@ -126,6 +127,26 @@ def read(
         if white is None and white_of(largest) != common:  # was scaled by its own largest level
             packed[row] = _fitted(_again(kept[row]), params, common)
     return Decoded(packed, kept, originals, unreadable, common)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """An image in its square; the largest level where it is deep."""
+
+    pixels: Images
+    original: Original
+    largest: int | None
+
+
+def _one(item: Item, params: IngestParams, white: int | None) -> _Fitted | Rejected:
+    try:
+        image = open_for(item.open, params.image_size, params.fit)
+    except Exception as error:  # a decoder raises whatever its parser runs into
+        return _unreadable(item, error)
+    largest = int(np.asarray(image).max(initial=0)) if image.mode == DEEP else None
+    pixels = _fitted(image, params, white or white_of(largest or 0))
+    frames = int(image.info.get("frames", 1)) if params.frames == "first" else 1
+    return _Fitted(pixels, Original(*original_size(image), frames), largest)
 
 
 def _frames(items: Sequence[Item], unreadable: list[Rejected]) -> Iterator[Item]:

@@ -25,7 +25,7 @@ SHARD = ".parquet"
 _MEND = "Write it with `datasets`, a column `image` and a column `label`"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ShardRow:
     """The image in one row of a shard."""
 

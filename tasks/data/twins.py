@@ -2,14 +2,15 @@
 
 Candidates are the nearest by a perceptual hash (the lowest frequencies of the cosine transform,
 Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1,
-kept as numbers rather than bits). They are confirmed by the correlation of mean-free pixels in the
-band of frequencies that light and compression leave alone, at the best of a few crops.
+kept as numbers rather than bits), of all of one image and parts of the other. They are confirmed
+by the correlation of mean-free pixels in the band of frequencies that light and compression leave
+alone, at the crop that is best for the pair.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO
@@ -17,9 +18,8 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 from scipy.fft import dctn
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import correlate1d, gaussian_filter1d
 
 from tasks.contracts.image_set import Images
 
@@ -29,44 +29,59 @@ LEAST_SIZE = 16  # pixels; in smaller images honest ones look alike
 _SIDE = 32  # pixels at which images are compared, at most
 _LOW = 8  # frequencies of the hash in each direction
 _CANDIDATES = 16  # nearest images by hash that are looked at
+_LIKELY = 6  # of them that are followed to their best crop
 _BAND = (0.7, 2.0)  # deviations of two blurs whose difference is compared, in pixels at `_SIDE`
-_CROPS = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875)  # sides of what the twin may show
-_PLACES = (0.0, 1 / 3, 2 / 3, 1.0)
+_PART = 0.93  # of a side: what is looked at first is all of an image, and nine such parts of it
+_SMALLEST = 0.86  # side of the smallest crop that is followed
+_WORTH = 0.4  # correlation at first look above which a pair is followed
+_STEPS, _FARTHEST = 3, 1.5  # towards the best crop; pixels that one step may go
+_RIDGE = 1e-4  # added to correlations of terms, so that those of a plain image can be solved for
 _FLAT = 0.1  # length in grey levels that only rounding leaves of what is flat
-_USUAL = 5  # how many neighbours of an image may be its twins while the next says what is usual
-_SHARE = 0.25  # of the way from what is usual to 1 that twins have to go beyond it
+_BEYOND = 1.1  # of Fisher's z: how far twins have to go beyond what is usual
 _CHUNK = 1024  # images that are hashed at a time
 _COMPARED = 64  # images of which all crops are in memory at a time
 _ALIKE = 2**22  # similarities of hashes that are in memory at a time
 
 
+def is_sought(threshold: float | None, size: int) -> bool:
+    """Tell whether twins are sought among images of that size in pixels."""
+    return threshold is not None and size >= LEAST_SIZE
+
+
 def find_twins(
-    images: Images, threshold: float | None, scratch: Path | None = None
+    images: Images,
+    threshold: float | None,
+    watch: Callable[[float, str], None],
+    scratch: Path | None = None,
 ) -> pd.DataFrame:
     """Find pairs of images that show the same.
 
     Where honest images are nearly as alike as twins (ones among digits), the threshold rises: a
-    class must not become one group. What is usual is the correlation that one image in a
-    thousand reaches with its sixth neighbour.
+    class must not become one group. What is usual is the correlation that one image in ten reaches
+    with its sixth neighbour, so images may come in bursts; twins are beyond it by `_BEYOND` on the
+    scale of Fisher's z, on which correlations spread alike wherever they lie (Fisher 1915,
+    "Frequency distribution of the values of the correlation coefficient").
 
     Args:
         images: uint8 ``[N, H, W, C]``, square, no two of them equal.
         threshold: least correlation of a pair, below 1; None seeks none.
+        watch: told the share that is done.
         scratch: folder on the disk for what does not stay in memory; None is the system's own.
 
     Returns:
         ``a`` and ``b`` (row numbers, a < b) and ``correlation``, sorted by rows; no pair where
         images are narrower than `LEAST_SIZE`.
     """
-    if threshold is None or len(images) < 2 or images.shape[1] < LEAST_SIZE:
+    if threshold is None or not is_sought(threshold, images.shape[1]) or len(images) < 2:
         none = pd.DataFrame({"a": [], "b": [], "correlation": []})
         return none.astype({"a": np.int64, "b": np.int64, "correlation": float})
     with tempfile.TemporaryFile(dir=scratch) as bands:
-        near = _nearest(_described(images, bands))
-        found = np.concatenate(list(_correlations(images, bands, near)))
-    if near.shape[1] > _USUAL:
-        usual = float(np.quantile(np.sort(found, axis=1)[:, -_USUAL - 1], 0.999))
-        threshold = max(threshold, usual + _SHARE * (1.0 - usual))
+        near = _nearest(images, _described(images, bands), watch)
+        compared = list(_correlations(images, bands, near, watch))
+    near, found = (np.concatenate(parts) for parts in zip(*compared, strict=True))
+    if found.shape[1] == _LIKELY:
+        usual = np.quantile(found.min(axis=1), 0.9).clip(0.0, 1.0 - 1e-6)
+        threshold = max(threshold, float(np.tanh(np.arctanh(usual) + _BEYOND)))
     row, place = np.nonzero(found >= threshold)
     pairs = np.sort(np.stack([row, near[row, place]], axis=1), axis=1)
     values = found[row, place].astype(np.float64).round(4)
@@ -80,27 +95,152 @@ def _described(images: Images, bands: IO[bytes]) -> Floats:
     hashes = []
     for start in range(0, len(images), _CHUNK):
         grey = _grey(images[start : start + _CHUNK])
-        hashes.append(_unit(dctn(grey, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW]))
-        (whole,) = _bands(grey, _CROPS[:1])
-        bands.write(_unit(whole[:, 0]).tobytes())
+        hashes.append(_hash(grey))
+        bands.write(_unit(_band(grey)).tobytes())
     bands.flush()
     return np.concatenate(hashes)
 
 
-def _correlations(images: Images, bands: IO[bytes], near: Rows) -> Iterator[Floats]:
-    """Yield the correlation of images with the nearest of each at its best crop, ``[n, k]``."""
+def _nearest(images: Images, hashes: Floats, watch: Callable[[float, str], None]) -> Rows:
+    """Return the other rows nearest by hash to each image or a part of it, ``[N, k]``."""
+    count = min(_CANDIDATES, len(hashes) - 1)
+    near = np.empty((len(hashes), count), dtype=np.int64)
+    step = max(1, min(_CHUNK, _ALIKE // len(hashes)))
+    for start in range(0, len(hashes), step):
+        grey = _grey(images[start : start + step])
+        alike = hashes[start : start + step] @ hashes.T
+        for part in _first_crops(grey.shape[1])[1:]:
+            np.maximum(alike, _hash(_cropped(grey, part)) @ hashes.T, out=alike)
+        own = np.arange(len(alike))
+        alike[own, start + own] = -np.inf
+        near[start : start + step] = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        done = start + len(grey)
+        watch(done / len(images) / 2, f"looking for twins of {done}/{len(images)} images")
+    return near
+
+
+def _correlations(
+    images: Images, bands: IO[bytes], near: Rows, watch: Callable[[float, str], None]
+) -> Iterator[tuple[Rows, Floats]]:
+    """Yield the likeliest twins of some images and the correlation with each, both ``[n, k]``.
+
+    It is that of a crop of the image with all of the other, so a pair is looked at from both sides.
+    """
     for start in range(0, len(images), _COMPARED):
         grey, rows = _grey(images[start : start + _COMPARED]), near[start : start + _COMPARED]
-        size = grey.shape[1] * grey.shape[2]
+        first = _first_crops(grey.shape[1])
         # mapped anew each time: what was read of a map counts as memory while it lasts
-        others = np.memmap(bands, np.float32, "r", shape=(len(images), size))[rows]
-        found = np.full(rows.shape, -1.0, np.float32)
-        for crops in _bands(grey, _CROPS):  # a pair is looked at from both sides
-            count = crops.shape[1]
-            units = _unit(crops.reshape(-1, size)).reshape(len(grey), count, size)
-            alike = units @ others.transpose(0, 2, 1)
-            np.maximum(found, alike.max(axis=1), out=found)
-        yield found
+        others = np.memmap(bands, np.float32, "r", shape=(len(images), grey[0].size))[rows]
+        seen = np.stack([_unit(_band(_cropped(grey, crop))) for crop in first], axis=1)
+        alike = seen @ others.transpose(0, 2, 1)
+        likely = np.argsort(-alike.max(axis=1), axis=1, kind="stable")[:, :_LIKELY]
+        found = np.take_along_axis(alike.max(axis=1), likely, axis=1)
+        image, place = np.nonzero(found > _WORTH)
+        other = likely[image, place]
+        crops = first[alike.argmax(axis=1)[image, other]]
+        followed = _followed(grey[image], others[image, other], crops)
+        found[image, place] = np.maximum(found[image, place], followed)
+        yield np.take_along_axis(rows, likely, axis=1), found
+        done = start + len(grey)
+        watch(0.5 + done / len(images) / 2, f"comparing {done}/{len(images)} images with others")
+
+
+def _followed(grey: Floats, others: Floats, crops: Floats) -> Floats:
+    """Return the correlation of images with others at the crops that bring them closest, ``[P]``.
+
+    Least squares tell from an image's slopes how its crop has to move and grow (Lucas and Kanade
+    1981, "An iterative image registration technique"). The Laplacian beside them stands for
+    sharpness, of which a copy made smaller has lost some.
+
+    Args:
+        grey: ``[P, S, S]``.
+        others: their bands, ``[P, S * S]``.
+        crops: where to begin, ``[P, 3]``, see `_first_crops`.
+    """
+    side = grey.shape[1]
+    middle = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    for _ in range(_STEPS):
+        band = _band(_cropped(grey, crops))
+        right, down = (correlate1d(band, [-0.5, 0.0, 0.5], axis) for axis in (2, 1))
+        wider = right * middle + down * middle[:, None]
+        weights, _ = _fitted([band, _laplacian(band), right, down, wider], others)
+        gain = np.where(weights[:, 0] > 0.0, weights[:, 0], np.inf)
+        moved = (weights[:, 2:] / gain[:, None]).clip(-_FARTHEST, _FARTHEST)
+        share = (crops[:, :1] * (1.0 + moved[:, 2:] / side)).clip(_SMALLEST, 1.0)
+        centre = crops[:, 1:] + crops[:, :1] * (side / 2 + moved[:, :2])
+        start = (centre - share * side / 2).clip(0.0, (1.0 - share) * side)
+        crops = np.concatenate([share, start], axis=1, dtype=np.float32)
+    band = _band(_cropped(grey, crops))
+    weights, correlation = _fitted([band, _laplacian(band)], others)
+    return np.where(weights[:, 0] > 0.0, correlation, -correlation)
+
+
+def _fitted(terms: list[Floats], others: Floats) -> tuple[Floats, Floats]:
+    """Fit others by terms of ``[P, S, S]`` each: weights ``[P, terms]``, correlation ``[P]``."""
+    values = np.stack([term.reshape(others.shape) for term in terms], axis=1)
+    values -= values.mean(axis=2, keepdims=True)
+    lengths = np.maximum(np.linalg.norm(values, axis=2), _FLAT)
+    values /= lengths[..., None]
+    alike = values @ values.transpose(0, 2, 1) + _RIDGE * np.eye(len(terms), dtype=np.float32)
+    with_other = values @ others[..., None]
+    weights = np.linalg.solve(alike, with_other)[..., 0]
+    explained = (weights * with_other[..., 0]).sum(axis=1).clip(0.0, 1.0)
+    return weights / lengths, np.sqrt(explained)
+
+
+def _first_crops(side: int) -> Floats:
+    """Return all of an image and nine parts, ``[10, 3]``: share of a side, first column and row."""
+    places = np.linspace(0.0, (1.0 - _PART) * side, 3)
+    parts = [(_PART, x, y) for x in places for y in places]
+    return np.array([(1.0, 0.0, 0.0), *parts], dtype=np.float32)
+
+
+def _cropped(grey: Floats, crops: Floats) -> Floats:
+    """Return crops of ``[P, S, S]``, one for all ``[3]`` or one each ``[P, 3]``, as wide as before.
+
+    Cropping works on rows and columns alike, so it is a product with a matrix of each.
+    """
+    share, x, y = crops[..., 0], crops[..., 1], crops[..., 2]
+    columns, rows = (_interpolation(grey.shape[1], share, first) for first in (x, y))
+    return np.asarray(rows.swapaxes(-1, -2) @ (grey @ columns), dtype=np.float32)
+
+
+def _interpolation(side: int, share: Floats, first: Floats) -> Floats:
+    """Return ``[..., S, S]`` that makes a part of a side as long as all of it, cubically.
+
+    Keys 1981, "Cubic convolution interpolation for digital image processing", equation 15; beyond
+    the border weights are shared among those inside.
+    """
+    place = first[..., None] + share[..., None] * (np.arange(side, dtype=np.float32) + 0.5) - 0.5
+    far = np.abs(np.arange(side, dtype=np.float32)[:, None] - place[..., None, :])
+    close = (1.5 * far - 2.5) * far * far + 1.0
+    next_to = ((-0.5 * far + 2.5) * far - 4.0) * far + 2.0
+    weights = np.where(far < 1.0, close, np.where(far < 2.0, next_to, 0.0))
+    return np.asarray(weights / weights.sum(axis=-2, keepdims=True), dtype=np.float32)
+
+
+def _band(grey: Floats) -> Floats:
+    """Return the frequencies of ``[N, S, S]`` that are compared."""
+    fine, coarse = _blurs(grey.shape[1])
+    return np.asarray(fine @ grey @ fine.T - coarse @ grey @ coarse.T, dtype=np.float32)
+
+
+@lru_cache
+def _blurs(side: int) -> tuple[Floats, Floats]:
+    # by the root: a band as narrow as half the image would be is mostly what sampling leaves of it
+    scale = (side / _SIDE) ** 0.5
+    one = np.eye(side, dtype=np.float32)
+    fine, coarse = (gaussian_filter1d(one, blur * scale, axis=0) for blur in _BAND)
+    return fine, coarse
+
+
+def _laplacian(values: Floats) -> Floats:
+    down, right = (correlate1d(values, [1.0, -2.0, 1.0], axis) for axis in (1, 2))
+    return np.asarray(down + right, dtype=np.float32)
+
+
+def _hash(grey: Floats) -> Floats:
+    return _unit(dctn(grey, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW])
 
 
 def _grey(images: Images) -> Floats:
@@ -112,61 +252,9 @@ def _grey(images: Images) -> Floats:
     return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)
 
 
-def _unit(values: npt.NDArray[np.float32]) -> Floats:
+def _unit(values: Floats) -> Floats:
     """Return ``[N, D]`` of mean 0 and length 1."""
     flat = values.reshape(len(values), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), _FLAT)
     return np.asarray(flat / length, dtype=np.float32)
-
-
-def _nearest(hashes: Floats) -> Rows:
-    """Return the nearest other rows of each by hash, ``[N, k]``."""
-    count = min(_CANDIDATES, len(hashes) - 1)
-    near = np.empty((len(hashes), count), dtype=np.int64)
-    step = max(1, min(_CHUNK, _ALIKE // len(hashes)))
-    for start in range(0, len(hashes), step):
-        alike = hashes[start : start + step] @ hashes.T
-        own = np.arange(len(alike))
-        alike[own, start + own] = -np.inf
-        near[start : start + step] = np.argpartition(-alike, count - 1, axis=1)[:, :count]
-    return near
-
-
-def _bands(grey: Floats, shares: Sequence[float]) -> Iterator[Floats]:
-    """Yield for each share all crops of it, back at the old size, in the band that is compared.
-
-    Cropping, resizing and blurring are linear and work on rows and columns alike, so each is a
-    product with a matrix of one side.
-
-    Args:
-        grey: ``[N, S, S]``.
-        shares: sides of the crops.
-
-    Yields:
-        float32 ``[N, crops, S, S]``.
-    """
-    count, side = len(grey), grey.shape[1]
-    for share in shares:
-        fine, coarse = (_crop_and_blur(side, share, blur * side / _SIDE) for blur in _BAND)
-        bands = []
-        for blurred in (fine, coarse):
-            wide = grey.reshape(-1, side) @ blurred  # [N * S, places * S]
-            tall = blurred.T @ wide.reshape(count, side, -1)  # [N, places * S, places * S]
-            bands.append(tall)
-        places = len(fine.T) // side
-        crops = (bands[0] - bands[1]).reshape(count, places, side, places, side)
-        yield crops.transpose(0, 1, 3, 2, 4).reshape(count, places**2, side, side)
-
-
-@lru_cache
-def _crop_and_blur(side: int, share: float, blur: float) -> Floats:
-    """Return what crops one side at every place, resizes and blurs it: ``[S, places * S]``."""
-    one = Image.fromarray(np.eye(side, dtype=np.float32))
-    matrices = []
-    for place in _PLACES if share < 1.0 else (0.0,):
-        first = place * (1.0 - share) * side
-        box = (first, 0, first + share * side, side)
-        resized = np.asarray(one.resize((side, side), Image.Resampling.BILINEAR, box=box))
-        matrices.append(gaussian_filter1d(resized, blur, axis=1))
-    return np.concatenate(matrices, axis=1)

@@ -25,6 +25,7 @@ from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.params.sections import Precision
 from tasks.contracts.workers import spread
 from tasks.data.mixing import asked_of_each_class
+from tasks.data.twins import find_twins, is_sought
 from tasks.gan.model import build_gan, device_of
 from tasks.gan.sampling import sample
 from tasks.gan.training import train_gan
@@ -36,6 +37,9 @@ _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
 _PAIRS = 3  # of steps with either precision: the least of each is that without other work
 _ENDLESS = 1e6  # kimg
+_PAIR = (
+    5e-8  # seconds in which the hashes of two images are held against each other (docs/scale.md)
+)
 # Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
 # the built-in run comes out at its recorded times (docs/log.md), not measured one by one.
 _AROUND = {
@@ -61,6 +65,7 @@ class Costs:
         step: of the classifier by recipe, real images alone.
         step_added: likewise, with as many added images beside them.
         judged: one image classified.
+        compared: one image held against those that may be its twins.
     """
 
     gan_step: float
@@ -69,6 +74,7 @@ class Costs:
     step: dict[str, float]
     step_added: dict[str, float]
     judged: float
+    compared: float
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ def _mean_of(each: Sequence[Costs]) -> Costs:
         step=by_recipe("step"),
         step_added=by_recipe("step_added"),
         judged=float(np.mean([one.judged for one in each])),
+        compared=float(np.mean([one.compared for one in each])),
     )
 
 
@@ -179,7 +186,8 @@ def _measured(images: ImageSet, params: Params) -> Costs:
         TrainingSet(real, none, none),
         TrainingSet(real, real, none),
     )
-    recipes = params.retrain.recipe_names
+    recipes, twins = params.retrain.recipe_names, params.ingest.twins
+    compared = _seconds(lambda: find_twins(images.images, twins, lambda share, text: None))
     return Costs(
         gan_step,
         evaluation,
@@ -187,6 +195,7 @@ def _measured(images: ImageSet, params: Params) -> Costs:
         {name: _step(name, alone, params.retrain, classes) for name in recipes},
         {name: _step(name, beside, params.retrain, classes) for name in recipes},
         judged,
+        compared / len(images),
     )
 
 
@@ -237,8 +246,12 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
         training = length * costs.gan_step
     evaluations = 1 + int(length * gan.batch_size / 1000 / gan.evaluation.every_kimg)
     plain = costs.step.get("plain") or next(iter(costs.step.values()))
+    ingested = look.images + look.unlabelled
+    sought = is_sought(params.ingest.twins, params.ingest.image_size)
+    hashes = _PAIR * ingested if sought else 0.0
+    reading = look.seconds_per_image / cores**0.5  # by threads, which two cores speed up by 1.4
     images = {
-        "ingest": look.images * look.seconds_per_image,
+        "ingest": ingested * (reading + costs.compared + hashes),
         "train_gan": rounds * (training + evaluations * costs.gan_evaluation)
         + _JUDGE_STEPS * plain,
     }

@@ -51,7 +51,10 @@ def test_twins_are_told_by_id_with_splits_and_without_hidden_labels() -> None:
     darker = (first.images * 0.5).astype(np.uint8)
     again = image_set(darker, [0, 0, 0, 1, 1, 1], ["ant", "bee"])
     labelled, loose, pairs = with_twins(
-        concatenate([first, again.take([0, 3])]), hide_labels(again.take([1])), 0.9
+        concatenate([first, again.take([0, 3])]),
+        hide_labels(again.take([1])),
+        0.9,
+        lambda share, text: None,
     )
     assert len(pairs) == 3
     assert (pairs["id_a"] < pairs["id_b"]).all()

@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import unicodedata
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,22 @@ def test_images_beside_without_a_class_are_refused(tmp_path: Path, beside: str) 
     source = write(tmp_path, IMAGES | {f"{beside}/7.png": png(7)})
     with pytest.raises(UserError, match=rf"1 of its images .* such as {beside}/7\.png.*one folder"):
         items_of(source)
+
+
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+def test_threads_that_read_one_archive_get_the_members_they_ask_for(
+    tmp_path: Path, form: str
+) -> None:
+    noise = np.random.default_rng(0).bytes(200_000)
+    files = {f"cat/{number}.png": noise[number * 500 :] for number in range(300)}
+    path = tmp_path / f"source.{form}"
+    whole = zipped(path, files) if form == "zip" else tarred(path, files, f"w:{form[4:]}")
+    reader = archives.archive_reader(whole)
+    assert reader is not None
+    leaves = reader(whole).leaves
+    with ThreadPoolExecutor(8) as threads:
+        contents = list(threads.map(lambda leaf: leaf.place.read(), leaves * 4))
+    assert contents == [files[leaf.name] for leaf in leaves * 4]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,30 @@ def test_frames(tmp_path: Path, suffix: str) -> None:
     assert [one.source for one in read_folder(tmp_path, frames="all").unreadable] == ["broken.tif"]
 
 
+def test_the_number_of_threads_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        side = int(rng.integers(8, 400))  # so that a later image may be through first
+        pixels = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number:02d}.png")
+    for number in (7, 21, 59):
+        (tmp_path / f"{number:02d}.png").write_bytes(b"no image")
+    Image.fromarray(np.full((8, 8), 999, np.uint16)).save(tmp_path / "30.png")
+
+    def told(threads: int) -> tuple[bytes, list[str], list[str], int | None]:
+        monkeypatch.setattr("joblib.cpu_count", lambda: threads)
+        done = read_folder(tmp_path)
+        sources = ([item.source for item in done.items], [one.source for one in done.unreadable])
+        return done.pixels[:].tobytes(), *sources, done.white
+
+    one = told(1)
+    assert len(one[1]) == 57
+    assert one[2:] == (["07.png", "21.png", "59.png"], 1023)
+    assert told(7) == one
+
+
 def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
     (one,) = read_folder(tmp_path).unreadable

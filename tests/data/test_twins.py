@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
 from tasks.data import twins
 from tasks.data.decoding import to_pixels
-from tasks.data.twins import find_twins
 
 SIZE = 32
+
+
+def find_twins(images: np.ndarray, threshold: float) -> pd.DataFrame:
+    return twins.find_twins(images, threshold, lambda share, text: None)
 
 
 def scene(number: int) -> Image.Image:
@@ -96,13 +101,67 @@ def test_how_many_are_compared_at_a_time_changes_nothing(monkeypatch: pytest.Mon
     pd.testing.assert_frame_equal(find_twins(images, 0.85), whole)
 
 
+@cache
+def stroke(number: int) -> Image.Image:
+    """A stroke of one of three shapes, 64 px, as by another hand for each number."""
+    rng = np.random.default_rng(number)
+    along = np.linspace(-1, 1, 5)
+    shape = [0 * along, 0.6 * np.sin(3 * along), 1 - 1.5 * along**2][number % 3]
+    knots = np.stack([shape + rng.normal(0, 0.16, 5), along + rng.normal(0, 0.16, 5)])
+    x, y = 32 + 18 * CubicSpline(np.arange(5), knots, axis=1)(np.linspace(0, 4, 40))
+    rows, columns = np.mgrid[:64, :64]
+    far = ((columns[..., None] - x) ** 2 + (rows[..., None] - y) ** 2).min(axis=2) ** 0.5
+    light = 255 * (rng.uniform(2, 4) - far).clip(0, 1)
+    return Image.fromarray(gaussian_filter(light, 0.8).astype(np.uint8))
+
+
+@pytest.mark.parametrize("change", [brighter, cut, compressed, smaller])
+def test_strokes_that_are_alike_are_told_from_twins(change) -> None:
+    """As in MNIST, where crops and smaller copies were missed and honest digits joined."""
+    images = [stroke(number) for number in range(300)]
+    images += [change(image) for image in images[:40]]
+    found = find_twins(pixels(images), 0.85)
+    pairs = set(zip(found["a"], found["b"], strict=True))
+    planted = {(number, 300 + number) for number in range(40)}
+    assert len(pairs & planted) >= 38
+    assert len({row for pair in pairs - planted for row in pair}) <= 3
+
+
+def test_images_in_bursts_are_joined() -> None:
+    """Bursts of many frames among single images do not make twins usual."""
+    images = [scene(number) for number in range(200)]
+    images += [compressed(brighter(scene(k))) for k in (0, 1)] + [
+        image.resize((size, size), Image.Resampling.BILINEAR)
+        for image in images[:2]
+        for size in range(40, 60, 3)
+    ]
+    found = find_twins(pixels(images), 0.85)
+    joined = set(found["a"]) | set(found["b"])
+    assert joined == {0, 1, *range(200, len(images))}
+
+
 @pytest.mark.parametrize("side", [24, 32])
-def test_a_crop_by_matrices_is_the_one_that_is_resized_and_blurred(side: int) -> None:
-    grey = np.random.default_rng(0).uniform(0, 255, (3, side, side)).astype(np.float32)
-    (crops,) = twins._bands(grey, [0.9])
-    place = 0.1 * side / 3
-    box = (2 * place, place, 2 * place + 0.9 * side, place + 0.9 * side)
-    one = Image.fromarray(grey[1]).resize((side, side), Image.Resampling.BILINEAR, box=box)
-    fine, coarse = (gaussian_filter(np.asarray(one), blur * side / 32) for blur in (0.7, 2.0))
-    assert crops.shape == (3, 16, side, side)
-    np.testing.assert_allclose(crops[1, 4 + 2], fine - coarse, atol=1e-3)
+def test_a_crop_by_matrices_is_the_one_that_pillow_makes(side: int) -> None:
+    rng = np.random.default_rng(0)
+    grey = gaussian_filter(rng.uniform(0, 255, (3, side, side)), (0, 1.5, 1.5)).astype(np.float32)
+    crops = np.array([[1, 0, 0], [0.9, 1.3, 0.4], [0.87, 0, 0.13 * side]], np.float32)
+    for image, crop, (share, x, y) in zip(grey, twins._cropped(grey, crops), crops, strict=True):
+        box = (x, y, x + share * side, y + share * side)
+        one = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC, box=box)
+        np.testing.assert_allclose(crop, np.asarray(one), atol=0.5)
+
+
+def test_a_pair_is_followed_to_its_crop_and_sharpness() -> None:
+    """From a first crop that is off, to the correlation that the crop itself would have."""
+    side, share, x, y = SIZE, 0.9, 2.6, 0.7
+    grey = gaussian_filter(
+        np.random.default_rng(0).normal(0, 100, (20, side, side)), (0, 0.8, 0.8)
+    ).astype(np.float32)
+    part = twins._cropped(grey, np.array([share, x, y], np.float32))
+    blurred = gaussian_filter(part, (0, 0.6, 0.6))
+    others = twins._unit(twins._band(blurred))
+    first = np.tile(twins._first_crops(side)[-3], (20, 1))
+    followed = twins._followed(grey, others, first)
+    before = (twins._unit(twins._band(twins._cropped(grey, first))) * others).sum(axis=1)
+    assert (before < 0.95).all()
+    assert (followed > 0.99).all()

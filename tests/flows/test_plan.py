@@ -35,7 +35,7 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 STEP = {"plain": 0.1, "classical": 0.1}
-COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001)
+COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001, 0.003)
 
 
 @pytest.fixture
@@ -138,9 +138,10 @@ def test_the_built_in_digits_get_their_settings_back(shapes: Path, tmp_path: Pat
 
 def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("joblib.cpu_count", lambda: 2)
+    seen = look(shapes)
 
     def seconds(**sections: dict[str, object]) -> dict[str, StageTime]:
-        times = stage_times(look(shapes), tiny_params(**sections), COSTS)
+        times = stage_times(seen, tiny_params(**sections), COSTS)
         return {one.stage: one for one in times}
 
     gan = {"total_kimg": 0.08, "seeds": [0, 1], "device": "cpu"}  # 10 steps
@@ -149,6 +150,11 @@ def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) 
         for seeds in ([0, 1], [0, 1, 2])
     )
     assert two - one == pytest.approx(10 * 0.5 + 1.0, abs=2.0)  # a second round on two cores
+    sought, not_sought = (
+        seconds(ingest={"image_size": 16, "twins": twins})["ingest"].seconds
+        for twins in (0.85, None)
+    )
+    assert sought - not_sought == pytest.approx(24 * 24 * 5e-8, rel=0.01)  # pairs of hashes
     lengths = seconds(retrain={"steps": 10, "most_steps": 80})["retrain"]
     assert lengths.least < lengths.seconds < lengths.most
 
