@@ -72,7 +72,7 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
     # A run that a schedule started shows its lines through Prefect's own log.
     console = Console(quiet=deployment.id is not None)
     started = time.monotonic()
-    outcome, how = Outcome(stage, root), "failed"
+    outcome, how = Outcome(stage, root), "stopped"  # by a signal, unless it ends otherwise
     LOG.info("%s begins", label(stage))
     try:
         name = _state_name(stage, root, force, console, place, outcome)
@@ -80,10 +80,13 @@ def reproduce(stage: str, root: Path, force: bool = False, place: Place = ALONE)
         outcome.show()
         return Completed(name=name)
     except StageError as error:
-        how = "stalled" if isinstance(error, StalledError) else how
+        how = "stalled" if isinstance(error, StalledError) else "failed"
         LOG.info("%s", error)
         outcome.show()
         return failed(error)
+    except Exception:
+        how = "failed"
+        raise
     finally:
         seconds = time.monotonic() - started
         LOG.info("%s: %s after %.1f s", label(stage), how, seconds)

@@ -330,5 +330,7 @@ def test_a_stopped_run_leaves_no_child_and_keeps_the_results(
     out, error = process.communicate(timeout=60)
     assert process.returncode == 128 + number, out + error
     assert error == "stopped\n"
+    assert "merge           stopped" in out
+    assert "failed" not in out
     assert gone(int(pids.read_text()))
     assert (line / "out" / "merge" / "data").read_text() == before
