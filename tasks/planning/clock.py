@@ -37,9 +37,7 @@ _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
 _PAIRS = 3  # of steps with either precision: the least of each is that without other work
 _ENDLESS = 1e6  # kimg
-_PAIR = (
-    5e-8  # seconds in which the hashes of two images are held against each other (docs/scale.md)
-)
+_HASHES = 5e-8  # seconds in which those of two images are compared (docs/scale.md)
 # Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
 # the built-in run comes out at its recorded times (docs/log.md), not measured one by one.
 _AROUND = {
@@ -248,7 +246,7 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
     plain = costs.step.get("plain") or next(iter(costs.step.values()))
     ingested = look.images + look.unlabelled
     sought = is_sought(params.ingest.twins, params.ingest.image_size)
-    hashes = _PAIR * ingested if sought else 0.0
+    hashes = _HASHES * ingested if sought else 0.0
     reading = look.seconds_per_image / cores**0.5  # by threads, which two cores speed up by 1.4
     images = {
         "ingest": ingested * (reading + costs.compared + hashes),

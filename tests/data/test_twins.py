@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -16,6 +17,8 @@ from tasks.data import twins
 from tasks.data.decoding import to_pixels
 
 SIZE = 32
+Change = Callable[[Image.Image], Image.Image]
+Pairs = set[tuple[int, int]]
 
 
 def find_twins(images: np.ndarray, threshold: float) -> pd.DataFrame:
@@ -56,16 +59,19 @@ def pixels(images: list[Image.Image], size: int = SIZE) -> np.ndarray:
     return np.stack([to_pixels(image, size=size, channels=1, fit="pad") for image in images])
 
 
-@pytest.mark.parametrize("change", [brighter, cut, compressed, smaller])
-def test_a_planted_twin_is_found_and_nothing_else(change) -> None:
-    images = [scene(number) for number in range(60)]
-    images += [change(image) for image in images[:20]]
-    found = find_twins(pixels(images), 0.85)
+def sought(images: list[Image.Image], change: Change, many: int) -> tuple[Pairs, Pairs]:
+    """The pairs found where the first images have a twin each, and the pairs that these are."""
+    found = find_twins(pixels(images + [change(image) for image in images[:many]]), 0.85)
+    assert (found["correlation"] >= 0.85).all()
     pairs = set(zip(found["a"], found["b"], strict=True))
-    planted = {(number, 60 + number) for number in range(20)}
+    return pairs, {(number, len(images) + number) for number in range(many)}
+
+
+@pytest.mark.parametrize("change", [brighter, cut, compressed, smaller])
+def test_a_planted_twin_is_found_and_nothing_else(change: Change) -> None:
+    pairs, planted = sought([scene(number) for number in range(60)], change, 20)
     assert len(pairs & planted) >= 19
     assert not pairs - planted
-    assert (found["correlation"] >= 0.85).all()
 
 
 def test_images_that_are_all_alike_are_not_joined() -> None:
@@ -116,13 +122,9 @@ def stroke(number: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("change", [brighter, cut, compressed, smaller])
-def test_strokes_that_are_alike_are_told_from_twins(change) -> None:
+def test_strokes_that_are_alike_are_told_from_twins(change: Change) -> None:
     """As in MNIST, where crops and smaller copies were missed and honest digits joined."""
-    images = [stroke(number) for number in range(300)]
-    images += [change(image) for image in images[:40]]
-    found = find_twins(pixels(images), 0.85)
-    pairs = set(zip(found["a"], found["b"], strict=True))
-    planted = {(number, 300 + number) for number in range(40)}
+    pairs, planted = sought([stroke(number) for number in range(300)], change, 40)
     assert len(pairs & planted) >= 38
     assert len({row for pair in pairs - planted for row in pair}) <= 3
 
