@@ -10,6 +10,7 @@ from tasks.contracts import arms
 DEEDS = {
     arms.REAL: "training on the real images alone",
     arms.REPEATED: "repeating real images",
+    arms.PASTED: "pasting pieces of real images over others",
     arms.DISTILLED: "adding changed real images under an ensemble's soft labels",
     arms.PSEUDO_LABELLED: "adding pseudo-labelled real images",
     arms.OTHER_DOMAIN: "adding the images of the other domain",
@@ -22,6 +23,7 @@ DEEDS = {
 ROLES = {
     arms.REAL: "the real images alone",
     arms.REPEATED: "real images repeated, as many as GAN images are added",
+    arms.PASTED: "real images repeated likewise, a piece of each pasted over another real image",
     arms.DISTILLED: "real images, changed and mixed, under the soft labels of the classifiers that "
     "also label the GAN images",
     arms.PSEUDO_LABELLED: "the unlabelled images themselves added, and no GAN images",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.classifier.examples import Examples, Rows
+from tasks.classifier.pasting import pasted
 from tasks.classifier.training_data import TrainingData
 from tasks.contracts.arms import (
     ADAPTED,
@@ -21,6 +22,7 @@ from tasks.contracts.arms import (
 )
 from tasks.contracts.image_set import Labels
 from tasks.contracts.params.retrain import EntryName
+from tasks.data.tallies import is_rare
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,15 @@ def arm_table(recipe: str, fractions: Iterable[float]) -> dict[str, Arm]:
 
 def missing_images(arm: Arm, data: TrainingData) -> str | None:
     """Return why an arm cannot be run for want of images, None if it can."""
+    counts = _counts(data.real, data)
+    if arm.addition == "pasted" and not is_rare(counts).any():
+        return "it is the control of rare classes, and none has half the images of another or fewer"
     if arm.addition == "distilled" and not len(data.distilled):
         return "it is the control of soft labels, and quality_filter.labels is hard"
     if arm.addition == "pseudo-labelled" and not len(data.pseudo_labelled):
         return "there is no unlabelled image, or none got a label"
     if arm.addition == "other domain" and not len(data.other_domain):
         return "there is no image of another domain"
-    counts = _counts(data.real, data)
     if not arm.share:  # nothing real
         for gan_seed, images in data.filtered.items():
             for name, count in zip(data.class_names, _counts(images, data), strict=True):
@@ -150,17 +154,27 @@ def _as_filtered(images: Examples, data: TrainingData, gan_seed: int) -> Example
 
 def _repeated(data: TrainingData, gan_seed: int, seed: int) -> Examples:
     """Real images again, in each class as many as the GAN has filtered images of it."""
+    return data.real.take(_rows_again(data, gan_seed, seed))
+
+
+def _pasted(data: TrainingData, gan_seed: int, seed: int) -> Examples:
+    """The same real images again, each with a piece of it pasted over another one."""
+    return pasted(data.real, _rows_again(data, gan_seed, seed), len(data.class_names), seed)
+
+
+def _rows_again(data: TrainingData, gan_seed: int, seed: int) -> Rows:
     wanted = _counts(data.filtered[gan_seed], data)
     drawn = np.random.default_rng([seed, 6]).permutation(len(data.real))
     rows = [
         np.resize(drawn[data.real.labels[drawn] == label], count)
         for label, count in enumerate(wanted)
     ]
-    return data.real.take(np.concatenate(rows))
+    return np.concatenate(rows)
 
 
 ADDITIONS: Mapping[str, Callable[[TrainingData, int, int], Examples]] = {
     "repeated": _repeated,
+    "pasted": _pasted,
     "distilled": lambda data, gan_seed, seed: _as_filtered(data.distilled, data, gan_seed),
     "pseudo-labelled": lambda data, gan_seed, seed: data.pseudo_labelled,
     "other domain": lambda data, gan_seed, seed: data.other_domain,

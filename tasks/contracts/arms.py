@@ -7,6 +7,7 @@ from __future__ import annotations
 
 REAL = "real"
 REPEATED = f"{REAL}+repeated"
+PASTED = f"{REAL}+pasted"
 DISTILLED = f"{REAL}+distilled"
 PSEUDO_LABELLED = f"{REAL}+pseudo-labelled"
 OTHER_DOMAIN = f"{REAL}+other domain"
@@ -19,6 +20,7 @@ SYNTHETIC_ONLY = "synthetic only"
 NON_SYNTHETIC = (
     REAL,
     REPEATED,
+    PASTED,
     DISTILLED,
     PSEUDO_LABELLED,
     OTHER_DOMAIN,

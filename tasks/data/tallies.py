@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+_RARE = 0.5
 
 
 def classes_of(frame: pd.DataFrame) -> dict[int, str]:
@@ -24,6 +28,13 @@ def class_counts(frame: pd.DataFrame, names: Mapping[int, str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"class_name": list(names.values()), "label": list(names), "images": images.to_numpy()}
     )
+
+
+def is_rare(images: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """Tell of each class, ``[K]``, whether it has half the images of another one, or fewer."""
+    counts = np.asarray(images)
+    rare: npt.NDArray[np.bool_] = counts <= _RARE * counts.max()
+    return rare
 
 
 def gan_counts(merged: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from tasks.contracts.arms import (
     DISTILLED,
     FILTERED,
+    PASTED,
     REAL,
     REPEATED,
     SYNTHETIC_ONLY,
@@ -18,7 +19,7 @@ from tasks.contracts.errors import UserError
 from tasks.lift.metrics import METRICS, Floats
 
 # of one seed: the same number of added images
-_MATCHED = (REPEATED, DISTILLED, UNFILTERED, FILTERED)
+_MATCHED = (REPEATED, PASTED, DISTILLED, UNFILTERED, FILTERED)
 _WHAT = {
     "recipe": "recipe",
     "steps": "optimiser steps",
@@ -37,8 +38,9 @@ def check_fair(runs: pd.DataFrame) -> None:
     Every run trains with one recipe and takes one number of steps. All arms train on the same
     number of real images and see as many, but for `SYNTHETIC_ONLY`, which has none, and the
     fractions of the curve. `REAL` and its fractions add nothing. With one seed, `REPEATED`,
-    `DISTILLED`, `UNFILTERED` and `FILTERED` add the same number of images and show as many (the
-    seed decides the GAN, and a GAN how many). Pseudo-labelled images are all that there are.
+    `PASTED`, `DISTILLED`, `UNFILTERED` and `FILTERED` add the same number of images and show as
+    many (the seed decides the GAN, and a GAN how many). Pseudo-labelled images are all that there
+    are.
 
     Args:
         runs: a row per arm and seed: arm, seed, and the columns of `_WHAT`.

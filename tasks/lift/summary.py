@@ -13,6 +13,7 @@ import pandas as pd
 
 from tasks.contracts.arms import FILTERED, UNFILTERED
 from tasks.contracts.params.report import ReportParams
+from tasks.data.tallies import is_rare
 from tasks.lift import parts
 from tasks.lift.estimates import Estimates
 from tasks.lift.fairness import check_fair, check_same
@@ -25,7 +26,6 @@ from tasks.lift.rule import choose_baseline, judge
 from tasks.lift.significance import mcnemar_pairs
 
 _RARE_SHARE = 0.5  # of the average class
-_UNBALANCED = 2.0  # most over fewest training images of a class, from which on the rarest are told
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _rarest(
 ) -> parts.RarestClasses | None:
     """Return the lift of the rarest third of the classes, or of those in it that are rare."""
     third = np.argsort(train, kind="stable")[: -(-len(train) // 3)]
-    labels = third[_UNBALANCED * train[third] <= train.max()].tolist()
+    labels = third[is_rare(train)[third]].tolist()
     if not labels:
         return None
     return parts.RarestClasses(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.data.tallies import is_rare
 from tasks.planning.looks import Look
 from tasks.planning.mirror import Mirror
 
@@ -16,7 +17,6 @@ CAP, CAP_GPU = 32, 64  # pixels
 _FEW = 10  # training images of a class
 _FOLDS = 5
 _FOLDS_UP_TO = 40  # images of the rarest class: of more, a share leaves 16 and more to test on
-_UNBALANCED = 2.0  # times as many training images in the largest class as in the smallest
 _EPOCHS = 5  # of the shortest training that is tried
 _FASTER = 1.25  # times, from which fewer bits are worth another rounding
 
@@ -215,7 +215,7 @@ def _target(train: dict[str, int], look: Look) -> Choice:
     if loose > most:
         why = f"GANs that learn from {loose} more images of each class know more than as many again"
         return Choice("merge.target_per_class", most + loose, why)
-    if most < _UNBALANCED * fewest:
+    if not is_rare(list(train.values())).any():
         why = f"classes are about even: {fewest} to {most} training images"
         return Choice("merge.target_per_class", "ratio", why)
     why = f"{rarest!r} has {fewest} training images, another class {most}: preset rare"

@@ -25,6 +25,7 @@ from tasks.contracts.params.retrain import RetrainParams
 from tasks.contracts.params.sections import Precision
 from tasks.contracts.workers import spread
 from tasks.data.mixing import asked_of_each_class
+from tasks.data.tallies import is_rare
 from tasks.data.twins import find_twins, is_sought
 from tasks.gan.model import build_gan, device_of
 from tasks.gan.sampling import sample
@@ -301,6 +302,7 @@ def _retrain(look: Look, params: Params, costs: Costs, doublings: int | None) ->
     alone = every / len(costs.step)
     beside = sum(costs.step_added.values()) / len(costs.step_added)
     additions = len(ADDITIONS) - (0 if look.unlabelled else 1)  # pseudo-labelled
+    additions -= not is_rare(list(expected["train"].values())).any()  # pasted
     additions -= params.quality_filter.labels == "hard"  # distilled
     additions += 2 if look.other_domain else -1  # beside the real images, before them and adapted
     others = 2 + sum(share < 1 or params.ingest.per_class is not None for share in own.fractions)

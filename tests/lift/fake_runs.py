@@ -16,6 +16,7 @@ from tasks.contracts.arms import (
     DISTILLED,
     FILTERED,
     OTHER_DOMAIN,
+    PASTED,
     PSEUDO_LABELLED,
     REPEATED,
     SYNTHETIC,
@@ -107,7 +108,7 @@ def runs_of(
         scores |= {f"recall_{label}": value for label, value in enumerate(recall(counts)[0, 0])}
         own = 0 if arm == SYNTHETIC_ONLY else round(real * (fraction_of(arm) or 1.0))
         added = 0
-        if arm in (REPEATED, DISTILLED, *SYNTHETIC):
+        if arm in (REPEATED, PASTED, DISTILLED, *SYNTHETIC):
             added = real - seed % 3
         elif arm in (PSEUDO_LABELLED, OTHER_DOMAIN, AFTER_OTHER_DOMAIN, ADAPTED):
             added = 7

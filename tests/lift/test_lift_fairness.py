@@ -7,6 +7,7 @@ from tasks.contracts.arms import (
     DISTILLED,
     FILTERED,
     NON_SYNTHETIC,
+    PASTED,
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
@@ -71,7 +72,7 @@ def test_arms_that_train_on_other_real_images_are_left_alone(runs, arm):
     check_fair(with_value(with_value(runs, arm, "real_seen", 7), arm, "real", 7))
 
 
-@pytest.mark.parametrize("arm", [FILTERED, UNFILTERED, DISTILLED, REPEATED])
+@pytest.mark.parametrize("arm", [FILTERED, UNFILTERED, DISTILLED, PASTED, REPEATED])
 @pytest.mark.parametrize(
     ("column", "what"),
     [("added", "added images to train on"), ("added_seen", "added images shown")],
