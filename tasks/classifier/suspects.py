@@ -28,7 +28,8 @@ _FOLDS = 5
 _EDGE = 16  # pixels; larger images are shrunk to it by the mean of blocks
 _COMPONENTS = 40
 _KERNELS, _GAMMA, _PENALTY = 500, 0.5, 10.0  # the best of four on digits with 5 % planted
-_MOST = 10_000  # images that a probe is fitted on
+MOST_FITTED = 10_000
+"""Images that a probe is fitted on, of more a part."""
 _LEAST_IMAGES = 50  # below which no probe says anything
 _MARGIN = 0.5  # of 5 % planted in digits 8 in 10 are found, and 9 in 10 found are planted
 LEAST_RECALL = 0.7
@@ -87,7 +88,7 @@ def probe(features: Floats, labels: Labels, groups: Sequence[str], seed: int) ->
         rows, judged = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
         if not len(judged) or len(np.unique(labels[rows])) < 2:
             continue
-        rows = np.sort(rng.permutation(rows)[:_MOST])
+        rows = np.sort(rng.permutation(rows)[:MOST_FITTED])
         model = _model(len(rows), features.shape[1], seed).fit(features[rows], labels[rows])
         said[np.ix_(judged, model.classes_)] = model.predict_proba(features[judged])
     return said

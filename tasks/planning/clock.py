@@ -18,6 +18,7 @@ from tasks.classifier.features import FeatureJudge
 from tasks.classifier.networks import SmallCnn
 from tasks.classifier.recipes import RECIPES
 from tasks.classifier.settling import SEEDS
+from tasks.classifier.suspects import MOST_FITTED, probe, shrunk
 from tasks.classifier.training import Schedule, probabilities, untrained
 from tasks.contracts.image_set import Images, ImageSet, Labels
 from tasks.contracts.params.line import Params
@@ -37,6 +38,7 @@ _TICK_STEPS, _GAN_SECONDS = 4, 4.0
 _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes once
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
 _PAIRS = 3  # of steps with either precision: the least of each is that without other work
+_PROBED = 1000  # images whose labels are judged
 _ENDLESS = 1e6  # kimg
 _HASHES = 5e-8  # seconds in which those of two images are compared (docs/scale.md)
 # Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
@@ -65,6 +67,7 @@ class Costs:
         step_added: likewise, with as many added images beside them.
         judged: one image classified.
         compared: one image held against those that may be its twins.
+        probed: one image whose label is judged.
     """
 
     gan_step: float
@@ -74,6 +77,7 @@ class Costs:
     step_added: dict[str, float]
     judged: float
     compared: float
+    probed: float
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def _mean_of(each: Sequence[Costs]) -> Costs:
         step_added=by_recipe("step_added"),
         judged=float(np.mean([one.judged for one in each])),
         compared=float(np.mean([one.compared for one in each])),
+        probed=float(np.mean([one.probed for one in each])),
     )
 
 
@@ -195,7 +200,15 @@ def _measured(images: ImageSet, params: Params) -> Costs:
         {name: _step(name, beside, params.retrain, classes) for name in recipes},
         judged,
         compared / len(images),
+        _probed(images),
     )
+
+
+def _probed(images: ImageSet) -> float:
+    """Seconds in which the label of one image is judged, where there are many images."""
+    rows = np.arange(_PROBED) % len(images)
+    features, alone = shrunk(images.images[rows]), [str(place) for place in range(_PROBED)]
+    return _seconds(lambda: probe(features, images.labels[rows], alone, seed=0)) / _PROBED
 
 
 def _step(name: str, chosen: TrainingSet, params: RetrainParams, classes: int) -> float:
@@ -255,6 +268,10 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
         + _JUDGE_STEPS * plain,
     }
     pool = _pool(look, params) * seeds
+    asked = look.expected(params.ingest)
+    images["validate"] = costs.probed * sum(
+        min(sum(asked[split].values()), MOST_FITTED) for split in ("train", "val")
+    )
     images["generate"] = pool * costs.made
     quality = params.quality_filter
     fits = 1 + math.ceil(quality.folds / min(cores, quality.folds))  # one gives features alone

@@ -30,12 +30,12 @@ def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Where the processor has no instructions for bfloat16, each takes a second at 32 pixels.
     """
-    for name, number in {"_PAIRS": 1, "_SHORT": 1, "_LONG": 2}.items():
+    for name, number in {"_PAIRS": 1, "_SHORT": 1, "_LONG": 2, "_PROBED": 60}.items():
         monkeypatch.setattr(f"tasks.planning.clock.{name}", number)
 
 
 STEP = {"plain": 0.1, "classical": 0.1}
-COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001, 0.003)
+COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001, 0.003, 0.5)
 
 
 @pytest.fixture
@@ -155,6 +155,11 @@ def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) 
         for twins in (0.85, None)
     )
     assert sought - not_sought == pytest.approx(24 * 24 * 5e-8, rel=0.01)  # pairs of hashes
+    every, few = (
+        seconds(ingest={"per_class": per_class})["validate"].seconds for per_class in (None, 2)
+    )
+    train = seen.expected(tiny_params().ingest)["train"].values()
+    assert every - few == pytest.approx(0.5 * (sum(train) - 2 * len(train)))  # labels that are judged
     lengths = seconds(retrain={"steps": 10, "most_steps": 80})["retrain"]
     assert lengths.least < lengths.seconds < lengths.most
 
