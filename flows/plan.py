@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,9 +89,13 @@ def settings_for(
     if yaml.safe_load(named.partition("=")[2]) == default_source():
         Console().print("The settings that ganlift ships for this data set are written again.")
         return (*default_settings(), *own, named), {}
-    plan = make_plan(source, root, own, text)
+
+    def make(more: Sequence[str]) -> Plan:
+        return make_plan(source, root, (*own, *more), text)
+
+    plan = make(())
     show_settings(plan, own)
-    times = show_times(plan)
+    times = show_times(plan, make)
     show_reach(plan)
     folds = plan.params.ingest.folds or 1
     return plan.settings, {one.stage: one.seconds / folds for one in times}
@@ -143,19 +148,22 @@ def show_plan(root: Path, source: Path | None, own: Sequence[str]) -> None:
     text = (root / "params.yaml").read_text(encoding="utf-8")
     there = Path(os.path.abspath(root / yaml.safe_load(text)["ingest"]["source"]))  # noqa: PTH100
     place = there if source is None else Path(os.path.abspath(source))  # noqa: PTH100
-    with Console().status("looking at the images"):
+
+    def make(more: Sequence[str]) -> Plan:
         if place == there:
-            plan = present_plan(place, root, edited(text, own))
-        elif place == root / default_source():
-            plan = present_plan(place, root, edited(text, (*default_settings(), *own)))
-        else:
-            plan = make_plan(place, root, own, text)
+            return present_plan(place, root, edited(text, (*own, *more)))
+        if place == root / default_source():
+            return present_plan(place, root, edited(text, (*default_settings(), *own, *more)))
+        return make_plan(place, root, (*own, *more), text)
+
+    with Console().status("looking at the images"):
+        plan = make(())
     show_look(plan)
     if plan.choices:
         show_settings(plan, own)
     else:
         Console().print("This data set has its settings; they stay as they are.\n")
-    show_times(plan)
+    show_times(plan, make)
     show_reach(plan)
 
 
@@ -212,8 +220,15 @@ def show_settings(plan: Plan, own: Sequence[str]) -> None:
     console.print("Every other setting is as shipped; --set and --preset win over the plan.\n")
 
 
-def show_times(plan: Plan) -> list[StageTime]:
-    """Measure a few steps, print the time of each stage and of all, and return them."""
+def show_times(plan: Plan, make: Callable[[Sequence[str]], Plan]) -> list[StageTime]:
+    """Measure a few steps, print the time of each stage and of all, and return them.
+
+    Where it is long, fewer images and GANs are offered, and their time is told too.
+
+    Args:
+        plan: to tell about.
+        make: the same plan with further settings.
+    """
     params = plan.params
     with Console().status("measuring a few steps"):
         costs = measured(plan.look.decoded(params.ingest, params.seed), params)
@@ -229,16 +244,23 @@ def show_times(plan: Plan) -> list[StageTime]:
         table.add_row(one.stage, told(one.seconds), between)
     table.add_section()
     least, most = (sum(getattr(one, name) for one in times) for name in ("least", "most"))
-    table.add_row("all", told(sum(one.seconds for one in times)), f"{told(least)} and {told(most)}")
+    every = sum(one.seconds for one in times)
+    table.add_row("all", told(every), f"{told(least)} and {told(most)}")
     console = Console(highlight=False)
     console.print(table)
     console.print(
         "This is without other work on the machine. retrain doubles its steps while "
         "real/val gains, so its time varies."
     )
-    if sum(one.seconds for one in times) > _LONG_SECONDS:
-        fewer = " --set ingest.folds=null" if folds else ""
-        console.print(f"Less: --set ingest.per_class=100 --set 'train_gan.seeds=[0, 1]'{fewer}")
+    if every > _LONG_SECONDS:
+        less = ["ingest.per_class=100", "train_gan.seeds=[0, 1]"]
+        less += ["ingest.folds=null"] if folds else []
+        with Console().status("planning for less"):
+            shorter = make(less)
+        seconds = sum(one.seconds for one in stage_times(shorter.look, shorter.params, costs))
+        if seconds < every:
+            asked = " ".join(f"--set {shlex.quote(setting)}" for setting in less)
+            console.print(f"In about {told(seconds)}, and finding larger lifts alone: {asked}")
     console.print()
     return times
 

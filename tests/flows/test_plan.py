@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import shlex
 import shutil
 from pathlib import Path
 
@@ -41,6 +43,7 @@ COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001, 0.003, 0.5)
 @pytest.fixture
 def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "measured", lambda *_: COSTS)
+    monkeypatch.setattr(plan, "reduced_gain", lambda *_: 1.0)  # measured in a process of its own
 
 
 @pytest.fixture
@@ -98,12 +101,30 @@ def test_a_new_source_is_told_how_long_is_left_of_the_whole_line_from_its_first_
     (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     shown: list[StageTime] = []
     show = plan.show_times
-    monkeypatch.setattr(plan, "show_times", lambda of: shown.extend(times := show(of)) or times)
+    monkeypatch.setattr(plan, "show_times", lambda *of: shown.extend(times := show(*of)) or times)
     choose_settings(tmp_path, shapes, ("ingest.folds=2",)).write(tmp_path)
     durations = Durations(tmp_path, STAGES, read_values(tmp_path / "params.yaml"))
     every = sum(one.seconds for one in shown)
     assert durations.later([*STAGES, *STAGES]) == pytest.approx(every, abs=1.0)
     assert "over 2 folds" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("known_costs")
+def test_a_long_plan_offers_a_shorter_one_and_tells_its_time(
+    shapes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(plan, "measured", lambda *_: dataclasses.replace(COSTS, gan_step=2.0))
+    plan.settings_for(shapes, tmp_path, (), PARAMS)
+    offer = " ".join(capsys.readouterr().out.partition("In about ")[2].split())
+    less = [part for part in shlex.split(offer.partition(": ")[2]) if "=" in part][:3]
+    assert [setting.partition("=")[0] for setting in less] == [
+        "ingest.per_class", "train_gan.seeds", "ingest.folds",
+    ]  # fmt: skip
+    _, seconds = plan.settings_for(shapes, tmp_path, less, PARAMS)
+    assert offer.startswith(plan.told(sum(seconds.values())))
 
 
 @pytest.mark.usefixtures("known_costs")
@@ -159,7 +180,9 @@ def test_times_follow_the_counts(shapes: Path, monkeypatch: pytest.MonkeyPatch) 
         seconds(ingest={"per_class": per_class})["validate"].seconds for per_class in (None, 2)
     )
     train = seen.expected(tiny_params().ingest)["train"].values()
-    assert every - few == pytest.approx(0.5 * (sum(train) - 2 * len(train)))  # labels that are judged
+    assert every - few == pytest.approx(
+        0.5 * (sum(train) - 2 * len(train))
+    )  # labels that are judged
     lengths = seconds(retrain={"steps": 10, "most_steps": 80})["retrain"]
     assert lengths.least < lengths.seconds < lengths.most
 
