@@ -10,4 +10,7 @@ case $python in
   /*) ;;
   */*) python=$(cd "/proc/$PPID/cwd" && pwd -P)/$python ;; # as it was typed there
 esac
+# A thread for each process: sums split over more round differently, and wait for a core that is busy.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OPENBLAS_NUM_THREADS="${OPENBLAS_NUM_THREADS:-1}"
+export MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
 exec "$python" "$@"

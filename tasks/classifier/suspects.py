@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -83,13 +84,21 @@ def probe(features: Floats, labels: Labels, groups: Sequence[str], seed: int) ->
     """
     said = np.zeros((len(labels), int(labels.max()) + 1))
     fold_of = _folds(labels, groups, seed)
-    rng = np.random.default_rng([seed, 11])
+    rng, every = np.random.default_rng([seed, 11]), []
     for fold in range(_FOLDS):
         rows, judged = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-        if not len(judged) or len(np.unique(labels[rows])) < 2:
-            continue
-        rows = np.sort(rng.permutation(rows)[:MOST_FITTED])
-        model = _model(len(rows), features.shape[1], seed).fit(features[rows], labels[rows])
+        if len(judged) and len(np.unique(labels[rows])) > 1:
+            every.append((np.sort(rng.permutation(rows)[:MOST_FITTED]), judged))
+
+    def fitted(rows: Labels) -> Pipeline:
+        model = _model(len(rows), features.shape[1], seed)
+        return model.fit(features[rows], labels[rows])
+
+    threads = joblib.Parallel(
+        joblib.cpu_count(), prefer="threads"
+    )  # most of a fit lets others go on
+    models = threads(joblib.delayed(fitted)(rows) for rows, _ in every)
+    for model, (_, judged) in zip(models, every, strict=True):
         said[np.ix_(judged, model.classes_)] = model.predict_proba(features[judged])
     return said
 

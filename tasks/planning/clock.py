@@ -269,9 +269,8 @@ def stage_times(look: Look, params: Params, costs: Costs) -> list[StageTime]:
     }
     pool = _pool(look, params) * seeds
     asked = look.expected(params.ingest)
-    images["validate"] = costs.probed * sum(
-        min(sum(asked[split].values()), MOST_FITTED) for split in ("train", "val")
-    )
+    named = sum(min(sum(asked[split].values()), MOST_FITTED) for split in ("train", "val"))
+    images["validate"] = named * costs.probed / cores**0.5  # by threads likewise
     images["generate"] = pool * costs.made
     quality = params.quality_filter
     fits = 1 + math.ceil(quality.folds / min(cores, quality.folds))  # one gives features alone

@@ -63,6 +63,16 @@ def test_an_image_is_never_judged_by_its_own_group(digits):
     assert said[5, labels[5]] < 0.5
 
 
+def test_as_many_cores_as_there_are_change_no_bit(digits, monkeypatch: pytest.MonkeyPatch):
+    images, manifest = digits
+    said = []
+    for cores in (1, 3):
+        monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
+        features, labels = shrunk(images[:400]), manifest["label"][:400].to_numpy()
+        said.append(probe(features, labels, manifest["group"][:400].tolist(), seed=0).tobytes())
+    assert said[0] == said[1]
+
+
 def test_another_class_counts_where_it_leads_by_a_half():
     said = np.array([[0.9, 0.1], [0.24, 0.76], [0.26, 0.74], [0.8, 0.2], [0.4, 0.6]])
     assert other_class(said, np.array([0, 0, 0, 1, 1])).tolist() == [-1, 1, -1, 0, -1]

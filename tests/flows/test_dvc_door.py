@@ -50,6 +50,19 @@ def test_a_stage_runs_with_the_python_that_runs_dvc(
     assert (stamped / "made").read_text() == repr([sys.prefix, "two words"])
 
 
+@pytest.mark.parametrize(("own", "threads"), [({}, "1"), ({"OMP_NUM_THREADS": "3"}, "3")])
+def test_a_stage_has_one_thread_unless_more_are_asked_for(
+    own: dict[str, str], threads: str, stamped: Path
+) -> None:
+    """Sums split over threads round differently: cores are used by processes."""
+    (stamped / "stamp.py").write_text(
+        "import os, sys; open('made', 'w').write(os.environ['OMP_NUM_THREADS'])"
+    )
+    done = _repro(stamped, [str(BIN / "dvc"), "repro"], **own)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (stamped / "made").read_text() == threads
+
+
 def test_a_path_of_python_typed_relative_is_found_from_below(stamped: Path) -> None:
     (stamped / "below").mkdir()
     (stamped / "env").symlink_to(BIN.parent)
