@@ -260,7 +260,9 @@ def show_times(plan: Plan, make: Callable[[Sequence[str]], Plan]) -> list[StageT
         seconds = sum(one.seconds for one in stage_times(shorter.look, shorter.params, costs))
         if seconds < every:
             asked = " ".join(f"--set {shlex.quote(setting)}" for setting in less)
-            console.print(f"In about {told(seconds)}, and finding larger lifts alone: {asked}")
+            console.print(
+                f"A shorter run of about {told(seconds)}, which finds larger lifts only: {asked}"
+            )
     console.print()
     return times
 

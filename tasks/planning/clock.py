@@ -39,6 +39,7 @@ _SHORT, _LONG = 2, 10  # optimiser steps; their difference leaves out what comes
 _JUDGE_STEPS, _JUDGED_PER_CLASS = 300, 50  # of train_gan
 _PAIRS = 3  # of steps with either precision: the least of each is that without other work
 _PROBED = 1000  # images whose labels are judged
+_APART = 20  # times as many units as a step sees: what a large share spends is slow to count
 _ENDLESS = 1e6  # kimg
 _HASHES = 5e-8  # seconds in which those of two images are compared (docs/scale.md)
 # Seconds in which a stage starts, reads, checks, draws and logs. Rough: they were chosen so that
@@ -156,7 +157,7 @@ def _measured(images: ImageSet, params: Params) -> Costs:
     gan = build_gan(images, gan_params, 0, other_domain)
     shown, secret = images, None
     if private:  # draws a share of its images: as many a step as will be, of however few are here
-        rows = np.resize(np.arange(len(images)), 2 * gan_params.batch_size)
+        rows = np.resize(np.arange(len(images)), _APART * gan_params.batch_size)
         apart = images.manifest.iloc[rows].assign(group=[str(row) for row in range(len(rows))])
         shown, secret = ImageSet(images.images[rows], apart), (b"of nobody", "plan")
     clock = time.perf_counter if device_of(gan_params).type == "cuda" else time.process_time
