@@ -14,6 +14,7 @@ from tasks.contracts.arms import (
     DISTILLED,
     FILTERED,
     OTHER_DOMAIN,
+    PASTED,
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
@@ -201,8 +202,8 @@ def test_what_else_sets_an_arm_apart_is_said_where_there_is_such_an_arm(pictures
     adapted = page_of(fake_lift(arms=(*USUAL, OTHER_DOMAIN, ADAPTED)), pictures)
     said = "They differ in nothing else, but that ‘real+other domain, adapted’ takes the statistics"
     assert said in adapted
-    distilled = page_of(fake_lift(arms=(*USUAL, DISTILLED)), pictures)
-    assert "repeated, distilled, unfiltered and filtered images are as many" in distilled
+    both = page_of(fake_lift(arms=(*USUAL, PASTED, DISTILLED)), pictures)
+    assert "repeated, pasted, distilled, unfiltered and filtered images are as many" in both
 
 
 @pytest.mark.parametrize("used", [True, False])
