@@ -30,7 +30,7 @@ class _Lines:
 
     def __init__(self, console: Console, stage: str, place: Place) -> None:
         self._console, self._stage, self._place = console, stage, place
-        self._last, self._clock = time.monotonic(), Clock()
+        self._last, self._clock = time.monotonic(), Clock(place.own_seconds)
 
     def line(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
@@ -47,10 +47,12 @@ class _Bar:
     """For a terminal: a bar that moves, with the lines above it."""
 
     def __init__(self, console: Console, stage: str, place: Place) -> None:
-        self.progress, self._place, self._clock = bar(), place, Clock()
+        self.progress, self._place = bar(), place
+        self._clock = Clock(place.own_seconds)
         self.progress.live.console = console
         self.progress.live.transient = True  # the line that tells how it ended replaces it
-        self._task = self.progress.add_task(stage, total=1.0, left=told_left(place, None), text="")
+        left = told_left(place, place.own_seconds)
+        self._task = self.progress.add_task(stage, total=1.0, left=left, text="")
 
     def line(self, text: str) -> None:
         self.progress.console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)

@@ -21,11 +21,13 @@ class Place:
         of: how many stages the line has.
         later_seconds: what the stages still to visit took when they last ran by these settings, or
             what their plan says; None where one has neither.
+        own_seconds: likewise, of the stage itself.
     """
 
     number: int
     of: int
     later_seconds: float | None
+    own_seconds: float | None = None
 
 
 class Durations:

@@ -179,8 +179,9 @@ def _visited(line: Sequence[Visit], root: Path, force: bool) -> Iterator[tuple[s
         if trains and visit.stage == first_with_images:
             see_fit(root, visit.target, params)
         started = time.monotonic()
-        later = durations.later([one.stage for one in line[number:]])
-        yield visit.name, (state := _visit(visit, root, force, Place(number, len(line), later)))
+        later, own = map(durations.later, ([one.stage for one in line[number:]], [visit.stage]))
+        place = Place(number, len(line), later, own)
+        yield visit.name, (state := _visit(visit, root, force, place))
         if state == "done" and visit.name != OVER_ALL:
             durations.add(visit.stage, time.monotonic() - started)
 

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 _LINE = re.compile(r"^progress (?P<share>[01]\.\d{3}) (?P<text>.*)$")
 _SECONDS_BETWEEN_LINES = 0.5
 _LEAST_SHARE, _LEAST_SECONDS = 0.01, 2.0  # done, before the time left is told
+_SURE_SHARE = 0.1  # done, from which on nothing else is asked for the time left
 
 
 class Report(Protocol):
@@ -58,18 +59,28 @@ class Clock:
     """Tells the time left of a stage from its beginning: elapsed over share done.
 
     The slow parts between two ticks (an evaluation, a compilation) are so counted in, where the
-    speed of the last few ticks leaves them out.
+    speed of the last few ticks leaves them out. Of a first tenth alone, imports and a judge's
+    training are too large a part: what the stage was expected to take counts until then, less and
+    less.
+
+    Args:
+        expected: seconds of the whole stage; None where nobody knows.
+        now: the time in seconds.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now, self._started = now, now()
+    def __init__(
+        self, expected: float | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._expected, self._now, self._started = expected, now, now()
 
     def left(self, share: float) -> float | None:
         """Return the seconds left, or None while too little is done to tell."""
-        elapsed = self._now() - self._started
+        elapsed, share = self._now() - self._started, min(1.0, share)
         if share < _LEAST_SHARE or elapsed < _LEAST_SECONDS:
-            return None
-        return elapsed * (1 - min(1.0, share)) / share
+            return None if self._expected is None else self._expected * (1 - share)
+        seen = 1.0 if self._expected is None else min(1.0, share / _SURE_SHARE)
+        whole = seen * elapsed / share + (1 - seen) * (self._expected or 0.0)
+        return whole * (1 - share)
 
 
 def part(report: Report, first: float, last: float) -> Report:

@@ -58,12 +58,23 @@ def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_time_left_is_elapsed_over_share_done() -> None:
     now = [100.0]
-    clock = Clock(lambda: now[0])
+    clock = Clock(now=lambda: now[0])
     assert clock.left(0.0) is None
     now[0] = 160.0  # ticks until here; then an evaluation, in which nothing is told
     assert clock.left(0.25) == pytest.approx(180.0)
     now[0] = 220.0
     assert clock.left(0.25) == pytest.approx(360.0)
+    assert clock.left(1.0) == 0.0
+
+
+def test_what_was_expected_counts_until_a_tenth_is_done() -> None:
+    now = [100.0]
+    clock = Clock(120.0, lambda: now[0])
+    assert clock.left(0.0) == 120.0
+    now[0] = 110.0  # imports: a hundredth in ten seconds would be a quarter of an hour
+    assert clock.left(0.01) == pytest.approx(0.99 * (0.9 * 120 + 0.1 * 1000))
+    now[0] = 130.0
+    assert clock.left(0.1) == pytest.approx(270.0)  # by what was seen alone
     assert clock.left(1.0) == 0.0
 
 
