@@ -94,9 +94,8 @@ def probe(features: Floats, labels: Labels, groups: Sequence[str], seed: int) ->
         model = _model(len(rows), features.shape[1], seed)
         return model.fit(features[rows], labels[rows])
 
-    threads = joblib.Parallel(
-        joblib.cpu_count(), prefer="threads"
-    )  # most of a fit lets others go on
+    # for most of its time a fit lets other threads go on
+    threads = joblib.Parallel(joblib.cpu_count(), prefer="threads")
     models = threads(joblib.delayed(fitted)(rows) for rows, _ in every)
     for model, (_, judged) in zip(models, every, strict=True):
         said[np.ix_(judged, model.classes_)] = model.predict_proba(features[judged])

@@ -59,9 +59,8 @@ class Clock:
     """Tells the time left of a stage from its beginning: elapsed over share done.
 
     The slow parts between two ticks (an evaluation, a compilation) are so counted in, where the
-    speed of the last few ticks leaves them out. Of a first tenth alone, imports and a judge's
-    training are too large a part: what the stage was expected to take counts until then, less and
-    less.
+    speed of the last few ticks leaves them out. Imports and the like weigh too much at first: until
+    a tenth is done, what the stage was expected to take counts too, less and less.
 
     Args:
         expected: seconds of the whole stage; None where nobody knows.
