@@ -134,6 +134,7 @@ def test_what_decides_a_run_decides_whether_it_is_kept(
         images, manifest = np.array(one.images), one.manifest.copy()
         if change == "label":
             manifest.loc[0, ["label", "class_name"]] = [1, "dog"]
+            manifest.loc[8, ["label", "class_name"]] = [0, "cat"]  # as many of each as before
         else:
             images[0] += 1
             manifest.loc[0, "image_id"] = image_id(images[0])

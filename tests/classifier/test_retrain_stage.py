@@ -19,6 +19,7 @@ from tasks.contracts.arms import (
     DISTILLED,
     FILTERED,
     OTHER_DOMAIN,
+    PASTED,
     PSEUDO_LABELLED,
     REAL,
     REPEATED,
@@ -85,7 +86,8 @@ def test_the_summary_tells_what_each_arm_was_made_of(done: Path) -> None:
     assert list(arms) == [*ARMS, HALF, TWICE]
     sizes = {arm: (of["real"], of["added"]) for arm, of in arms.items()}
     assert sizes[REAL] == (12, 0)
-    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == sizes[DISTILLED] == (12, 4)
+    assert sizes[FILTERED] == sizes[UNFILTERED] == sizes[REPEATED] == (12, 4)
+    assert sizes[PASTED] == sizes[DISTILLED] == (12, 4)
     assert sizes[SYNTHETIC_ONLY] == (0, 4)
     assert sizes[PSEUDO_LABELLED] == sizes[OTHER_DOMAIN] == (12, 20)
     assert sizes[AFTER_OTHER_DOMAIN] == sizes[ADAPTED] == (12, 20)
@@ -106,7 +108,7 @@ def test_arms_without_images_are_left_out_with_the_reason(inputs: Path, tmp_path
         OTHER_DOMAIN: "there is no image of another domain",
         AFTER_OTHER_DOMAIN: "there is no image of another domain",
         ADAPTED: "there is no image of another domain",
-        TWICE: "class 'cat' would need 6 more labelled images; 3 are to spare",
+        TWICE: "class 'cat' would need 8 more labelled images; 3 are to spare",
     }
     ran = set(pd.read_parquet(out / "a/runs.parquet")["arm"])
     assert ran == {*ARMS, HALF} - set(left_out)

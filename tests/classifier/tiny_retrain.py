@@ -24,7 +24,8 @@ SETS = (
 
 def save_inputs(root: Path) -> Path:
     pools = [synthetic_set(4, gan_seed) for gan_seed in GANS]
-    both = concatenate([noise_set(6), *(pool.take([0, 1, 4, 5]) for pool in pools)])
+    uneven = noise_set(8).take(range(12))  # 8 cats and 4 dogs, so that dogs are rare
+    both = concatenate([uneven, *(pool.take([0, 1, 4, 5]) for pool in pools)])
     seeds = both.manifest.astype({"gan_seed": "Int64"})
     ImageSet(both.images, seeds).save(root / "merged")
     concatenate([pool.take(range(7, -1, -1)) for pool in pools]).save(root / "control")
@@ -36,7 +37,7 @@ def save_inputs(root: Path) -> Path:
         ("unlabelled", 56),
     ):
         noise_set(10, seed=seed).save(root / name)
-    noise_set(7, seed=53).save(root / "spare")
+    noise_set(8, seed=53).save(root / "spare")
     noise_set(0).save(root / "related")
     soft_set(3, seed=55).save(root / "distilled")
     return root
