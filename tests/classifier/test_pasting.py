@@ -40,10 +40,20 @@ def test_each_pixel_is_that_of_the_box_or_of_one_other_image_at_its_own_place() 
         other = image != known[row]
         grounds = [ground for ground in known if (image[other] == ground[other]).all()]
         assert grounds
-        lines, columns = np.nonzero((image == known[row]).all(axis=2))
-        if other.any() and len(lines):  # the box is one rectangle; noise agrees here and there
-            box = ~other[lines.min() : lines.max() + 1, columns.min() : columns.max() + 1]
-            assert box.mean() > 0.02
+
+
+def test_what_is_pasted_is_one_box() -> None:
+    made = pasted(flat((30, 5, 2)), np.tile([35, 36], 100), len(CLASSES), seed=2)
+    soft = made.targets(np.arange(len(made)))
+    whole = 0
+    for image, (*_, share) in zip(made.pixels(slice(None)), soft, strict=True):
+        lines, columns = np.nonzero(image[:, :, 0] == 200)
+        if len(lines):
+            height, width = np.ptp(lines) + 1, np.ptp(columns) + 1
+            assert len(lines) == height * width
+            assert share == pytest.approx(height * width / 256)
+            whole += height * width == 256
+    assert whole < 40  # a cow over a cow
 
 
 def test_grounds_are_mostly_of_frequent_classes_and_boxes_of_every_size() -> None:

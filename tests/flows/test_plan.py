@@ -30,15 +30,11 @@ PARAMS = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
 def _few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure the time of a step over few of them: no test here asks how long one takes.
 
-    Where the processor has no instructions for bfloat16, each takes a second at 32 pixels. A worker
-    would import the numbers as they are, so it is done in this process.
+    Where the processor has no instructions for bfloat16, each takes a second at 32 pixels.
     """
     fewer = {"_PAIRS": 1, "_SHORT": 1, "_LONG": 2, "_PROBED": 60, "_TICK_STEPS": 1}
     for name, number in fewer.items():
         monkeypatch.setattr(f"tasks.planning.clock.{name}", number)
-    monkeypatch.setattr(
-        "tasks.planning.clock.spread", lambda task, jobs: (task(*job) for job in jobs)
-    )
 
 
 STEP = {"plain": 0.1, "classical": 0.1}
@@ -48,7 +44,7 @@ COSTS = Costs(0.5, 1.0, 0.01, STEP, dict.fromkeys(STEP, 0.2), 0.001, 0.003, 0.5)
 @pytest.fixture
 def known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "measured", lambda *_: COSTS)
-    monkeypatch.setattr(plan, "reduced_gain", lambda *_: 1.0)  # measured in a process of its own
+    monkeypatch.setattr(plan, "reduced_gain", lambda *_: 1.0)  # slow where emulated
 
 
 @pytest.fixture
@@ -204,6 +200,9 @@ def test_a_plan_is_shown_whole_and_writes_nothing(
     if preset is not None:
         cheap = ("train_gan.total_kimg=2", "train_gan.batch_size=16", "train_gan.width=4")
         small = [*preset_settings(preset), *small, *cheap]
+        monkeypatch.setattr(  # a worker would import the numbers of steps as they are
+            "tasks.planning.clock.spread", lambda task, jobs: (task(*job) for job in jobs)
+        )
     monkeypatch.setattr("tasks.planning.clock._GAN_SECONDS", 0.0)
     plan.show_plan(tmp_path, shapes, small)
     shown = capsys.readouterr().out
