@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import os
 import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import ForkServerContext
+from unittest import mock
+
+from tasks.contracts.parent import die_with_parent
 
 _FIRST = "tasks.contracts.first"
 _LAST = "tasks.contracts.last"
@@ -22,3 +30,42 @@ def fork_server() -> ForkServerContext:
     later = [_LATER] if "torch" in sys.modules else []
     context.set_forkserver_preload([_FIRST, *loaded, *later, _LAST])
     return context
+
+
+def fork_the_server() -> None:
+    """Start the server as a fork of this process: what is imported is shared, not imported again.
+
+    PyTorch's import takes seconds and 270 MB. Call it right after the imports: a fork has what its
+    parent had open and locked. Where this process has other threads of Python, and on other
+    systems than Linux, nothing is done, and the server will be a process of its own imports.
+    """
+    if sys.platform != "linux" or threading.active_count() > 1:
+        return
+    fork_server()
+    resource_tracker.ensure_running()  # by a process of its own: the server alone is forked
+    gc.collect()
+    gc.freeze()  # or the collector would write into what is shared, here as in `_LAST`
+    with mock.patch.object(util, "spawnv_passfds", _forked):
+        forkserver.ensure_running()
+
+
+def _forked(path: object, arguments: Sequence[str], passed: Sequence[int]) -> int:
+    """Fork in place of starting Python anew to do ``arguments[-1]``; return the child's number."""
+    parent, command = os.getpid(), arguments[-1]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return child
+    try:
+        die_with_parent(parent)
+        first = 3
+        for descriptor in sorted(passed):
+            os.closerange(first, descriptor)
+            first = descriptor + 1
+        os.closerange(first, os.sysconf("SC_OPEN_MAX"))
+        # what was copied is locked, and knows this server as its own
+        vars(forkserver._forkserver).update(vars(forkserver.ForkServer()))
+        exec(command, {})
+    finally:
+        os._exit(1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ from typing import Any, NoReturn, get_args, get_type_hints
 
 from tasks.contracts.boundary import boundary
 from tasks.contracts.errors import UserError
+from tasks.contracts.fork_server import fork_the_server
 from tasks.contracts.machine import hold_instructions
 from tasks.contracts.outputs import EXPLANATION, OUTPUT, published
 from tasks.contracts.params.reading import read_section, read_setting
 from tasks.contracts.proxies import reach_this_machine_directly
+
+_WORKERS = "tasks.contracts.workers"  # which a stage imports that may ask for other processes
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def stage_main(run: Callable[..., None], section: str | None = None) -> None:
     hold_instructions()
     reach_this_machine_directly()
     stage = Path(inspect.getfile(run)).stem
+    if _WORKERS in sys.modules and run.__module__ == "__main__":
+        fork_the_server()
     hints, marked = get_type_hints(run), get_type_hints(run, include_extras=True)
     settings = {name: key for name in hints if (key := _setting(marked[name]))}
     parser = _Parser(prog=f"python -m tasks.{stage}", description=run.__doc__)
