@@ -18,7 +18,7 @@ from flows.edit_params import check_source, edited, source_setting
 from flows.presets import leaves
 from tasks.contracts.params.line import Params, parse_params
 from tasks.gan.model import device_of
-from tasks.planning.choices import Choice, image_choices, training_choices
+from tasks.planning.choices import Choice, image_choices, lengths_for, training_choices
 from tasks.planning.clock import StageTime, measured, reduced_gain, stage_times
 from tasks.planning.looks import Look, look
 from tasks.planning.mirror import mirrored
@@ -28,6 +28,8 @@ DEFAULTS = Path(__file__).with_name("defaults.yaml")
 _SPLITS = ("train", "val", "test")
 _MOST_CLASSES = 12  # in the table
 _LONG_SECONDS = 3600
+_FEWER = 100  # training images of a class, of a shorter run
+_WORTH = 0.7  # of the time, from which a run is no shorter one
 
 
 @dataclass(frozen=True)
@@ -253,18 +255,34 @@ def show_times(plan: Plan, make: Callable[[Sequence[str]], Plan]) -> list[StageT
         "real/val gains, so its time varies."
     )
     if every > _LONG_SECONDS:
-        less = ["ingest.per_class=100", "train_gan.seeds=[0, 1]"]
-        less += ["ingest.folds=null"] if folds else []
+        less = _less(plan)
         with Console().status("planning for less"):
             shorter = make(less)
         seconds = sum(one.seconds for one in stage_times(shorter.look, shorter.params, costs))
-        if seconds < every:
+        if seconds < _WORTH * every:
             asked = " ".join(f"--set {shlex.quote(setting)}" for setting in less)
             console.print(
                 f"A shorter run of about {told(seconds)}, which finds larger lifts only: {asked}"
             )
     console.print()
     return times
+
+
+def _less(plan: Plan) -> list[str]:
+    """Return the settings of a shorter run: fewer images and GANs, no folds.
+
+    A plan that is made anew trains as long as so many images take; settings that stay as they are
+    are told to.
+    """
+    params = plan.params
+    less = [f"ingest.per_class={_FEWER}", "train_gan.seeds=[0, 1]"]
+    less += ["ingest.folds=null"] if params.ingest.folds else []
+    if not plan.choices:
+        train = plan.look.expected(params.ingest)["train"].values()
+        steps, most_steps = lengths_for(sum(min(_FEWER, number) for number in train))
+        less += [f"retrain.steps={min(steps, params.retrain.steps)}"]
+        less += [f"retrain.most_steps={min(most_steps, params.retrain.most_steps)}"]
+    return less
 
 
 def show_reach(plan: Plan) -> None:

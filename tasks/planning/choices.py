@@ -121,7 +121,7 @@ def training_choices(
     varied = Choice("train_gan.penalties.mode_seeking", 1.0, f"preset {preset}: images that differ")
     variety = [varied] if beside or target.value == "balance" else []
     learned = bool(variety) or _turns(look)  # a class is shown more images than it has
-    steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
+    steps, most_steps = lengths_for(total)
     told = f"{mirror.told_apart:.0%} of {mirror.images} images are told from their mirror images"
     if mirror.images == 0:
         told = "too few images of a class to tell whether mirroring is safe"
@@ -139,7 +139,7 @@ def training_choices(
         Choice(
             "retrain.steps", steps, f"{_EPOCHS} rounds of {total} training images, at least 200"
         ),
-        Choice("retrain.most_steps", 8 * steps, "three doublings, while real/val still gains"),
+        Choice("retrain.most_steps", most_steps, "three doublings, while real/val still gains"),
         Choice("retrain.flip", mirror.plausible, f"{told}; chance is 50%"),
         Choice(
             "retrain.precision",
@@ -147,6 +147,12 @@ def training_choices(
             f"steps with bfloat16 are {gain:.1f} times as fast on this processor",
         ),
     ]
+
+
+def lengths_for(total: int) -> tuple[int, int]:
+    """Return ``retrain.steps`` and ``retrain.most_steps`` for so many training images."""
+    steps = max(200, 50 * math.ceil(_EPOCHS * total / 64 / 50))
+    return steps, 8 * steps
 
 
 def _length(fewest: int, size: int, *, learned: bool) -> Choice:

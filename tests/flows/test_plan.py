@@ -129,6 +129,26 @@ def test_a_long_plan_offers_a_shorter_one_and_tells_its_time(
 
 
 @pytest.mark.usefixtures("known_costs")
+@pytest.mark.parametrize(("steps", "offered"), [(20_000, True), (200, False)])
+def test_settings_that_stand_are_offered_shorter_trainings_where_that_saves_time(
+    shapes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    steps: int,
+    offered: bool,
+) -> None:
+    monkeypatch.setattr(plan, "_LONG_SECONDS", 60)
+    gan = ["train_gan.seeds=[0, 1]", "train_gan.total_kimg=1"]
+    own = ["ingest.source=shapes", f"retrain.steps={steps}", f"retrain.most_steps={steps}", *gan]
+    (tmp_path / "params.yaml").write_text(edited(PARAMS, own), encoding="utf-8")
+    plan.show_plan(tmp_path, shapes, [])
+    _, found, offer = capsys.readouterr().out.partition("shorter run of about ")
+    assert bool(found) == offered
+    assert ("retrain.steps=200" in offer) == offered
+
+
+@pytest.mark.usefixtures("known_costs")
 def test_ones_own_setting_wins_and_is_told_as_such(
     shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
