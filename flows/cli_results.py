@@ -162,7 +162,7 @@ def history(
         ),
     ] = None,
 ) -> None:
-    """Show every result of this data set in the order of time, and the runs with nothing new."""
+    """Show every result of this data set in the order of time, and runs that brought none."""
     page = Path.cwd() / page.expanduser() if page else None
     root = enter_project()
     from flows.history import show_history

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.nights import noted_nights
+from flows.nights import noted_failures, noted_nights
 from flows.verdict import COLOURS
 from tasks.adapters.history import render
-from tasks.adapters.timeline import MINUTE, Quiet, ResultRow, timeline
+from tasks.adapters.timeline import MINUTE, Failed, Quiet, Row, timeline
 from tasks.adapters.tracking.history import logged_results
 from tasks.contracts.errors import UserError
 from tasks.contracts.params.line import load_params
@@ -38,7 +38,7 @@ def show_history(root: Path, page: Path | None) -> None:
     if page is not None:
         _refuse_foreign(page)
     source = load_params(root / "params.yaml").ingest.source
-    results, nights = logged_results(source), noted_nights(root)
+    results = logged_results(source)
     if not results:
         raise UserError(
             source,
@@ -46,15 +46,16 @@ def show_history(root: Path, page: Path | None) -> None:
             "Run `ganlift run` first, or `ganlift track` where its results were not logged",
         )
     console = Console(highlight=False)
-    console.print(_table(timeline(results, nights)))
+    rows = timeline(results, noted_nights(root), noted_failures(root, source))
+    console.print(_table(rows))
     if page is not None:
         beside = page.with_name(f".{page.name}-{os.getpid()}")
-        beside.write_text(render(source, results, nights), encoding="utf-8")
+        beside.write_text(render(source, results, rows), encoding="utf-8")
         beside.replace(page)
         console.print(f"Page: {page}", markup=False)
 
 
-def _table(rows: Sequence[ResultRow | Quiet]) -> Table:
+def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for name in ("ended", "run", "verdict"):
         table.add_column(name, no_wrap=True)
@@ -63,9 +64,13 @@ def _table(rows: Sequence[ResultRow | Quiet]) -> Table:
     table.add_column("notes", min_width=len("champion"))
     for row in rows:
         if isinstance(row, Quiet):
-            last, count = row.nights[-1].ended, len(row.nights)
-            times = "once" if count == 1 else f"{count} times"
+            last, times = row.nights[-1].ended, _times(len(row.nights))
             table.add_row(f"{last:{MINUTE}}", "", "", f"nothing new, {times}", style="dim")
+            continue
+        if isinstance(row, Failed):
+            newest, times = row.failures[-1], _times(len(row.failures))
+            why = f"{times}: {escape(newest.line)}"
+            table.add_row(f"{newest.ended:{MINUTE}}", "", "[red]failed[/]", why)
             continue
         verdict = row.of.verdict
         colour = COLOURS.get(verdict, "default")
@@ -78,6 +83,10 @@ def _table(rows: Sequence[ResultRow | Quiet]) -> Table:
             escape(row.notes),
         )
     return table
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _refuse_foreign(page: Path) -> None:

@@ -1,16 +1,17 @@
-"""Runs of the whole line that found nothing new, noted for ``ganlift history``."""
+"""Runs that brought no new result, or failed, noted for ``ganlift history``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from tasks.adapters.timeline import MINUTE, Night, ResultRun
+from tasks.adapters.timeline import MINUTE, Failure, Night, ResultRun
 from tasks.contracts.errors import UserError
+from tasks.contracts.params.reading import FILE, read_values
 
 NIGHTS = Path(".ganlift/nights.jsonl")
 SINCE = Path(".ganlift/since.json")  # the run that holds the newest result, as MLflow told it
@@ -18,8 +19,12 @@ SINCE = Path(".ganlift/since.json")  # the run that holds the newest result, as 
 
 def is_quiet(states: Mapping[str, str]) -> bool:
     """Tell whether the whole line was visited and every stage was unchanged."""
-    whole = any(name.endswith("ingest") for name in states)
-    return whole and set(states.values()) == {"unchanged"}
+    return is_whole(states) and set(states.values()) == {"unchanged"}
+
+
+def is_whole(states: Mapping[str, str]) -> bool:
+    """Tell whether the line was visited from its first stage on."""
+    return any(name.endswith("ingest") for name in states)
 
 
 def digest_of(lift: Path) -> str:
@@ -28,26 +33,43 @@ def digest_of(lift: Path) -> str:
 
 
 def note_night(root: Path, lift: Path) -> None:
-    """Note that a run ends now that has found this ``lift.json`` up to date."""
+    """Note that a run ends now with this ``lift.json``, which was there before."""
+    _note(root, {"result": digest_of(lift)})
+
+
+def note_failure(root: Path, line: str) -> None:
+    """Note that a run on the data set of ``params.yaml`` fails now, and why."""
+    with suppress(UserError, KeyError, TypeError):  # wrong settings are of no data set
+        _note(root, {"failed": line, "source": read_values(root / FILE)["ingest"]["source"]})
+
+
+def _note(root: Path, told: Mapping[str, str]) -> None:
     path, now = root / NIGHTS, datetime.now().astimezone()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        line = {"ended": now.isoformat(timespec="milliseconds"), "result": digest_of(lift)}
-        file.write(json.dumps(line) + "\n")
+        file.write(json.dumps({"ended": now.isoformat(timespec="milliseconds"), **told}) + "\n")
 
 
 def noted_nights(root: Path) -> list[Night]:
     """Return the nights that were noted; a line that was never finished is left out."""
+    return [Night(ended, told["result"]) for ended, told in _noted(root) if "result" in told]
+
+
+def noted_failures(root: Path, source: str) -> list[Failure]:
+    """Return the failures on a data set, named as in ``params.yaml``."""
+    return [
+        Failure(ended, source, told["failed"])
+        for ended, told in _noted(root)
+        if "failed" in told and told.get("source") == source
+    ]
+
+
+def _noted(root: Path) -> Iterator[tuple[datetime, dict[str, str]]]:
     path = root / NIGHTS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    nights = []
-    for line in lines:
-        try:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        with suppress(ValueError, KeyError, TypeError):
             told = json.loads(line)
-            nights.append(Night(datetime.fromisoformat(told["ended"]), told["result"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return nights
+            yield datetime.fromisoformat(told["ended"]), told
 
 
 def nothing_new(root: Path, lift: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.data_set import data_set
+from flows.nights import note_failure
 from tasks.contracts.errors import UserError
 
 WEBHOOK = Path(".ganlift/notify.json")
@@ -179,11 +180,12 @@ def tell(root: Path, message: Message) -> None:
 
 @contextmanager
 def failures_told(root: Path) -> Iterator[None]:
-    """Tell of what fails inside; a stop by a person is no `Exception`, and no failure."""
+    """Note and tell what fails inside; a stop by a person is no `Exception`, and no failure."""
     try:
         yield
     except Exception as error:
         line = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        note_failure(root, line)
         tell(root, Message(event="failed", dataset=data_set(root), line=line))
         raise
 

@@ -26,7 +26,7 @@ from flows.gc import free_after_run
 from flows.line import STAGES, laid_out, selected
 from flows.mending import mend
 from flows.nightly_commit import commit_after_run
-from flows.nights import is_quiet, known_run, note_night
+from flows.nights import digest_of, is_quiet, is_whole, known_run, note_night
 from flows.notify import Message, failures_told, tell
 from flows.outs import missing_inputs
 from flows.project import find_root, run_lock
@@ -121,21 +121,24 @@ def _line(stages: Sequence[str], root: Path, begins_late: bool, force: bool) -> 
             if visit.stage == stages[0]:
                 _see_inputs(root, visit)
     answer = ANSWERS.get(line[-1].name)
-    before = _verdict(root / answer[0]) if answer else None
+    lift = root / answer[0] if answer else None
+    before = _verdict(lift) if lift else None
+    was = digest_of(lift) if lift and lift.is_file() else None
     # Called directly, on the main thread: submitted, a timeout or a cancelled run would
     # leave the stage's child at work.
     states = dict(_visited(line, root, force))
-    if answer:
+    if answer and lift:
         log_line(root)
-        result = LiftResult.load(root / answer[0])
+        result = LiftResult.load(lift)
         create_markdown_artifact(
-            markdown(result, answer[1], known_run(root, root / answer[0])),
+            markdown(result, answer[1], known_run(root, lift)),
             key="verdict",
             description=result.verdict,
         )
         name = short(result)
+        if is_whole(states) and digest_of(lift) == was:
+            note_night(root, lift)
         if is_quiet(states):
-            note_night(root, root / answer[0])
             name = f"nothing new, {name}"
         with get_client(sync_client=True) as client:
             client.update_flow_run(flow_run.id, name=f"{data_set(root)} · {name}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from matplotlib.ticker import NullLocator
 
-from tasks.adapters.timeline import LoggedResult, Night, timeline
+from tasks.adapters.timeline import LoggedResult, Row
 from tasks.answer import words
 from tasks.answer.drawing import BLACK, GREEN, GREY, SLATE, VERMILION, picture, spread_out
 from tasks.answer.page import TEMPLATES
@@ -82,13 +82,13 @@ def draw_lift_over_time(results: Sequence[LoggedResult], path: Path) -> None:
         figure.legend(loc="outside lower left", fontsize=9, ncols=3, handlelength=1.2)
 
 
-def render(data_set: str, results: Sequence[LoggedResult], nights: Sequence[Night]) -> str:
+def render(data_set: str, results: Sequence[LoggedResult], rows: Sequence[Row]) -> str:
     """Return the history as one HTML file; all text from data is escaped.
 
     Args:
         data_set: its name.
         results: oldest first, at least one.
-        nights: those with nothing new.
+        rows: of the table, the results among them.
     """
     shown, image = drawn(results), ""
     if shown:
@@ -99,7 +99,7 @@ def render(data_set: str, results: Sequence[LoggedResult], nights: Sequence[Nigh
     page = templates(Path(__file__).parent, TEMPLATES).get_template("history.html.j2")
     return page.render(
         data_set=data_set,
-        rows=timeline(results, nights),
+        rows=rows,
         results=len(results),
         newest=shown[-1][1] if shown else None,
         not_drawn=len(results) - len(shown),

@@ -1,4 +1,4 @@
-"""The results of a data set over time, in rows: what each says, and nights with nothing new."""
+"""The results of a data set over time, in rows: what each says, and runs that brought none."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LoggedResult:
 
 @dataclass(frozen=True)
 class Night:
-    """A run of the flow that found every stage unchanged.
+    """A run of the flow that ended with the result of the run before.
 
     Attributes:
         ended: when, in local time.
@@ -78,6 +78,21 @@ class Night:
 
     ended: datetime
     digest: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run of the flow that failed.
+
+    Attributes:
+        ended: when, in local time.
+        source: the data set, as ``ingest.source`` has it.
+        line: why.
+    """
+
+    ended: datetime
+    source: str
+    line: str
 
 
 @dataclass(frozen=True)
@@ -104,32 +119,59 @@ class Quiet:
     @property
     def said(self) -> str:
         """How many, and when: ``3 runs with nothing new, 29 Nov 2026 to 1 Dec 2026``."""
-        first, last = (f"{self.nights[end].ended:{DAY}}" for end in (0, -1))
-        count = "1 run" if len(self.nights) == 1 else f"{len(self.nights)} runs"
-        return f"{count} with nothing new, {first if first == last else f'{first} to {last}'}"
+        return _counted(self.nights, "with nothing new")
 
 
-def timeline(results: Sequence[LoggedResult], nights: Sequence[Night]) -> list[ResultRow | Quiet]:
-    """Return results and nights with nothing new in the order of time.
+@dataclass(frozen=True)
+class Failed:
+    """Runs that failed, with nothing else between them, oldest first."""
+
+    failures: Sequence[Failure]
+
+    @property
+    def said(self) -> str:
+        """How many, when, and why the last did: ``1 run failed, 29 Nov 2026: THING: REASON.``."""
+        return f"{_counted(self.failures, 'failed')}: {self.failures[-1].line}"
+
+
+Row = ResultRow | Quiet | Failed
+
+
+def timeline(
+    results: Sequence[LoggedResult], nights: Sequence[Night], failures: Sequence[Failure]
+) -> list[Row]:
+    """Return results, nights with nothing new and failures in the order of time.
 
     Nights that found a result which is not among these, as of another data set, are left out.
     """
     known = {one.digest for one in results}
-    quiet = [night for night in nights if night.digest in known]
-    rows: list[ResultRow | Quiet] = []
+    rows: list[Row] = []
     before: dict[bool, LiftResult] = {}  # whole runs and cross-validations count images apart
-    events: list[LoggedResult | Night] = [*results, *quiet]
+    quiet = [night for night in nights if night.digest in known]
+    events: list[LoggedResult | Night | Failure] = [*results, *quiet, *failures]
     for event in sorted(events, key=lambda one: one.ended):
+        last = rows[-1] if rows else None
         if isinstance(event, LoggedResult):
             of_folds = bool(event.lift and event.lift.folds)
             rows.append(_row(event, before.get(of_folds)))
             if event.lift:
                 before[of_folds] = event.lift
-        elif rows and isinstance(rows[-1], Quiet):
-            rows[-1] = Quiet([*rows[-1].nights, event])
+        elif isinstance(event, Night):
+            if isinstance(last, Quiet):
+                rows[-1] = Quiet([*last.nights, event])
+            else:
+                rows.append(Quiet([event]))
+        elif isinstance(last, Failed):
+            rows[-1] = Failed([*last.failures, event])
         else:
-            rows.append(Quiet([event]))
+            rows.append(Failed([event]))
     return rows
+
+
+def _counted(runs: Sequence[Night | Failure], what: str) -> str:
+    first, last = (f"{runs[end].ended:{DAY}}" for end in (0, -1))
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return f"{count} {what}, {first if first == last else f'{first} to {last}'}"
 
 
 def _row(of: LoggedResult, before: LiftResult | None) -> ResultRow:

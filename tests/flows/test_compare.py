@@ -69,7 +69,7 @@ def test_two_runs_are_shown_with_what_differs(
     [
         (["latest"], "at least two runs"),
         (["latest", "latest"], "named twice"),
-        (["latest", "latest~2"], "there are 2 pipeline runs"),
+        (["latest", "latest~2"], "MLflow holds so many pipeline runs: 2"),
         (["latest", "latest~0"], "named twice"),
         (["latest", "nothing"], "no pipeline run has an id that begins with this"),
         (["latest", ""], "no pipeline run has an id that begins with this"),
@@ -89,6 +89,17 @@ def test_a_mistake_is_one_line(
     if "begins" in said:
         assert all(one[:8] in error for one in ids), "it lists the runs there are"
     assert not PAGE.exists()
+
+
+def test_one_fold_of_several_is_not_the_latest(
+    ids: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client().update_run(ids[1], name="fold 2 of 2, helps: +1.3 points")
+    assert command(monkeypatch, "compare", "latest", ids[1]) == 0
+    said = capsys.readouterr().out
+    assert said.index(ids[0][:8]) < said.index(ids[1][:8])
+    assert command(monkeypatch, "compare", "latest~1", ids[1]) == 1
+    assert "MLflow holds so many pipeline runs: 1" in capsys.readouterr().err
 
 
 def test_a_result_of_another_schema_is_refused_by_the_name_of_its_run(

@@ -22,6 +22,7 @@ from flows.outs import bring_back, is_up_to_date, missing_inputs
 from flows.project import run_lock
 from tasks.adapters.tracking.retention import Wanted
 from tasks.contracts.errors import UserError
+from tests.answer.fake_report import fake_lift
 from tests.flows.asked import ask, latest, progress
 
 pytestmark = pytest.mark.usefixtures("prefect_url")
@@ -120,8 +121,13 @@ def test_a_whole_run_that_finds_nothing_new_is_noted_and_named_so(
     assert night.digest == digest_of(line / "reports" / "lift.json")
     assert latest(prefect_url)["name"] == "orders · nothing new, helps +1.2 points"
     _order(line, "report", "second")
+    run()  # a stage ran again, and the result is the one that was there
+    assert [one.digest for one in noted_nights(line)] == [night.digest, night.digest]
+    assert latest(prefect_url)["name"] == "orders · helps +1.2 points"
+    (line / "result.json").write_text(fake_lift(mean=-2.0, half=0.5).dumps())
+    _order(line, "report", "third")
     run()
-    assert noted_nights(line) == [night]
+    assert len(noted_nights(line)) == 2
 
 
 def test_params_that_cannot_be_read_are_the_runs_one_line(

@@ -18,13 +18,17 @@ from flows.nights import (
     digest_of,
     is_quiet,
     known_run,
+    note_failure,
     note_night,
+    noted_failures,
     noted_nights,
     nothing_new,
 )
 from tasks.adapters.history import draw_lift_over_time, drawn, render
 from tasks.adapters.timeline import (
     LOCAL_PAGES,
+    Failed,
+    Failure,
     LoggedResult,
     Night,
     Quiet,
@@ -57,6 +61,10 @@ def logged(day: int, lift: LiftResult | None, **changes: str | bool) -> LoggedRe
 
 def night(day: int, of: int) -> Night:
     return Night(START + timedelta(days=day), f"digest {of}")
+
+
+def failure(day: int, line: str) -> Failure:
+    return Failure(START + timedelta(days=day), DATASET, line)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +190,7 @@ def test_nights_stand_between_the_results_they_fell_between() -> None:
     lift = fake_lift()
     results = [logged(0, lift), logged(4, lift)]
     nights = [night(1, 0), night(3, 0), night(5, 4), night(2, 9)]
-    first, quiet, second, last = timeline(results, nights)
+    first, quiet, second, last = timeline(results, nights, [])
     assert isinstance(first, ResultRow)
     assert isinstance(second, ResultRow)
     assert isinstance(quiet, Quiet)
@@ -191,11 +199,36 @@ def test_nights_stand_between_the_results_they_fell_between() -> None:
     assert last.said == "1 run with nothing new, 6 Nov 2026"
 
 
+def test_failures_stand_where_they_fell_and_say_why() -> None:
+    results, nights = [logged(0, fake_lift()), logged(5, fake_lift())], [night(1, 0)]
+    failures = [failure(day, f"thing {day}: it is broken. Mend it.") for day in (2, 3, 7)]
+    _, _, two, _, last = timeline(results, nights, failures)
+    assert isinstance(two, Failed)
+    assert isinstance(last, Failed)
+    said = "2 runs failed, 3 Nov 2026 to 4 Nov 2026: thing 3: it is broken. Mend it."
+    assert two.said == said
+    page = render("x", results, [two])
+    assert f'<tr class="failed"><td colspan="6">{said}</td></tr>' in page
+    with (console := Console(width=300)).capture() as shown:
+        console.print(_table([two]))
+    assert "failed   2 times: thing 3: it is broken. Mend it." in shown.get()
+
+
+def test_a_failure_is_of_the_data_set_that_it_fell_on(tmp_path: Path) -> None:
+    note_failure(tmp_path, "before there are settings it is noted nowhere")
+    (tmp_path / "params.yaml").write_text("ingest: {source: mine}")
+    note_failure(tmp_path, "why")
+    (found,) = noted_failures(tmp_path, "mine")
+    assert found.line == "why"
+    assert noted_failures(tmp_path, "others") == []
+    assert noted_nights(tmp_path) == []
+
+
 def test_images_are_counted_against_the_result_before() -> None:
     lift = fake_lift()
     more = altered(lift, counts={"train": lift.counts.train + 1500}, digests={"test": "ef" * 32})
     results = [logged(0, more, champion=True), logged(1, None), logged(2, lift), logged(3, lift)]
-    rows = [row for row in timeline(results, []) if isinstance(row, ResultRow)]
+    rows = [row for row in timeline(results, [], []) if isinstance(row, ResultRow)]
     have = f"{lift.counts.train:,}"
     assert [row.images for row in rows] == [
         f"{lift.counts.train + 1500:,}",
@@ -227,7 +260,7 @@ def test_a_cross_validation_is_told_as_such_and_counted_against_another_one() ->
     over_all = altered(lift, folds=folds, counts={"train": lift.counts.train + 70})
     more = altered(over_all, counts={"train": lift.counts.train + 75})
     results = [logged(0, lift), logged(1, over_all), logged(2, more)]
-    rows = [row for row in timeline(results, []) if isinstance(row, ResultRow)]
+    rows = [row for row in timeline(results, [], []) if isinstance(row, ResultRow)]
     assert [row.notes for row in rows] == ["", "3 folds", "3 folds"]
     assert [row.images.partition(" ")[2] for row in rows] == ["", "", "(+5)"]
 
@@ -236,7 +269,8 @@ def test_lifts_of_another_metric_are_not_drawn_on_this_scale(tmp_path: Path) -> 
     other, lift = fake_lift(metric="macro_f1", metric_name="macro F1"), fake_lift()
     results = [logged(0, other), logged(1, lift), logged(2, None)]
     assert [one.run_id for one, _ in drawn(results)] == [results[1].run_id]
-    assert "2 of the results cannot be drawn on this scale" in render("x", results, [])
+    page = render("x", results, timeline(results, [], []))
+    assert "2 of the results cannot be drawn on this scale" in page
     one, two = tmp_path / "one.png", tmp_path / "two.png"
     draw_lift_over_time(results, one)
     draw_lift_over_time([*results, logged(3, fake_lift(mean=-2.0))], two)
@@ -244,7 +278,8 @@ def test_lifts_of_another_metric_are_not_drawn_on_this_scale(tmp_path: Path) -> 
 
 
 def test_a_history_without_a_readable_lift_has_no_picture() -> None:
-    page = render("x", [logged(0, None)], [])
+    alone = [logged(0, None)]
+    page = render("x", alone, timeline(alone, [], []))
     assert "<img" not in page
     assert "1 result<" in page
 
@@ -252,8 +287,9 @@ def test_a_history_without_a_readable_lift_has_no_picture() -> None:
 def test_text_from_data_is_escaped_on_the_page_and_at_the_terminal() -> None:
     evil = "<script>alert(1)</script>[red]x[/red]"
     results = [logged(0, None, name=evil, verdict=evil), logged(1, fake_lift(metric_name=evil))]
-    assert "<script>" not in render(evil, results, [])
+    rows = timeline(results, [], [failure(2, evil)])
+    assert "<script>" not in render(evil, results, rows)
     console = Console(width=300)
     with console.capture() as shown:
-        console.print(_table(timeline(results, [])))
-    assert "[red]x[/red]" in shown.get()
+        console.print(_table(rows))
+    assert shown.get().count("[red]x[/red]") == 3  # name, verdict and reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _LIFT = "lift.json"
-_ONE_FOLD = re.compile(r"fold \d+ of \d+, ")  # begins the run's name
 
 
 def logged_results(dataset: str) -> list[LoggedResult]:
@@ -40,9 +38,8 @@ def logged_results(dataset: str) -> list[LoggedResult]:
     with asked("try again") as store:
         found = [
             _read(store, run, best)
-            for run in store.pipelines()
+            for run in store.answers()
             if registered_name(run.data.tags.get("ganlift.dataset", "")) == model
-            and not _ONE_FOLD.match(str(run.info.run_name))
         ]
     return sorted(found, key=lambda one: one.ended)
 

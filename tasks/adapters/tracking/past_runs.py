@@ -18,7 +18,7 @@ from tasks.adapters.tracking.lineage import locked_stages
 from tasks.adapters.tracking.pipeline import write_pipeline
 from tasks.adapters.tracking.registry import register
 from tasks.adapters.tracking.results import Results
-from tasks.adapters.tracking.store import Store, asked
+from tasks.adapters.tracking.store import Store, asked, is_one_fold
 from tasks.contracts.errors import UserError
 from tasks.contracts.evaluation import GanEvaluation
 from tasks.contracts.params.reading import FILE, read_values
@@ -88,7 +88,8 @@ def named(name: str, known: Sequence[Run]) -> Run:
     """Return the pipeline's run that a person calls so.
 
     Args:
-        name: its id or the beginning of it, ``latest``, or ``latest~1`` for the one before.
+        name: its id or the beginning of it, ``latest``, or ``latest~1`` for the one before, which
+            are no single folds.
         known: all pipeline runs, newest first.
 
     Raises:
@@ -98,9 +99,10 @@ def named(name: str, known: Sequence[Run]) -> Run:
     mend = f"The newest are {', '.join(listed)}" if listed else "Run `ganlift run` first"
     if match := _LATEST.fullmatch(name):
         back = int(match[1] or 0)
-        if back >= len(known):
-            raise UserError(name, f"there are {len(known)} pipeline runs", mend)
-        return known[back]
+        answers = [run for run in known if not is_one_fold(run)]
+        if back >= len(answers):
+            raise UserError(name, f"MLflow holds so many pipeline runs: {len(answers)}", mend)
+        return answers[back]
     found = [run for run in known if name and run.info.run_id.startswith(name)]
     if not found:
         raise UserError(f"run {name}", "no pipeline run has an id that begins with this", mend)

@@ -39,13 +39,13 @@ def serve(port: int = 5000) -> None:
     """
     if urlsplit(uri := tracking_uri()).scheme in ("http", "https"):
         with asked("try again") as store:
-            latest = next(store.pipelines(), None)
+            latest = next(store.answers(), None)
         print(f"MLflow is at {shown(uri)}", flush=True)
         _print_latest(shown(uri), latest)
         return
     server = start_server(port)
     print(f"MLflow is at http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
-    _print_latest(f"http://{_HOST}:{port}", next(store_at(local_uri()).pipelines(), None))
+    _print_latest(f"http://{_HOST}:{port}", next(store_at(local_uri()).answers(), None))
     try:
         server.wait()
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -41,6 +42,7 @@ _SETTINGS = {
 _REST_SECONDS = 60.0  # after a failure, before the store is tried again
 _PROCESS = "ganlift.process"
 _SQLITE = "sqlite:///"
+_ONE_FOLD = re.compile(r"fold \d+ of \d+, ")  # begins the run's name
 
 EXPERIMENT_NOTE = """\
 Do images made by a GAN make the classifier better? Each *pipeline* run answers this question. \
@@ -189,6 +191,10 @@ class Store:
             if not (token := page.token):
                 return
 
+    def answers(self) -> Iterator[Run]:
+        """Yield finished runs as `pipelines`, without those of one fold of several."""
+        return (run for run in self.pipelines() if not is_one_fold(run))
+
     def end(self, run_id: str, status: str, when: int | None = None) -> None:
         """End a run, now or at ``when`` in ms since 1970; its process is of no interest then."""
         client = self.client()
@@ -244,6 +250,11 @@ def _alive(pid: int) -> bool:
 
 
 @cache
+def is_one_fold(run: Run) -> bool:
+    """Tell whether a pipeline's run is one fold of a cross-validation, and so no answer."""
+    return bool(_ONE_FOLD.match(str(run.info.run_name)))
+
+
 def store_at(uri: str) -> Store:
     """Return the process's one `Store` for that address."""
     return Store(uri)
