@@ -59,7 +59,7 @@ def _table(rows: Sequence[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for name in ("ended", "run", "verdict"):
         table.add_column(name, no_wrap=True)
-    table.add_column("lift", min_width=_INTERVAL)
+    table.add_column("lift", min_width=_INTERVAL, overflow="fold")
     table.add_column("images", no_wrap=True)
     table.add_column("notes", min_width=len("champion"))
     for row in rows:

@@ -38,8 +38,9 @@ def note_night(root: Path, lift: Path) -> None:
 
 
 def note_failure(root: Path, line: str) -> None:
-    """Note that a run on the data set of ``params.yaml`` fails now, and why."""
-    with suppress(UserError, KeyError, TypeError):  # wrong settings are of no data set
+    """Note that a run on the data set of ``params.yaml`` fails now, and why, as far as can be."""
+    # wrong settings are of no data set, and a disk may be full
+    with suppress(UserError, OSError, KeyError, TypeError):
         _note(root, {"failed": line, "source": read_values(root / FILE)["ingest"]["source"]})
 
 

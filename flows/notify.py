@@ -167,7 +167,12 @@ def how_it_is(root: Path) -> str:
 
 
 def tell(root: Path, message: Message) -> None:
-    """Send a message, if a webhook is set; what came of it is logged, never raised."""
+    """Send a message, if a webhook is set; what came of it is logged, never raised.
+
+    A failure is noted for ``ganlift history`` too.
+    """
+    if message.event == "failed":
+        note_failure(root, message.line)
     try:
         webhook = load_webhook(root)
         if webhook is None:
@@ -180,12 +185,11 @@ def tell(root: Path, message: Message) -> None:
 
 @contextmanager
 def failures_told(root: Path) -> Iterator[None]:
-    """Note and tell what fails inside; a stop by a person is no `Exception`, and no failure."""
+    """Tell of what fails inside; a stop by a person is no `Exception`, and no failure."""
     try:
         yield
     except Exception as error:
         line = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        note_failure(root, line)
         tell(root, Message(event="failed", dataset=data_set(root), line=line))
         raise
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import notify
+from flows.nights import noted_failures
 from flows.notify import Message, Webhook
 from tasks.contracts.errors import UserError
 from tests.answer.fake_report import fake_lift
@@ -142,6 +143,13 @@ def test_a_failure_is_told_once_and_a_stop_is_not(tmp_path: Path, sink: Sink) ->
     assert [message["line"] for message in sink.got] == ["thing 7: it is broken. Mend it."]
 
 
+def test_what_cannot_be_noted_or_told_takes_nothing_from_the_failure(tmp_path: Path) -> None:
+    (tmp_path / ".ganlift").write_text("a file where the folder should be")
+    (tmp_path / "params.yaml").write_text("ingest: {source: orders}")
+    with pytest.raises(UserError, match="thing 7"), notify.failures_told(tmp_path):
+        raise UserError("thing 7", "it is broken", "Mend it")
+
+
 def test_a_run_that_fails_before_or_in_a_stage_is_told(
     line: Path, sink: Sink, prefect_url: str
 ) -> None:
@@ -159,6 +167,8 @@ def test_a_run_that_fails_before_or_in_a_stage_is_told(
     assert (in_a_stage["event"], in_a_stage["dataset"]) == ("failed", "orders")
     assert "thing 7: it is broken. Mend it." in in_a_stage["line"]
     assert "nonsense" in before["line"]
+    (noted,) = noted_failures(line, "orders")  # what wrong settings are of, nobody knows
+    assert noted.line == in_a_stage["line"]
 
 
 def test_only_another_verdict_is_told(
