@@ -249,12 +249,12 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@cache
 def is_one_fold(run: Run) -> bool:
     """Tell whether a pipeline's run is one fold of a cross-validation, and so no answer."""
     return bool(_ONE_FOLD.match(str(run.info.run_name)))
 
 
+@cache
 def store_at(uri: str) -> Store:
     """Return the process's one `Store` for that address."""
     return Store(uri)
