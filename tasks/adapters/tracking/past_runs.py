@@ -101,7 +101,9 @@ def named(name: str, known: Sequence[Run]) -> Run:
         back = int(match[1] or 0)
         answers = [run for run in known if not is_one_fold(run)]
         if back >= len(answers):
-            raise UserError(name, f"MLflow holds so many pipeline runs: {len(answers)}", mend)
+            count = len(answers)
+            there = "is 1 pipeline run" if count == 1 else f"are {count} pipeline runs"
+            raise UserError(name, f"there {there}", mend)
         return answers[back]
     found = [run for run in known if name and run.info.run_id.startswith(name)]
     if not found:
