@@ -79,9 +79,10 @@ class Outcome:
         self._name = label(target)
         self._stage = self._name.rpartition(" ")[2]
         self._root, self._place = root, root / results_of(target)
-        self._began = time.time()
+        self._table = _TABLES.get(self._stage)
+        self._before = _stamp(self._place / self._table[0]) if self._table else None
         self._samples: UUID | None = None
-        self._seen = self._looked = self._began
+        self._seen = self._looked = time.time()
 
     def look(self) -> None:
         """Show the newest strip of samples, one picture that changes while the GANs train."""
@@ -96,12 +97,12 @@ class Outcome:
         with suppress(Exception):
             if self._stage == "train_gan":
                 self._show_samples()
-            elif self._stage in _TABLES:
-                self._show_table(*_TABLES[self._stage])
+            elif self._table:
+                self._show_table(*self._table)
 
     def _show_table(self, file: str, what: str, rows: _Rows) -> None:
         path = self._place / file
-        if path.stat().st_mtime >= self._began:
+        if _stamp(path) != self._before:  # not by the time: a file's clock lags by a tick
             table = rows(json.loads(path.read_text(encoding="utf-8")))
             create_table_artifact(table, self._key(what), f"{self._name}: {what}")
 
@@ -123,6 +124,14 @@ class Outcome:
     def _key(self, what: str) -> str:
         fold = self._name.removesuffix(self._stage)
         return f"{fold}{what}".replace(" ", "-")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what another file in this place, or other content, would hardly have; None of none."""
+    with suppress(OSError):
+        there = path.stat()
+        return there.st_ino, there.st_mtime_ns, there.st_size
+    return None
 
 
 def _expectations(validation: Mapping[str, Any]) -> list[dict[str, Any]]:
