@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.context import ForkServerContext
-from unittest import mock
+from typing import Any
 
 from tasks.contracts.parent import die_with_parent
 
@@ -45,11 +45,14 @@ def fork_the_server() -> None:
     resource_tracker.ensure_running()  # by a process of its own: the server alone is forked
     gc.collect()
     gc.freeze()  # or the collector would write into what is shared, here as in `_LAST`
-    with mock.patch.object(util, "spawnv_passfds", _forked):
+    started_anew, util.spawnv_passfds = util.spawnv_passfds, _forked
+    try:
         forkserver.ensure_running()
+    finally:
+        util.spawnv_passfds = started_anew
 
 
-def _forked(path: object, arguments: Sequence[str], passed: Sequence[int]) -> int:
+def _forked(path: bytes, arguments: Sequence[Any], passed: Sequence[int]) -> int:
     """Fork in place of starting Python anew to do ``arguments[-1]``; return the child's number."""
     parent, command = os.getpid(), arguments[-1]
     sys.stdout.flush()
@@ -67,5 +70,7 @@ def _forked(path: object, arguments: Sequence[str], passed: Sequence[int]) -> in
         # what was copied is locked, and knows this server as its own
         vars(forkserver._forkserver).update(vars(forkserver.ForkServer()))
         exec(command, {})
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # as a new Python would tell it
     finally:
         os._exit(1)
