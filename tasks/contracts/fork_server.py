@@ -52,9 +52,9 @@ def fork_the_server() -> None:
         util.spawnv_passfds = started_anew
 
 
-def _forked(path: bytes, arguments: Sequence[Any], passed: Sequence[int]) -> int:
-    """Fork in place of starting Python anew to do ``arguments[-1]``; return the child's number."""
-    parent, command = os.getpid(), arguments[-1]
+def _forked(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    """Fork in place of starting Python anew to do ``args[-1]``; return the child's number."""
+    parent, command = os.getpid(), args[-1]
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -63,7 +63,7 @@ def _forked(path: bytes, arguments: Sequence[Any], passed: Sequence[int]) -> int
     try:
         die_with_parent(parent)
         first = 3
-        for descriptor in sorted(passed):
+        for descriptor in sorted(passfds):
             os.closerange(first, descriptor)
             first = descriptor + 1
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
