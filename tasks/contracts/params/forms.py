@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import yaml
@@ -35,7 +36,7 @@ def field_schema(kind: Any, path: Sequence[str]) -> Schema:
     Of a union or a list pydantic's own path goes on (``tuple[...]``, a position): the setting is
     the last key on it.
     """
-    whole = TypeAdapter(kind).json_schema()
+    whole = _schema(kind)
     schema = _resolved(whole, whole)
     for name in path:
         if name not in schema.get("properties", {}):
@@ -46,13 +47,19 @@ def field_schema(kind: Any, path: Sequence[str]) -> Schema:
 
 def key_length(kind: Any, path: Sequence[str]) -> int:
     """Return how many parts at the beginning of ``path`` are keys."""
-    whole = TypeAdapter(kind).json_schema()
+    whole = _schema(kind)
     schema = _resolved(whole, whole)
     for length, name in enumerate(path):
         if name not in schema.get("properties", {}):
             return length
         schema = _resolved(schema["properties"][name], whole)
     return len(path)
+
+
+@cache  # of the whole line it takes longer to make than all else that a refusal does
+def _schema(kind: Any) -> Schema:
+    schema: Schema = TypeAdapter(kind).json_schema()
+    return schema
 
 
 def in_words(schema: Schema) -> str:
