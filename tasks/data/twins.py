@@ -29,6 +29,8 @@ LEAST_SIZE = 16  # pixels; in smaller images honest ones look alike
 _SIDE = 32  # pixels at which images are compared, at most
 _LOW = 8  # frequencies of the hash in each direction
 _CANDIDATES = 16  # nearest images by hash that are looked at
+_ALL_COMPARED = 20_000  # images whose hashes are all compared with each other
+_PROBED = 32  # cells of more images that are searched for one
 _LIKELY = 6  # of them that are followed to their best crop
 _BAND = (0.7, 2.0)  # deviations of two blurs whose difference is compared, in pixels at `_SIDE`
 _PART = 0.93  # of a side: what is looked at first is all of an image, and nine such parts of it
@@ -102,21 +104,69 @@ def _described(images: Images, bands: IO[bytes]) -> Floats:
 
 
 def _nearest(images: Images, hashes: Floats, watch: Callable[[float, str], None]) -> Rows:
-    """Return the other rows nearest by hash to each image or a part of it, ``[N, k]``."""
-    count = min(_CANDIDATES, len(hashes) - 1)
-    near = np.empty((len(hashes), count), dtype=np.int64)
-    step = max(1, min(_CHUNK, _ALIKE // len(hashes)))
-    for start in range(0, len(hashes), step):
-        grey = _grey(images[start : start + step])
-        alike = hashes[start : start + step] @ hashes.T
-        for part in _first_crops(grey.shape[1])[1:]:
-            np.maximum(alike, _hash(_cropped(grey, part)) @ hashes.T, out=alike)
-        own = np.arange(len(alike))
-        alike[own, start + own] = -np.inf
-        near[start : start + step] = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+    """Return the other rows nearest by hash to each image or a part of it, ``[N, k]``.
+
+    Among more than `_ALL_COMPARED` images those of the likeliest cells alone are looked at (an
+    inverted file: Sivic and Zisserman 2003, "Video Google", section 4), so that the time of an
+    image rises with the root of their number.
+    """
+    cells = _cells(hashes)
+    near = np.empty((len(hashes), min(_CANDIDATES, len(hashes) - 1)), dtype=np.int64)
+    for start in range(0, len(hashes), _CHUNK):
+        grey = _grey(images[start : start + _CHUNK])
+        own = np.arange(start, start + len(grey))
+        crops = _first_crops(grey.shape[1])[1:]
+        parts = np.stack([hashes[own], *(_hash(_cropped(grey, crop)) for crop in crops)])
+        near[own] = _nearest_in_cells(parts, own, hashes, cells, near.shape[1])
         done = start + len(grey)
         watch(done / len(images) / 2, f"looking for twins of {done}/{len(images)} images")
     return near
+
+
+def _cells(hashes: Floats) -> tuple[Floats, list[Rows]]:
+    """Return the centres of cells that the hashes fall into, ``[C, 64]``, and each cell's rows."""
+    if len(hashes) <= _ALL_COMPARED:
+        return hashes[:1], [np.arange(len(hashes))]
+    from sklearn.cluster import MiniBatchKMeans  # a second, which few need
+
+    number = int(2 * len(hashes) ** 0.5)
+    means = MiniBatchKMeans(number, random_state=0, batch_size=_CHUNK, n_init=1, max_iter=10)
+    cell = means.fit_predict(hashes)
+    ends = np.cumsum(np.bincount(cell, minlength=number))[:-1]
+    rows = np.split(np.argsort(cell, kind="stable"), ends)
+    return np.asarray(means.cluster_centers_, dtype=np.float32), rows
+
+
+def _nearest_in_cells(
+    parts: Floats, own: Rows, hashes: Floats, cells: tuple[Floats, list[Rows]], count: int
+) -> Rows:
+    """Return the rows nearest to images of which all and the parts are hashed, ``[n, count]``."""
+    centres, rows = cells
+    probed = min(_PROBED, len(rows))
+    asked = np.argpartition(-_alike(parts, centres), probed - 1, axis=1)[:, :probed]
+    near = np.repeat((own[:, None] + 1) % len(hashes), count, axis=1)
+    best = np.full(near.shape, -np.inf, dtype=np.float32)
+    for cell in np.unique(asked):
+        asking = np.flatnonzero((asked == cell).any(axis=1))
+        step = max(1, _ALIKE // len(asking))
+        for first in range(0, len(rows[cell]), step):
+            members = rows[cell][first : first + step]
+            alike = _alike(parts[:, asking], hashes[members])
+            alike[own[asking, None] == members] = -np.inf
+            alike = np.concatenate([best[asking], alike], axis=1)
+            place = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+            best[asking] = np.take_along_axis(alike, place, axis=1)
+            kept = np.take_along_axis(near[asking], place.clip(max=count - 1), axis=1)
+            near[asking] = np.where(place < count, kept, members[(place - count).clip(min=0)])
+    return near
+
+
+def _alike(parts: Floats, hashes: Floats) -> Floats:
+    """Return how like a hash the likest part of an image is, ``[n, m]``, of ``[10, n, 64]``."""
+    alike = np.asarray(parts[0] @ hashes.T)
+    for part in parts[1:]:
+        np.maximum(alike, part @ hashes.T, out=alike)
+    return alike
 
 
 def _correlations(

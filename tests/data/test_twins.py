@@ -107,6 +107,38 @@ def test_how_many_are_compared_at_a_time_changes_nothing(monkeypatch: pytest.Mon
     pd.testing.assert_frame_equal(find_twins(images, 0.85), whole)
 
 
+def test_of_many_images_few_are_compared_and_twins_are_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+    alike = twins._alike
+
+    def counted(parts: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+        compared.append(parts.shape[1] * len(hashes))
+        return alike(parts, hashes)
+
+    monkeypatch.setattr(twins, "_alike", counted)
+    monkeypatch.setattr(twins, "_ALL_COMPARED", 100)
+    monkeypatch.setattr(twins, "_PROBED", 8)
+    images = [scene(number) for number in range(500)]
+    for number, change in enumerate((brighter, cut, compressed, smaller)):
+        images += [change(image) for image in images[25 * number : 25 * (number + 1)]]
+    found = find_twins(pixels(images), 0.85)
+    assert sum(compared) < len(images) ** 2 / 3
+    pairs = set(zip(found["a"], found["b"], strict=True))
+    planted = {(number, 500 + number) for number in range(100)}
+    assert len(pairs & planted) >= 95
+    assert not pairs - planted
+
+
+def test_all_cells_searched_are_all_images_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = pixels([scene(number) for number in range(60)] + [cut(scene(k)) for k in range(20)])
+    whole = find_twins(images, 0.85)
+    monkeypatch.setattr(twins, "_ALL_COMPARED", 0)
+    assert len(whole) >= 19
+    pd.testing.assert_frame_equal(find_twins(images, 0.85), whole)
+
+
 @cache
 def stroke(number: int) -> Image.Image:
     """A stroke of one of three shapes, 64 px, as by another hand for each number."""
