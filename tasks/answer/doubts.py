@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tasks.answer import words
+from tasks.contracts.arms import NON_SYNTHETIC
 from tasks.lift.parts import Floor, GanFlags
 from tasks.lift.result import LiftResult
 
@@ -25,6 +26,7 @@ def doubts(result: LiftResult) -> list[str]:
     return [
         *_near_floor(result),
         *_near_ceiling(result),
+        *_against_another(result),
         *_little_to_judge_by(result),
         *_left_out(result),
         *_poor_gans(result),
@@ -89,6 +91,30 @@ def _near_ceiling(result: LiftResult) -> list[str]:
         f"There was nothing to gain: the baseline’s {result.metric_name} is {found}, and a "
         f"classifier without an error would be {result.room_pp:.1f} points above it. Whether GAN "
         "images help, only images that this classifier gets wrong can tell."
+    ]
+
+
+def _against_another(result: LiftResult) -> list[str]:
+    """Hold a "helps" against an arm without GAN images that beat the baseline after all.
+
+    Which one is the strongest, real/val has to say, and where it is small it may be wrong.
+    """
+    if result.verdict != "helps":
+        return []
+    better = [
+        one
+        for one in result.comparisons
+        if (one.arm, one.over in NON_SYNTHETIC) == (result.treatment, True)
+        and result.arm_lift_pp[one.over].mean > 0
+        and one.lift_pp.ci_low <= 0
+    ]
+    if not better:
+        return []
+    least = min(better, key=lambda one: one.lift_pp.mean)
+    return [
+        f"On the test images {least.over} did better than the baseline, {result.baseline}. Over "
+        f"{least.over} the lift is {words.interval(least.lift_pp, words.unit(result))}: that GAN "
+        "images help more than every training without them has not been shown."
     ]
 
 

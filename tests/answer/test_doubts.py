@@ -46,6 +46,29 @@ def test_each_doubt_is_told_with_its_figure(changes, said):
     assert f"doubt    {found}" in terminal(altered(fake_lift(), **changes))
 
 
+@pytest.mark.parametrize(
+    ("ahead", "low", "told"), [(0.9, -0.2, True), (0.9, 0.1, False), (-0.1, -0.2, False)]
+)
+def test_a_yes_that_another_training_without_gan_images_would_turn_is_doubted(ahead, low, told):
+    """real/val chose repeating, which the real images alone then beat by a point."""
+    lift = fake_lift()
+    compared = [
+        one.model_copy(update={"lift_pp": one.lift_pp.model_copy(update={"ci_low": low})})
+        if (one.arm, one.over) == ("real+filtered", "real")
+        else one
+        for one in lift.comparisons
+    ]
+    lift = altered(lift, arm_lift_pp={"real": {"mean": ahead}})
+    lift = lift.model_copy(update={"comparisons": tuple(compared)})
+    said = [
+        "On the test images real did better than the baseline, real+repeated. Over real the lift "
+        "is +1.2 points [−0.2, +2.1]: that GAN images help more than every training without them "
+        "has not been shown."
+    ]
+    assert doubts(lift) == said * told
+    assert doubts(lift.model_copy(update={"verdict": "hurts"})) == []
+
+
 def test_a_gan_is_not_blamed_for_a_classifier_that_recognises_few_real_images_either():
     poor = altered(
         fake_lift(),
