@@ -133,9 +133,15 @@ _RELATED = Task(
     ),
     preset="related",
 )
+_TAIL = (300, 180, 108, 65, 39, 23, 14, 8, 5)  # as in CIFAR-10-LT (Cui et al. 2019), at 500
 TASKS = {
     "mnist-5": Task("mnist-png", 5, settings=_16PX, preset="few"),
     "mnist-20": Task("mnist-png", 20, settings=_16PX),
+    "mnist-long-tail": replace(
+        _RARE, train=500, rare={str(digit): images for digit, images in enumerate(_TAIL, 1)}
+    ),
+    "cifar-50": Task("cifar10-jpg", 50, times=5),
+    "cifar-500": Task("cifar10-jpg", 500, times=1, settings=("retrain.fractions=[0.5]",)),
     "mnist-negatives": _NEGATIVES,
     "mnist-negatives-unlabelled": replace(
         _NEGATIVES, unlabelled=50, settings=(*_NEGATIVES.settings, _LOOSE)
