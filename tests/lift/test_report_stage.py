@@ -251,16 +251,10 @@ def test_runs_of_another_retraining_are_refused(tmp_path):
     assert not line["lift"].exists()
 
 
+@pytest.mark.usefixtures("true_pictures")
 @pytest.mark.parametrize(
     ("metric", "unit"),
-    [
-        ("log_loss", "hundredths of a nat"),
-        pytest.param(
-            "recall:$5_{x & y}",
-            "percentage points",
-            marks=pytest.mark.usefixtures("true_pictures"),
-        ),
-    ],
+    [("log_loss", "hundredths of a nat"), ("recall:$5_{x & y}", "percentage points")],
 )
 def test_every_primary_metric_reaches_the_page(tmp_path, metric, unit):
     names = ["$5_{x & y}", "b", "c"]
